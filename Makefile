@@ -1,0 +1,37 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each makes .venv first if it is not there.
+PYTHON ?= python3.11
+BIN := .venv/bin
+CKPT := models_zoo/weights/add53_grokked
+
+.PHONY: demo test check deep bench format clean
+demo: .venv/ready
+	$(BIN)/detectors run $(CKPT)
+
+# two workers of one thread each: the machine that tests are sized for has two cores
+test: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not deep" -rs $(ARGS)
+
+deep: .venv/ready
+	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=deep $(BIN)/pytest -n 2 -rs $(ARGS)
+
+check: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/ready
+	$(BIN)/python tools/bench.py
+
+# torch is asked for first and exactly, so that no other requirement picks a build of it
+.venv/ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

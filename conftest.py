@@ -1,0 +1,37 @@
+"""Pytest set-up: Hypothesis profiles, one torch thread a worker, and the checkpoints of others."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+pytest_plugins = ["fixtures.plugin"]
+
+hypothesis.settings.register_profile("dev", max_examples=15, deadline=None)
+hypothesis.settings.register_profile("ci", max_examples=25, deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+EXTERNAL = Path(os.environ.get("DETECTORS_EXTERNAL", Path(__file__).parent.parent / "shared" / "external"))
+
+
+def pytest_configure() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not EXTERNAL.is_dir():
+        for item in items:
+            if item.get_closest_marker("external"):
+                item.add_marker(pytest.mark.skip(reason=f"external checkpoints are absent: no {EXTERNAL}"))
+
+
+@pytest.fixture(scope="session")
+def external() -> Path:
+    """Folder of the checkpoints that others trained."""
+    return EXTERNAL

@@ -1,0 +1,106 @@
+"""Logits as a structured part, a function of a b c^-1, and an unstructured remainder.
+
+L[a, b, c] are the logits centred over c. f(g) is the mean of L over the fibre a b c^-1 = g. Every pair (a, b)
+meets every fibre exactly once (c = g^-1 a b), so f is the mean over pairs of the row L[a, b, :] read in the
+order c = g^-1 a b, and one pass over the logits finds it. The identity is the right answer's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detectors.core.groups import Group
+from detectors.core.spectrum import BUDGET
+from detectors.core.view import ModelView
+
+
+class LogitGrid:
+    """The logits of the pairs and answers that the group labels, in the order of the group elements.
+
+    rows(k): [batch, n] centred float64 logits of pairs k (indices into the flattened n*n grid).
+    product: [n*n] a*b of every pair. train: [n*n] True on training pairs, or None.
+    """
+
+    def __init__(self, model: ModelView) -> None:
+        self.group = model.group
+        self.logits = model.logits()
+        self.pairs = model.grid.reshape(-1)
+        self.answers = torch.from_numpy(model.labels.answers)
+        self.product = torch.from_numpy(self.group.table.reshape(-1))
+        self.train = None if model.train_mask is None else torch.from_numpy(model.train_mask)[self.pairs]
+        n, table = self.group.order, self.group.table
+        # shift[w, g] = g^-1 w: the answer c with a b c^-1 = g where a b = w
+        self.shift = torch.from_numpy(np.ascontiguousarray(table[self.group.inverse].T))
+        self.back = torch.from_numpy(np.ascontiguousarray(table[:, self.group.inverse]))  # [w, c] -> w c^-1
+        self.n = n
+
+    @property
+    def test(self) -> Tensor | None:
+        """Indices of the pairs that the model was not trained on, None where that is unknown."""
+        return None if self.train is None else torch.nonzero(~self.train).squeeze(1)
+
+    def rows(self, k: Tensor) -> Tensor:
+        rows = self.logits[self.pairs[k]][:, self.answers].double()
+        return rows - rows.mean(1, keepdim=True)
+
+    def aligned(self, k: Tensor) -> Tensor:
+        """[batch, n] the rows of pairs k read over g = a b c^-1; the right answer stands at the identity."""
+        return self.rows(k).gather(1, self.shift[self.product[k]])
+
+    def batches(self, k: Tensor) -> Iterator[Tensor]:
+        return iter(k.split(max(1, BUDGET // self.n)))
+
+    def fibre_sums(self, k: Tensor, block: Tensor, n_blocks: int) -> Tensor:
+        """[n_blocks, n] sums over the pairs k of each block of the rows read over g = a b c^-1."""
+        by_product = torch.zeros(n_blocks * self.n, self.n, dtype=torch.float64)
+        for batch, part in zip(self.batches(k), block.split(max(1, BUDGET // self.n)), strict=True):
+            by_product.index_add_(0, part * self.n + self.product[batch], self.rows(batch))
+        by_product = by_product.reshape(n_blocks, self.n, self.n)
+        return by_product.gather(2, self.shift.expand(n_blocks, -1, -1)).sum(1)
+
+    def fibre_mean(self, k: Tensor) -> Tensor:
+        """[n] f(g), the mean over the pairs k."""
+        return self.fibre_sums(k, torch.zeros_like(k), 1)[0] / max(len(k), 1)
+
+    def power(self, k: Tensor) -> float:
+        """Sum of the squares of the centred logits over the pairs k."""
+        return float(sum(self.rows(batch).square().sum() for batch in self.batches(k)))
+
+    def spread(self, f: Tensor, k: Tensor) -> Tensor:
+        """[batch, n] the structured logits S[a, b, c] = f(a b c^-1) of the pairs k."""
+        return f[self.back[self.product[k]]]
+
+
+def character_cosines(group: Group, f: Tensor, pairs: int, power: float) -> Tensor:
+    """[irreps] cosine of the centred logits with each non-trivial character of a b c^-1.
+
+    f: [n] fibre means over `pairs` pairs; power: sum of squares of the centred logits over them. The squares
+    add up to the share of the logits that class functions of a b c^-1 explain.
+    Source: trace similarity, arXiv:2302.03025, section 5, with exact characters.
+    """
+    characters = torch.from_numpy(np.stack([i.character for i in group.irreps[1:]]))
+    if power <= 0:
+        return torch.zeros(len(characters), dtype=torch.float64)
+    return (characters @ f) * pairs / (characters.square().sum(1) * pairs * power).sqrt()
+
+
+def structured_loss(f: Tensor, temperature: Tensor | float, identity: int) -> Tensor:
+    """Cross-entropy of softmax(f / temperature), which is the same for every pair: f [..., n] -> [...]."""
+    scaled = f / temperature
+    return torch.logsumexp(scaled, dim=-1) - scaled[..., identity]
+
+
+def remainder_loss(grid: LogitGrid, f: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss [n*n] of the remainder R = L - S on every pair, and whether R answers it right [n*n]."""
+    everything = torch.arange(grid.n * grid.n)
+    loss, right = torch.empty(len(everything), dtype=torch.float64), torch.empty(len(everything), dtype=torch.bool)
+    for k in grid.batches(everything):
+        remainder = grid.aligned(k) - f
+        e = grid.group.identity
+        loss[k] = remainder.logsumexp(1) - remainder[:, e]
+        right[k] = remainder.argmax(1) == e
+    return loss, right

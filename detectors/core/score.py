@@ -1,0 +1,85 @@
+"""What a detector returns: a value in [0, 1], how unlikely it is by chance, and what the motif does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Null:
+    """A permutation test. permuted: what was exchanged; draws: how often; mean: of the statistic.
+
+    p_value = (1 + #{null >= observed}) / (draws + 1), exact (Phipson and Smyth 2010, arXiv:1603.05766).
+    smallest: the p-value that these draws would have given the largest statistic among them and the
+    observed one, so above the level when too few tokens leave too few distinct permutations.
+    """
+
+    permuted: str
+    draws: int
+    mean: float
+    p_value: float
+    smallest: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Causal:
+    """What becomes of the answers when the motif's subspace is edited.
+
+    necessity: share of the pairs answered right that turn wrong once the subspace is removed, mean kept.
+    sufficiency: share of them still right when only the subspace and the mean are kept.
+    control: necessity of a random set of other irreps of nearly the same dimension; None: none available.
+    pairs: how many pairs; basis: `test_pairs` or `all_pairs`.
+    """
+
+    necessity: float
+    sufficiency: float
+    control: float | None
+    pairs: int
+    basis: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """Base of every motif's result. Further fields of a subclass are its evidence, by name.
+
+    value: in [0, 1], higher is more. null: None where nothing was permuted. causal: None where the
+    motif has no cause of its own, or where too few right answers leave it unknown.
+    """
+
+    value: float
+    null: Null | None
+    causal: Causal | None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= 1:
+            raise ValueError(f"{type(self).__name__}.value must lie in [0, 1], not {self.value}")
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """The fields that the subclass adds."""
+        base = {f.name for f in fields(Score)}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in base}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types throughout: arrays become lists, NaN and infinities null."""
+        return {f.name: jsonable(getattr(self, f.name)) for f in fields(self)}
+
+
+def jsonable(value: Any) -> Any:
+    """Plain JSON types of dataclasses, NumPy values, mappings and sequences; NaN and infinities are None."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if hasattr(value, "__dataclass_fields__"):
+        return {f.name: jsonable(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): jsonable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(v) for v in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value

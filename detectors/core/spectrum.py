@@ -1,0 +1,124 @@
+"""Power of embeddings, neurons and logits over the isotypic blocks of a group.
+
+Everything is float64. The trivial block (the mean) is left out of every share, so `irreps` below counts
+`group.irreps[1:]`, and the chance share of a block is dimension / (order - 1).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from detectors.core.groups import Group
+
+BUDGET = 2**22  # doubles of working memory per chunk (32 MB)
+
+
+def chance_shares(group: Group) -> Tensor:
+    """[irreps] share of the power that white noise puts in each non-trivial block."""
+    return torch.tensor([i.dimension / (group.order - 1) for i in group.irreps[1:]], dtype=torch.float64)
+
+
+def weighted_gini(power: Tensor, weight: Tensor) -> Tensor:
+    """Gini coefficient of power [..., irreps] per unit of weight [irreps]: 0 proportional, 1 concentrated.
+
+    One minus twice the area under the Lorenz curve, whose abscissa is cumulated weight. All power in one
+    block of weight w gives 1 - w. Zero power gives 0. With equal weights it is the ordinary coefficient.
+
+    >>> weighted_gini(torch.tensor([0.0, 0.0, 0.0, 1.0]), torch.full((4,), 0.25)).item()
+    0.75
+    """
+    order = (power / weight).argsort(dim=-1)
+    w = weight.expand_as(power).gather(-1, order)
+    share = power.gather(-1, order) / power.sum(-1, keepdim=True).clamp_min(torch.finfo(power.dtype).tiny)
+    lorenz = share.cumsum(-1)
+    gini = 1 - (w * (2 * lorenz - share)).sum(-1) / weight.sum()
+    return torch.where(power.sum(-1) > 0, gini, 0.0)
+
+
+def block_power(group: Group, rows: Tensor) -> Tensor:
+    """[irreps] power of rows [n, d] (one row a group element) in each non-trivial block."""
+    coefficients = torch.from_numpy(group.basis).T @ rows.double()
+    per_column = coefficients.square().sum(1)
+    return torch.stack([per_column[s].sum() for s in group.slices[1:]])
+
+
+def permuted_block_power(group: Group, rows: Tensor, permutations: Tensor) -> Tensor:
+    """[draws, irreps] `block_power` of rows[perm] for each perm, from the Gram matrix K = rows rows^T.
+
+    The power in a block is the sum over g of e(g) r(g), where r(g) sums K over the pairs with a^-1 b = g.
+    """
+    centred = rows.double() - rows.double().mean(0)
+    gram = centred @ centred.T
+    along = torch.from_numpy(group.table)  # [a, g] -> a*g
+    r = torch.stack([gram[perm[:, None], perm[along]].sum(0) for perm in permutations])
+    power: Tensor = (r @ torch.from_numpy(group.idempotents[1:]).T).clamp_min(0)
+    return power
+
+
+def family_power(group: Group, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Power of functions of (a, b) in the families {trivial, irrep} x {trivial, irrep}.
+
+    grid: [m, n, n]. Returns the total power about the mean [m] and the power in each family, the mean
+    left out, [m, irreps]. For a frequency k: cos and sin of a, of b, and their four products.
+    Source: the neuron fit of arXiv:2301.05217, section 4 (eight terms), by irreps as in arXiv:2302.03025.
+    """
+    grid = grid.double()
+    total = (grid - grid.mean((1, 2), keepdim=True)).square().sum((1, 2))
+    return total, _fourier_family(grid) if group.is_cyclic else _basis_family(group, grid)
+
+
+def _fourier_family(grid: Tensor) -> Tensor:
+    n = grid.shape[-1]
+    power = torch.fft.rfft2(grid).abs().square() / n**2  # [m, n, n//2 + 1]
+    k = torch.arange(1, n // 2 + 1)
+    both = torch.where(2 * k == n, 1.0, 2.0).double()  # a real signal holds every other frequency twice
+    diagonal = torch.where(2 * k == n, power[:, k, k], power[:, k, k] + power[:, n - k, k])
+    return both * (power[:, k, 0] + power[:, 0, k] + diagonal)
+
+
+def _basis_family(group: Group, grid: Tensor) -> Tensor:
+    basis = torch.from_numpy(group.basis)
+    left = basis.T @ grid  # [m, coefficient of a, b]
+    columns = [(left[:, s] @ basis[:, s]).square().sum((1, 2)) for s in group.slices[1:]]
+    of_b = (left[:, 0] @ basis).square()
+    of_a = (left @ basis[:, 0]).square()
+    alone = torch.stack([of_a[:, s].sum(1) + of_b[:, s].sum(1) for s in group.slices[1:]], dim=1)
+    return alone + torch.stack(columns, dim=1)
+
+
+def low_rank(cube: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Factors u, v [n, m, rank] with cube[m, a, b] near the sum over r of u[a, m, r] v[b, m, r].
+
+    Two rounds of randomised subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4).
+    """
+    n = cube.shape[-1]
+    start = torch.randn(n, min(rank, n), generator=generator, dtype=cube.dtype)
+    q = torch.linalg.qr(cube @ start).Q
+    for _ in range(2):
+        q = torch.linalg.qr(cube @ (cube.mT @ q)).Q
+    return q.permute(1, 0, 2).contiguous(), (cube.mT @ q).permute(1, 0, 2).contiguous()
+
+
+def factored_family_power(group: Group, u: Tensor, v: Tensor) -> Tensor:
+    """[m, irreps] `family_power` of the functions that u and v [n, m, rank] are factors of."""
+    basis = torch.from_numpy(group.basis).T
+    left, right = (torch.tensordot(basis, factor, 1) for factor in (u, v))  # [coefficient, m, rank]
+    power = torch.empty(u.shape[1], len(group.irreps) - 1, dtype=torch.float64)
+    dimensions = torch.tensor([i.dimension for i in group.irreps[1:]])
+    starts = torch.tensor([s.start for s in group.slices[1:]])
+    of_a, of_b = (left * right[0]).sum(-1).square(), (left[0] * right).sum(-1).square()
+    for d in dimensions.unique().tolist():
+        which = torch.nonzero(dimensions == d).squeeze(1)
+        columns = starts[which, None] + torch.arange(d)
+        core = torch.einsum("kimr,kjmr->kmij", left[columns], right[columns]).square().sum((2, 3))
+        power[:, which] = (core + (of_a + of_b)[columns].sum(1)).T
+    return power
+
+
+def grid_neurons(neurons: Tensor, grid: Tensor, columns: Tensor) -> Tensor:
+    """[m, n, n] the neurons [pairs, all] of `columns` over the group's grid [n, n] of pair indices."""
+    n = len(grid)
+    chosen = neurons if len(columns) == neurons.shape[1] else neurons[:, columns]
+    rows = chosen if torch.equal(grid.reshape(-1), torch.arange(len(neurons))) else chosen[grid.reshape(-1)]
+    return rows.T.reshape(-1, n, n)

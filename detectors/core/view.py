@@ -1,0 +1,213 @@
+"""All that a detector may ask of a two-operand model, whatever its architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detectors.core.errors import CheckpointError, MissingPart, NotApplicable
+from detectors.core.groups import Group
+from detectors.core.task import Labels, Task
+
+Hook = Callable[[str, Tensor], Tensor]
+Edit = Mapping[str, Callable[[Tensor], Tensor]]
+
+CHUNK = 4096  # pairs per forward pass: a few tens of megabytes of activations
+
+
+class Network(Protocol):
+    """What an adapter supplies. `forward` calls `hook(name, tensor)` at every point that it offers.
+
+    tokens: [batch, 2] operand tokens (a, b); the network adds `=` or offsets itself. Hook names are
+    TransformerLens's: `hook_embed` [batch, pos, d_model] with the operands at positions 0 and 1,
+    `blocks.0.attn.hook_pattern` [batch, head, query, key], `blocks.0.mlp.hook_pre` and `hook_post`
+    [batch, pos, d_mlp], the answer position last. Output: logits [batch, answers].
+    """
+
+    @property
+    def architecture(self) -> Mapping[str, Any]: ...
+    @property
+    def n_tokens(self) -> int: ...
+    @property
+    def n_layers(self) -> int: ...
+    @property
+    def weights(self) -> Mapping[str, Tensor]: ...
+
+    def forward(self, tokens: Tensor, hook: Hook) -> Tensor: ...
+
+    def embedding(self, operand: int) -> Tensor:
+        """[n_tokens, d]: all that operand 0 or 1 passes on its own, up to the first nonlinearity."""
+
+    def readout(self, layer: int) -> Tensor | None:
+        """[m, answers] from neurons to logits, or None where something nonlinear follows them."""
+
+
+class ModelView:
+    """A model with its task. Forward passes over the pairs are made once and shared by all detectors.
+
+    train_mask: [n_tokens * n_tokens] True on the training pairs, or None where the training set is unknown.
+    """
+
+    def __init__(self, network: Network, task: Task, *, train_mask: np.ndarray | None = None) -> None:
+        if network.n_tokens != task.n_tokens:
+            raise CheckpointError(
+                f"the task {task.spec} has {task.n_tokens} tokens and the model {network.n_tokens}: "
+                "pass the --task that the model was trained on"
+            )
+        if train_mask is not None and (train_mask.shape != (task.n_tokens**2,) or train_mask.dtype != bool):
+            raise CheckpointError(
+                f"a training mask is a boolean array over the {task.n_tokens**2} pairs, "
+                f"not {train_mask.dtype} of shape {train_mask.shape}"
+            )
+        self.network = network
+        self.task = task
+        self.train_mask = train_mask
+        self.checkpoint: Any = None  # where the loader found it; None for a model made in memory
+        self._passed: dict[str, Tensor] = {}
+
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes at every hook point of one forward pass over one pair."""
+        shapes: dict[str, tuple[int, ...]] = {}
+
+        def record(name: str, tensor: Tensor) -> Tensor:
+            shapes[name] = tuple(tensor.shape[1:])
+            return tensor
+
+        with torch.no_grad():
+            logits = self.network.forward(torch.zeros(1, 2, dtype=torch.long), record)
+        if logits.ndim != 2 or logits.shape[1] < self.task.n_answers:
+            raise CheckpointError(
+                f"the task {self.task.spec} has {self.task.n_answers} answers; the model gives logits of "
+                f"shape {tuple(logits.shape[1:])}"
+            )
+        return shapes
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """What this model has: names that `needs` of a detector may hold."""
+        last = self.network.n_layers - 1
+        have = {"logits", "run", "embedding"}
+        have |= {"neurons"} if f"blocks.{last}.mlp.hook_post" in self._shapes else set()
+        have |= {"preactivations"} if f"blocks.{last}.mlp.hook_pre" in self._shapes else set()
+        have |= {"attention"} if any("hook_pattern" in name for name in self._shapes) else set()
+        have |= {"readout"} if self.network.readout(last) is not None else set()
+        have |= {"group"} if self.task.labels is not None else set()
+        have |= {"train_mask"} if self.train_mask is not None else set()
+        return frozenset(have)
+
+    @property
+    def labels(self) -> Labels:
+        """The group labelling of the task."""
+        if self.task.labels is None:
+            raise NotApplicable(f"the task {self.task.spec} has no group behind it")
+        return self.task.labels
+
+    @property
+    def group(self) -> Group:
+        return self.labels.group
+
+    @cached_property
+    def grid(self) -> Tensor:
+        """[n, n] pair index of every (left, right) pair of group elements."""
+        return torch.from_numpy(np.ascontiguousarray(self.task.grid))
+
+    def weight(self, name: str) -> Tensor:
+        """A parameter by its name in the checkpoint, float32."""
+        if name not in self.network.weights:
+            raise MissingPart(f"no weight {name!r}; this model has {', '.join(self.network.weights)}")
+        return self.network.weights[name]
+
+    def embedding(self, operand: int) -> Tensor:
+        """[n_tokens, d] everything up to the first nonlinearity that operand 0 or 1 passes on its own."""
+        return self.network.embedding(operand).detach()
+
+    def logits(self) -> Tensor:
+        """[pairs, answers] float32."""
+        return self._pass("logits")
+
+    def neurons(self, layer: int = -1) -> Tensor:
+        """[pairs, m] after the activation function, at the answer position."""
+        return self._pass(self._hook("mlp.hook_post", layer, "neurons"))
+
+    def preactivations(self, layer: int = -1) -> Tensor:
+        """[pairs, m] before the activation function, at the answer position."""
+        return self._pass(self._hook("mlp.hook_pre", layer, "preactivations"))
+
+    def attention(self, layer: int = -1) -> Tensor:
+        """[pairs, head, pos] attention of the answer position."""
+        return self._pass(self._hook("attn.hook_pattern", layer, "attention"))
+
+    def readout(self, layer: int = -1) -> Tensor | None:
+        """[m, answers] from neurons to logits; None where something nonlinear follows the neurons."""
+        matrix = self.network.readout(layer % self.network.n_layers)
+        return None if matrix is None else matrix.detach()[:, : self.task.n_answers]
+
+    def run(
+        self, tokens: Tensor, *, capture: Iterable[str] = (), edit: Edit | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Forward pass over pairs of tokens [batch, 2], with edits. Returns logits and what was captured.
+
+        edit: a function per hook name, applied to the tensor there before it goes on. Differentiable.
+        """
+        wanted, edits = set(capture), dict(edit or {})
+        unknown = (wanted | set(edits)) - set(self._shapes)
+        if unknown:
+            raise MissingPart(f"no hook point {sorted(unknown)}; this model has {', '.join(self._shapes)}")
+        captured: dict[str, Tensor] = {}
+
+        def hook(name: str, tensor: Tensor) -> Tensor:
+            if name in edits:
+                tensor = edits[name](tensor)
+            if name in wanted:
+                captured[name] = tensor
+            return tensor
+
+        logits = self.network.forward(tokens, hook)
+        return logits[:, : self.task.n_answers], captured
+
+    def tokens_of(self, pairs: Tensor) -> Tensor:
+        """[batch, 2] the operand tokens of pair indices a * n_tokens + b."""
+        n = self.task.n_tokens
+        return torch.stack([pairs // n, pairs % n], dim=1)
+
+    def _hook(self, point: str, layer: int, part: str) -> str:
+        name = f"blocks.{layer % max(self.network.n_layers, 1)}.{point}"
+        if name not in self._shapes:
+            raise MissingPart(f"this model has no {part} at layer {layer}; it has {', '.join(sorted(self.parts))}")
+        return name
+
+    def _pass(self, name: str) -> Tensor:
+        """One pass over all pairs, keeping what was asked, and the last neurons with the logits."""
+        if name in self._passed:
+            return self._passed[name]
+        last = f"blocks.{self.network.n_layers - 1}.mlp.hook_post"
+        wanted = {name} | ({last} & set(self._shapes) if name in ("logits", last) else set())
+        hooks = wanted - {"logits"}
+        n = self.task.n_tokens
+        kept: dict[str, Tensor] = {}
+        with torch.no_grad():
+            for pairs in chunks(n * n, CHUNK):
+                logits, captured = self.run(self.tokens_of(pairs), capture=hooks)
+                captured["logits"] = logits
+                for key in wanted | ({"logits"} if last in wanted else set()):
+                    part = captured[key]
+                    if key.endswith("hook_pattern"):
+                        part = part[:, :, -1]
+                    elif key != "logits":
+                        part = part[:, -1]
+                    if key not in kept:
+                        kept[key] = torch.empty(n * n, *part.shape[1:])
+                    kept[key][pairs] = part
+        self._passed.update(kept)
+        return self._passed[name]
+
+
+def chunks(n: int, size: int) -> Iterator[Tensor]:
+    """0..n-1 in consecutive index tensors of at most `size`."""
+    return iter(torch.arange(n).split(size))

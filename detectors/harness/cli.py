@@ -1,0 +1,231 @@
+"""The command `detectors`. Heavy imports happen inside the commands, so `--help` is instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from detectors.core.view import ModelView
+    from detectors.harness.report.model import Report
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    """Which circuit is inside a trained model, how sure is that, and does the model use it?
+
+    Exit codes: 0 done; 2 the input or the call is wrong, or nothing was evaluated; 3 a detector crashed (the rest
+    is reported); 130 interrupted.
+    """
+    if version:
+        import detectors
+
+        typer.echo(f"detectors {detectors.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    checkpoints: Annotated[
+        list[str],
+        typer.Argument(metavar="CKPT...", help="Files, folders, or zoo:NAME; scored in turn.", show_default=False),
+    ],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="What the model answers: add:113, sub:P, mul:P, div:P, quad:P, max:P, min:P, compose:S5, "
+            "table:FILE.npy, or infer. Not needed where the checkpoint says.",
+            show_default=False,
+        ),
+    ] = None,
+    detector: Annotated[
+        list[str] | None, typer.Option("-d", "--detector", help="Run only this one; repeatable.", show_default=False)
+    ] = None,
+    train_indices: Annotated[
+        str | None, typer.Option(help="JSON list or .npy of training pairs a*n_tokens + b.", show_default=False)
+    ] = None,
+    train_split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FRACTION:SEED", help="0.4:1 is the first 40% of torch.randperm seeded with 1.", show_default=False
+        ),
+    ] = None,
+    arch: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="What shapes cannot show: act_fn=gelu, attn_coeff=0.8, normalization_type=LNPre. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    loader: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:FUNCTION", help="Your own loader: (path, task) -> ModelView.", show_default=False),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, max=1_000_000, help="Permutations of each null.")] = 199,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    json: Annotated[
+        Path | None, typer.Option(help="Write the report as JSON; - for stdout.", show_default=False)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no report on the terminal.")] = False,
+) -> None:
+    """Score a checkpoint with every detector and print the report.
+
+    detectors run model.pt --task add:113 --train-indices train.json
+
+    In the table, cut, keep and ctrl are the shares of the pairs answered right that stay right when the motif's
+    subspace is removed, when only it is kept, and when a random one of its size is removed instead.
+    """
+    from rich.console import Console
+
+    from detectors.core.errors import DetectorsError
+    from detectors.harness.report.terminal import print_report
+
+    _check_names(detector)
+    options = _arch_options(arch)
+    to_stdout = json is not None and str(json) == "-"
+    console = Console(quiet=quiet or to_stdout)
+    reports: list[Report] = []
+    failed = False
+    for path in checkpoints:
+        try:
+            report = _score(path, task, detector, train_indices, train_split, options, loader, draws, seed, quiet)
+        except DetectorsError as error:
+            failed = True
+            _complain(f"{path}: {error}" if len(checkpoints) > 1 else str(error))
+            continue
+        if reports:
+            console.rule(style="dim")
+        print_report(report, console)
+        reports.append(report)
+    if json is not None and reports:
+        _write_json(json, reports, many=len(checkpoints) > 1)
+    if failed or not any(d.score is not None or d.verdict != "error" for r in reports for d in r):
+        crashed = [d for r in reports for d in r if d.verdict == "error"]
+        raise typer.Exit(2 if failed or not crashed else 3)
+    if any(d.verdict == "error" for r in reports for d in r):
+        raise typer.Exit(3)
+
+
+@app.command("list")
+def list_() -> None:
+    """Show the detectors: what each looks for, needs, and its threshold."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from detectors.core.registry import all_detectors, spec_of
+    from detectors.harness.verdict import calibration
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("detector", "v", "threshold", "what it looks for", "needs", "source"):
+        table.add_column(heading, overflow="fold")
+    rows = calibration()["rows"]
+    for function in all_detectors():
+        spec = spec_of(function)
+        threshold = f"{rows[spec.name]['threshold']:.2f}" if spec.name in rows else "none"
+        table.add_row(spec.name, str(spec.version), threshold, spec.summary, ", ".join(spec.needs), spec.source)
+    console = Console()
+    console.print(table)
+    if calibration()["status"] == "provisional":
+        console.print("Thresholds are provisional: set by hand, error rates not yet measured.", style="dim")
+
+
+def _score(
+    path: str,
+    task: str | None,
+    names: list[str] | None,
+    train_indices: str | None,
+    train_split: str | None,
+    arch: dict[str, str],
+    loader: str | None,
+    draws: int,
+    seed: int,
+    quiet: bool,
+) -> Report:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<26}"), BarColumn(), TimeElapsedColumn())
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty()
+    ) as bar:
+        shown = bar.add_task("loading", total=None)
+        import detectors
+
+        model: ModelView = detectors.load(
+            path, task=task, train_indices=train_indices, train_split=train_split, arch=arch, loader=loader
+        )
+        report: Report = detectors.run(
+            model,
+            names=names,
+            draws=draws,
+            seed=seed,
+            progress=lambda text, done, total: bar.update(shown, description=text, completed=done, total=total),
+        )
+    return report
+
+
+def _check_names(names: list[str] | None) -> None:
+    from difflib import get_close_matches
+
+    from detectors.core.registry import names as known
+
+    for name in names or []:
+        if name not in known():
+            close = get_close_matches(name, known(), 1)
+            raise typer.BadParameter(
+                f"no detector {name!r}"
+                + (f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known())}")
+            )
+
+
+def _arch_options(arch: list[str] | None) -> dict[str, str]:
+    options = {}
+    for item in arch or []:
+        key, equals, value = item.partition("=")
+        if not equals or not key or not value:
+            raise typer.BadParameter(f"--arch {item}: write KEY=VALUE, e.g. --arch act_fn=gelu")
+        options[key] = value
+    return options
+
+
+def _write_json(target: Path, reports: list[Report], many: bool) -> None:
+    import json
+
+    text = reports[0].to_json() if not many else json.dumps([r.to_dict() for r in reports], indent=2) + "\n"
+    if str(target) == "-":
+        sys.stdout.write(text)
+        return
+    from detectors.harness.report.files import write_text
+
+    write_text(target, text)
+
+
+def _complain(message: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point: exit codes as documented, whatever raised."""
+    from detectors.core.errors import DetectorsError
+
+    try:
+        app(standalone_mode=True)
+    except DetectorsError as error:
+        _complain(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The report: what `run` returns, what the JSON holds, and what every other format is rendered from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = float
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class CheckpointInfo(_Record):
+    path: str
+    sha256: str | None = Field(description="Digest of the weights file; null for a model in memory.")
+    layout: str
+    architecture: dict[str, Any]
+    unused_tensors: list[str] = Field(description="Tensors in the file that the architecture does not use.")
+
+
+class TaskInfo(_Record):
+    spec: str
+    n_tokens: int
+    n_answers: int
+    pairs: int = Field(description="Pairs that have an answer.")
+    group: str | None
+    order: int | None = Field(description="Order of the group: the tokens that it labels.")
+    note: str
+
+
+class BySplit(_Record):
+    """A figure over all pairs with an answer, and over training and test pairs where those are known."""
+
+    all: float
+    train: float | None
+    test: float | None
+
+
+class NullInfo(_Record):
+    permuted: str
+    draws: int
+    mean: float
+
+
+class CausalInfo(_Record):
+    necessity: float = Field(ge=0, le=1)
+    sufficiency: float = Field(ge=0, le=1)
+    control: float | None = Field(ge=0, le=1, description="Null: no other irreps to remove.")
+    pairs: int
+    basis: Literal["test_pairs", "all_pairs"]
+
+
+class Detection(_Record):
+    """One detector's line. `score` is null where the detector did not run to its end."""
+
+    detector: str
+    version: int
+    verdict: Literal["present", "inert", "absent", "inconclusive", "not_applicable", "error"]
+    reason: str
+    score: float | None = Field(default=None, ge=0, le=1)
+    threshold: float | None = None
+    p_value: float | None = Field(default=None, ge=0, le=1)
+    p_adjusted: float | None = Field(default=None, ge=0, le=1, description="Holm, over this report.")
+    null: NullInfo | None = None
+    causal: CausalInfo | None = None
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    seconds: float
+
+
+class Report(_Record):
+    """A sequence of detections, indexable by number or by detector name."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    tool: dict[str, str] = Field(description="Versions of the tool and of what its numbers depend on.")
+    checkpoint: CheckpointInfo
+    task: TaskInfo
+    accuracy: BySplit
+    loss: BySplit = Field(description="Mean cross-entropy in nats, from float64 log-softmax.")
+    calibration: Literal["provisional", "calibrated"]
+    summary: str
+    detections: list[Detection]
+
+    def __getitem__(self, key: int | str) -> Detection:
+        if isinstance(key, int):
+            return self.detections[key]
+        for detection in self.detections:
+            if detection.detector == key:
+                return detection
+        raise KeyError(f"no detector {key!r} in this report; it has {', '.join(d.detector for d in self.detections)}")
+
+    def __len__(self) -> int:
+        return len(self.detections)
+
+    def __iter__(self) -> Iterator[Detection]:  # type: ignore[override]
+        return iter(self.detections)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return self.model_dump(by_alias=True, mode="json")
+
+    def to_json(self) -> str:
+        """The document whose schema is `detectors/harness/report.schema.json`."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of `Report.to_json`."""
+    document = Report.model_json_schema(by_alias=True, mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}

@@ -1,0 +1,107 @@
+"""The report as a person reads it in a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from detectors.harness.report.model import BySplit, Detection, Report
+
+STYLE = {
+    "present": ("green", "present"),
+    "inert": ("yellow", "inert"),
+    "absent": ("dim", "absent"),
+    "inconclusive": ("yellow", "inconclusive"),
+    "not_applicable": ("dim", "n/a"),
+    "error": ("bold red", "error"),
+}
+CAUSE = ("cut", "keep", "ctrl")
+EXPLAINED = ("inert", "inconclusive", "not_applicable", "error")  # verdicts whose reason is worth a line
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Model, task and accuracy; a line a detector; a sentence."""
+    console.print(render(report))
+
+
+def render(report: Report) -> RenderableType:
+    parts: list[RenderableType] = [_heading(report), Padding(_table(report), (1, 0))]
+    parts += [Text(f"{d.detector}: {d.reason}", style=STYLE[d.verdict][0]) for d in report if d.verdict in EXPLAINED]
+    parts.append(Padding(Text(report.summary, style="bold"), (1 if len(parts) > 2 else 0, 0, 0, 0)))
+    if any(any(_cause(d)) for d in report):
+        parts.append(
+            Text(
+                "cut, keep, ctrl: of the pairs answered right, those still right with the motif's subspace removed, "
+                "with it alone, and with a random one of its size removed.",
+                style="dim",
+            )
+        )
+    if report.calibration == "provisional":
+        parts.append(Text("Thresholds are provisional: set by hand, error rates not yet measured.", style="dim"))
+    return Group(*parts)
+
+
+def _heading(report: Report) -> Table:
+    table = Table.grid(padding=(0, 2))
+    a, task = report.checkpoint.architecture, report.task
+    size = ", ".join(f"{k} {a[k]}" for k in ("n_layers", "d_model", "d_mlp") if k in a)
+    more = [f"{k} {a[k]}" for k in ("act_fn", "normalization_type", "attn_coeff") if k in a]
+    group = f"{task.group}, order {task.order}" if task.group else "no group"
+    table.add_row(Text("model", style="dim"), Text(report.checkpoint.path, style="bold", overflow="fold"))
+    table.add_row("", Text(f"{report.checkpoint.layout}; {size}; {', '.join(more)}"))
+    if report.checkpoint.unused_tensors:
+        table.add_row("", Text(f"not used: {_some(report.checkpoint.unused_tensors)}", style="dim"))
+    table.add_row(Text("task", style="dim"), Text(f"{task.spec} ({group}), {task.pairs} pairs"))
+    if task.note:
+        table.add_row("", Text(task.note, style="dim"))
+    table.add_row(Text("accuracy", style="dim"), Text(_split(report.accuracy, ".4f")))
+    table.add_row(Text("loss", style="dim"), Text(_split(report.loss, ".2e")))
+    return table
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _split(figure: BySplit, form: str) -> str:
+    if figure.train is None or figure.test is None:
+        return f"{figure.all:{form}} on all pairs; the training pairs are unknown"
+    return f"train {figure.train:{form}}   test {figure.test:{form}}   all {figure.all:{form}}"
+
+
+def _table(report: Report) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("detector", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("score", justify="right")
+    table.add_column("p", justify="right")
+    for heading in CAUSE:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("key irreps", overflow="fold", ratio=1)
+    for detection in report:
+        style, word = STYLE[detection.verdict]
+        table.add_row(
+            detection.detector,
+            Text(word, style=style),
+            "" if detection.score is None else f"{detection.score:.3f}",
+            "" if detection.p_adjusted is None else f"{detection.p_adjusted:.3f}",
+            *_cause(detection),
+            _keys(detection),
+        )
+    return table
+
+
+def _cause(detection: Detection) -> tuple[str, ...]:
+    """Accuracy that is left, of the pairs answered right; nothing where there is no structure to have a cause."""
+    cause = detection.causal
+    if cause is None or detection.verdict == "absent":
+        return ("",) * len(CAUSE)
+    control = "-" if cause.control is None else f"{1 - cause.control:.0%}"
+    return f"{1 - cause.necessity:.0%}", f"{cause.sufficiency:.0%}", control
+
+
+def _keys(detection: Detection, most: int = 8) -> str:
+    keys = [str(k).removeprefix("freq_") for k in detection.evidence.get("key_irreps", [])]
+    return " ".join(keys[:most]) + (f" +{len(keys) - most}" if len(keys) > most else "")

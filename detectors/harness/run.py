@@ -1,0 +1,193 @@
+"""Score a view with detectors and judge the scores."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import detectors
+from detectors.core import registry
+from detectors.core.errors import DetectorsError, MissingPart, NotApplicable, Undetermined
+from detectors.core.registry import Spec, spec_of
+from detectors.core.score import Score, jsonable
+from detectors.core.view import CHUNK, ModelView
+from detectors.harness.report.model import BySplit, CausalInfo, CheckpointInfo, Detection, NullInfo, Report, TaskInfo
+from detectors.harness.summary import summarise
+from detectors.harness.verdict import Verdict, calibration, holm, judge
+
+Progress = Callable[[str, int, int], None]
+
+
+def run(
+    model: ModelView,
+    *,
+    names: Sequence[str] | None = None,
+    draws: int = 199,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+    """Run detectors on a model and return their verdicts.
+
+    names: which detectors; all by default. draws: permutations of each null. progress: called with (what is
+    being done, steps done, steps in all). A detector that raises becomes an `error` line; the others go on.
+
+    >>> import detectors, models_zoo
+    >>> report = detectors.run(models_zoo.trig_mlp(p=11, frequencies=(3,), train_fraction=0.5))
+    >>> report["trig_logits"].verdict, report["memorisation"].verdict
+    ('present', 'absent')
+    """
+    chosen = list(registry.names()) if names is None else list(names)
+    report = progress or (lambda *_: None)
+    report("forward pass", 0, len(chosen) + 1)
+    accuracy, loss = _figures(model)
+    outcomes = []
+    for done, name in enumerate(chosen, start=1):
+        report(name, done, len(chosen) + 1)
+        outcomes.append(_attempt(name, model, draws, seed))
+    report("done", len(chosen) + 1, len(chosen) + 1)
+    detections = _judged(outcomes)
+    task = _task(model)
+    return Report(
+        tool=_versions(),
+        checkpoint=_checkpoint(model),
+        task=task,
+        accuracy=accuracy,
+        loss=loss,
+        calibration=calibration()["status"],
+        summary=summarise(detections, task, accuracy),
+        detections=detections,
+    )
+
+
+class _Outcome:
+    """What came of calling one detector: a score, or a verdict with its reason."""
+
+    def __init__(self, name: str, spec: Spec | None = None) -> None:
+        self.name, self.spec = name, spec
+        self.score: Score | None = None
+        self.verdict: Verdict = "error"
+        self.reason = ""
+        self.seconds = 0.0
+
+
+def _attempt(name: str, model: ModelView, draws: int, seed: int) -> _Outcome:
+    outcome, start = _Outcome(name), time.perf_counter()
+    try:
+        function = registry.load(name)
+        outcome.spec = spec_of(function)
+        missing = [
+            part for part in outcome.spec.needs if part not in model.parts and part in ("group", "neurons", "embedding")
+        ]
+        if "group" in missing:
+            raise NotApplicable(f"the task {model.task.spec} has no group behind it")
+        if missing:
+            raise NotApplicable(f"this model has no {', '.join(missing)}")
+        outcome.score = function(model, draws=draws, seed=seed)
+    except (NotApplicable, MissingPart) as error:
+        outcome.verdict, outcome.reason = "not_applicable", str(error)
+    except Undetermined as error:
+        outcome.verdict, outcome.reason = "inconclusive", str(error)
+    except Exception as error:  # a crashing detector must not take the others down
+        kind = "" if isinstance(error, DetectorsError) else f"{type(error).__name__}: "
+        outcome.reason = f"{kind}{error}".strip().splitlines()[0]
+    outcome.seconds = time.perf_counter() - start
+    return outcome
+
+
+def _judged(outcomes: list[_Outcome]) -> list[Detection]:
+    rows = calibration()["rows"]
+    tested = [o for o in outcomes if o.score is not None and o.score.null is not None]
+    p_values = [o.score.null.p_value for o in tested if o.score is not None and o.score.null is not None]
+    adjusted = dict(zip((o.name for o in tested), holm(p_values), strict=True))
+    return [_detection(o, adjusted.get(o.name), rows.get(o.name)) for o in outcomes]
+
+
+def _detection(outcome: _Outcome, p_adjusted: float | None, row: dict[str, Any] | None) -> Detection:
+    base: dict[str, Any] = {
+        "detector": outcome.name,
+        "version": outcome.spec.version if outcome.spec else 0,
+        "threshold": row["threshold"] if row else None,
+        "seconds": round(outcome.seconds, 3),
+    }
+    score = outcome.score
+    if score is None or outcome.spec is None:
+        return Detection(**base, verdict=outcome.verdict, reason=outcome.reason)
+    verdict, reason = judge(outcome.spec, score, p_adjusted, row)
+    causal, null = score.causal, score.null
+    return Detection(
+        **base,
+        verdict=verdict,
+        reason=reason,
+        score=score.value,
+        p_value=null.p_value if null else None,
+        p_adjusted=p_adjusted,
+        null=NullInfo(permuted=null.permuted, draws=null.draws, mean=null.mean) if null else None,
+        causal=CausalInfo(**jsonable(causal)) if causal else None,
+        evidence=jsonable(score.evidence),
+    )
+
+
+def _figures(model: ModelView) -> tuple[BySplit, BySplit]:
+    """Accuracy and mean float64 cross-entropy over all, training and test pairs that have an answer."""
+    domain = torch.from_numpy(model.task.domain)
+    answers = torch.from_numpy(model.task.answer.ravel())[domain]
+    logits = model.logits()
+    parts = [
+        (logits[k].argmax(1) == a, torch.nn.functional.cross_entropy(logits[k].double(), a, reduction="none"))
+        for k, a in zip(domain.split(CHUNK), answers.split(CHUNK), strict=True)
+    ]
+    right, loss = torch.cat([r for r, _ in parts]).double(), torch.cat([x for _, x in parts])
+
+    def by_split(figure: Tensor) -> BySplit:
+        if model.train_mask is None:
+            return BySplit(all=float(figure.mean()), train=None, test=None)
+        train = torch.from_numpy(model.train_mask)[domain]
+        split = [float(figure[m].mean()) if bool(m.any()) else None for m in (train, ~train)]
+        return BySplit(all=float(figure.mean()), train=split[0], test=split[1])
+
+    return by_split(right), by_split(loss)
+
+
+def _checkpoint(model: ModelView) -> CheckpointInfo:
+    origin = model.checkpoint
+    return CheckpointInfo(
+        path=origin.path if origin else "(in memory)",
+        sha256=origin.sha256 if origin else None,
+        layout=origin.layout if origin else "in memory",
+        architecture=jsonable(dict(model.network.architecture)),
+        unused_tensors=list(origin.unused) if origin else [],
+    )
+
+
+def _task(model: ModelView) -> TaskInfo:
+    task = model.task
+    return TaskInfo(
+        spec=task.spec,
+        n_tokens=task.n_tokens,
+        n_answers=task.n_answers,
+        pairs=len(task.domain),
+        group=task.group.name if task.group else None,
+        order=task.group.order if task.group else None,
+        note=task.note,
+    )
+
+
+def _versions() -> dict[str, str]:
+    try:
+        own = version("circuit-detectors")
+    except PackageNotFoundError:
+        own = detectors.__version__
+    return {
+        "circuit-detectors": own,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "threads": str(torch.get_num_threads()),
+    }

@@ -1,0 +1,155 @@
+"""The logits contain a function of a b c^-1 that answers pairs the model was not trained on: S(a, b, c) = f(a b c^-1).
+
+Source: the restricted loss of arXiv:2301.05217, section 5.1, cross-fitted: f is estimated on pairs that are
+neither training pairs nor the pairs it is judged on, since an estimate on all pairs contains the answers.
+
+Score: G = 1 - CE / ln n, clipped to [0, 1]: 0 is chance, 1 a structured part that is certain and right. The test
+pairs are split in two at random; f (their mean logits along each fibre) and one temperature come from one half,
+the temperature chosen out of fold inside it, and the loss is taken on the other; both ways, mean of eight splits.
+The temperature is at least std(L) / 100, so that the value is finite and does not depend on the scale of the
+logits. Null: one permutation relabels a, b and c alike, on a fixed random subset of the test pairs.
+
+What fools it: it says what the model holds, not what wins: a memoriser with a drowned circuit scores high. A
+lookup table fitted on all pairs would score 1, hence test pairs. Flip pairs (b, a) are ordinary test pairs here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detectors.core.errors import Undetermined
+from detectors.core.nulls import permutation_null, permutations, subset
+from detectors.core.plane import LogitGrid, structured_loss
+from detectors.core.registry import detector
+from detectors.core.score import Score
+from detectors.core.view import ModelView
+
+SPLITS, BLOCKS, MIN_TEST = 8, 16, 32
+NULL_PAIRS = 1024
+STEEPEST = 100.0  # the temperature is at least std(L) / 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generalisation(Score):
+    """Evidence. structured_accuracy: of S on test pairs, f from all of them; S is right on every
+    pair or on none, as the identity is f's largest value or not. temperature: geometric
+    mean over the splits, in units of the logits. test_loss: cross-entropy of the structured part, nats.
+    chance_loss: ln n. train_set: `given` or `inferred`. train_fraction: of the labelled pairs.
+    """
+
+    structured_accuracy: float
+    temperature: float
+    test_loss: float
+    chance_loss: float
+    train_set: str
+    train_fraction: float
+
+
+@detector(
+    needs=("logits", "group", "train_mask"),
+    version=1,
+    source="arXiv:2301.05217",
+    invariant_to=("logit_shift", "logit_scale", "neuron_permutation", "residual_rotation"),
+    causal=False,
+)
+def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Generalisation:
+    """A structured part of the logits answers unseen pairs.
+
+    model: logits() [pairs, answers] and train_mask. draws: permutations of the labels. Errors: NotApplicable
+    where the task has no group; Undetermined where the training set is unknown or leaves under 32 test pairs.
+
+    >>> import detectors, models_zoo
+    >>> score = detectors.generalisation(models_zoo.trig_mlp(p=11, frequencies=(3,), train_fraction=0.4))
+    >>> score.structured_accuracy, round(score.train_fraction, 1)
+    (1.0, 0.4)
+    """
+    grid = LogitGrid(model)
+    test = _test_pairs(grid)
+    steepest = STEEPEST / max(math.sqrt(grid.power(test) / (len(test) * grid.n)), 1e-300)
+    rng = np.random.default_rng(seed)
+    block = torch.from_numpy(rng.permutation(len(test)) % BLOCKS)
+    counts = torch.bincount(block, minlength=BLOCKS)
+    fitted = _cross_fitted(grid.fibre_sums(test, block, BLOCKS), counts, grid.group.identity, steepest, SPLITS, rng)
+    loss, chance = float(fitted.loss.mean()), math.log(grid.n)
+    sample = test[subset(len(test), NULL_PAIRS, seed)]
+    return Generalisation(
+        value=float(np.clip(1 - loss / chance, 0, 1)),
+        null=permutation_null(*_permuted(grid, sample, steepest, draws, seed), f"labels of {len(sample)} test pairs"),
+        causal=None,
+        structured_accuracy=float(grid.fibre_mean(test).argmax() == grid.group.identity),
+        temperature=float(fitted.temperature.log().mean().exp()),
+        test_loss=loss,
+        chance_loss=chance,
+        train_set="given",
+        train_fraction=1 - len(test) / grid.n**2,
+    )
+
+
+def _test_pairs(grid: LogitGrid) -> Tensor:
+    test = grid.test
+    if test is None:
+        raise Undetermined("the training pairs are unknown: pass --train-indices FILE or --train-split FRACTION:SEED")
+    if len(test) < MIN_TEST:
+        raise Undetermined(f"{len(test)} labelled pairs are outside the training set; at least {MIN_TEST} are needed")
+    return test
+
+
+class _Fitted(NamedTuple):
+    """Per split and half [..., splits, 2]: held-out loss and temperature."""
+
+    loss: Tensor
+    temperature: Tensor
+
+
+def _cross_fitted(
+    sums: Tensor, counts: Tensor, identity: int, steepest: float, splits: int, rng: np.random.Generator
+) -> _Fitted:
+    """Blocks of pairs are dealt into two halves of two folds; sums [..., BLOCKS, n], counts [BLOCKS].
+
+    The loss of a function of a b c^-1 is the same on every pair, so pairs of the other half can only be judged
+    through their own f: a half's f stands at the temperature that the other half's folds agreed on. A temperature
+    that fits one half's luck is then paid for.
+    """
+    dealt = torch.from_numpy(np.stack([rng.permutation(BLOCKS) for _ in range(splits)])).reshape(splits, 2, 2, -1)
+    fold_sums, fold_counts = sums[..., dealt, :].sum(-2), counts[dealt].sum(-1)
+    folds = fold_sums / fold_counts[..., None]
+    f = fold_sums.sum(-2) / fold_counts.sum(-1, keepdim=True)
+    temperature = _temperature(folds, identity, steepest)  # [..., splits, half]
+    return _Fitted(structured_loss(f, temperature.flip(-1)[..., None], identity), temperature)
+
+
+def _temperature(folds: Tensor, identity: int, steepest: float) -> Tensor:
+    """[...] the temperature of least cross-entropy summed over folds [..., 2, n], by bisection.
+
+    The loss is convex in the inverse temperature, with derivative mean of f under softmax less f at the answer.
+    """
+    low = torch.full(folds.shape[:-2], math.log(steepest) - 30)
+    high = torch.full(folds.shape[:-2], math.log(steepest))
+    for _ in range(40):
+        middle = (low + high) / 2
+        weight = (folds * middle.exp()[..., None, None]).softmax(-1)
+        falling = ((weight * folds).sum(-1) - folds[..., identity]).sum(-1) < 0
+        low, high = torch.where(falling, middle, low), torch.where(falling, high, middle)
+    return (-high).exp()
+
+
+def _permuted(grid: LogitGrid, pairs: Tensor, steepest: float, draws: int, seed: int) -> tuple[float, Tensor]:
+    """G, from one split, of a few test pairs as they are and under relabellings of a, b and c."""
+    n, identity = grid.n, grid.group.identity
+    rows = grid.rows(pairs)
+    table = torch.from_numpy(grid.group.table)
+    rng = np.random.default_rng(seed)
+    block = torch.from_numpy(rng.permutation(len(pairs)) % BLOCKS)
+    sums = torch.zeros(draws + 1, BLOCKS, n, dtype=torch.float64)
+    for i, perm in enumerate([torch.arange(n), *permutations(n, draws, seed)]):
+        product = table[perm[pairs // n], perm[pairs % n]]
+        sums[i].index_add_(0, block, rows.gather(1, perm.argsort()[grid.shift[product]]))
+    loss = _cross_fitted(sums, torch.bincount(block, minlength=BLOCKS), identity, steepest, 1, rng).loss.mean((1, 2))
+    g = (1 - loss / math.log(n)).clamp_min(0)
+    return float(g[0]), g[1:]

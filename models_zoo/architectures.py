@@ -1,0 +1,62 @@
+"""Initial weights of the zoo's architectures. The forward pass is the one that scores: `detectors.harness.adapters`.
+
+Source of the initialisation: the code of arXiv:2301.05217 (standard normal over the root of the fan-in).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from detectors.core.task import Task
+from detectors.harness.adapters.mlp import TwoEmbeddingMLP
+from detectors.harness.adapters.transformer import Architecture, Transformer
+
+
+def transformer_weights(model: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
+    """Weights by TransformerLens's names for a `model` table of config.json with `kind = "transformer"`."""
+
+    def normal(*shape: int, fan_in: int) -> Tensor:
+        return torch.randn(*shape, generator=generator) / fan_in**0.5
+
+    d, heads, d_head, d_mlp = model["d_model"], model["n_heads"], model["d_head"], model["d_mlp"]
+    weights = {
+        "embed.W_E": normal(model["d_vocab"], d, fan_in=d),
+        "pos_embed.W_pos": normal(model["n_ctx"], d, fan_in=d),
+    }
+    for i in range(model["n_layers"]):
+        for which in "QKV":
+            weights[f"blocks.{i}.attn.W_{which}"] = normal(heads, d, d_head, fan_in=d)
+        weights[f"blocks.{i}.attn.W_O"] = normal(heads, d_head, d, fan_in=d)
+        weights[f"blocks.{i}.mlp.W_in"] = normal(d, d_mlp, fan_in=d)
+        weights[f"blocks.{i}.mlp.b_in"] = torch.zeros(d_mlp)
+        weights[f"blocks.{i}.mlp.W_out"] = normal(d_mlp, d, fan_in=d)
+        weights[f"blocks.{i}.mlp.b_out"] = torch.zeros(d)
+    weights["unembed.W_U"] = normal(d, model["d_vocab_out"], fan_in=model["d_vocab_out"])
+    return weights
+
+
+def mlp_weights(model: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
+    """Weights of a two-embedding MLP: `d_model` per embedding, `d_mlp` neurons."""
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator) / shape[0] ** 0.5
+
+    n, d, m = model["n_tokens"], model["d_model"], model["d_mlp"]
+    return {"W_x": normal(n, d), "W_y": normal(n, d), "W": normal(2 * d, m), "W_U": normal(m, model["d_vocab_out"])}
+
+
+def initial_weights(model: dict[str, Any], seed: int) -> dict[str, Tensor]:
+    """Untrained weights of the architecture that a `model` table describes."""
+    generator = torch.Generator().manual_seed(seed)
+    return (mlp_weights if model["kind"] == "mlp" else transformer_weights)(model, generator)
+
+
+def network(model: dict[str, Any], weights: dict[str, Tensor], task: Task) -> Transformer | TwoEmbeddingMLP:
+    """The network whose parameters are these very tensors, so that gradients reach them."""
+    if model["kind"] == "mlp":
+        return TwoEmbeddingMLP(weights, model.get("act_fn", "relu"))
+    fields = {k: v for k, v in model.items() if k in Architecture.__dataclass_fields__}
+    return Transformer(weights, Architecture(**{**fields, "n_tokens": task.n_tokens}))

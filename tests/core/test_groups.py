@@ -1,0 +1,179 @@
+"""Groups against hand-written character tables, numpy.fft, and the laws themselves."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.core.errors import TaskError
+from detectors.core.groups import Group, is_associative
+from detectors.core.named_groups import recognise
+from fixtures.strategies import SMALL, group_names, relabelled
+
+# rows: characters at (identity, then one element of each class as (class size, element order))
+TABLES = {
+    "S3": [{(1, 1): 1, (3, 2): 1, (2, 3): 1}, {(1, 1): 1, (3, 2): -1, (2, 3): 1}, {(1, 1): 2, (3, 2): 0, (2, 3): -1}],
+    "S4": [
+        {(1, 1): 1, (6, 2): 1, (3, 2): 1, (8, 3): 1, (6, 4): 1},
+        {(1, 1): 1, (6, 2): -1, (3, 2): 1, (8, 3): 1, (6, 4): -1},
+        {(1, 1): 2, (6, 2): 0, (3, 2): 2, (8, 3): -1, (6, 4): 0},
+        {(1, 1): 3, (6, 2): 1, (3, 2): -1, (8, 3): 0, (6, 4): -1},
+        {(1, 1): 3, (6, 2): -1, (3, 2): -1, (8, 3): 0, (6, 4): 1},
+    ],
+    # the two characters of degree one that are complex stand joined: 1 + w, 1 + w^2 summed with the conjugate
+    "A4": [
+        {(1, 1): 1, (3, 2): 1, (4, 3): 1},
+        {(1, 1): 2, (3, 2): 2, (4, 3): -1},
+        {(1, 1): 3, (3, 2): -1, (4, 3): 0},
+    ],
+}
+QUATERNIONS = [
+    [0, 1, 2, 3, 4, 5, 6, 7],
+    [1, 0, 3, 2, 5, 4, 7, 6],
+    [2, 3, 1, 0, 6, 7, 5, 4],
+    [3, 2, 0, 1, 7, 6, 4, 5],
+    [4, 5, 7, 6, 1, 0, 2, 3],
+    [5, 4, 6, 7, 0, 1, 3, 2],
+    [6, 7, 4, 5, 3, 2, 1, 0],
+    [7, 6, 5, 4, 2, 3, 0, 1],
+]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_characters_are_those_of_the_textbook(name):
+    g = Group.from_name(name)
+    kinds = list(zip(g.class_sizes.tolist(), g.element_orders.tolist(), strict=True))
+    found = sorted([round(float(i.character[e])) for e in range(g.order)] for i in g.irreps)
+    expected = sorted([row[kind] for kind in kinds] for row in TABLES[name])
+    assert found == expected
+    for irrep in g.irreps:
+        np.testing.assert_allclose(irrep.character, np.round(irrep.character), atol=1e-9)
+
+
+def test_a5_has_the_golden_ratio():
+    g = Group.from_name("A5")
+    three = next(i for i in g.irreps if i.name == "a5_3d_a")
+    five_cycles = sorted(set(np.round(three.character[g.element_orders == 5], 9)))
+    golden = (1 + 5**0.5) / 2
+    np.testing.assert_allclose(five_cycles, [1 - golden, golden], atol=1e-9)
+
+
+def test_quaternions_have_a_block_of_four_that_is_not_a_real_two_dimensional_irrep():
+    g = Group(np.array(QUATERNIONS))
+    assert [i.dimension for i in g.irreps] == [1, 1, 1, 1, 4]
+    np.testing.assert_allclose(g.irreps[-1].character, [2, -2, 0, 0, 0, 0, 0, 0], atol=1e-9)
+    assert recognise(g)[0] is g
+
+
+@given(group_names(2))
+def test_blocks_are_orthogonal_projectors_that_add_up_to_one(name):
+    g = Group.from_name(name)
+    projectors = [g.projector(i) for i in g.irreps]
+    np.testing.assert_allclose(sum(projectors), np.eye(g.order), atol=1e-9)
+    for k, p in enumerate(projectors):
+        np.testing.assert_allclose(p @ p, p, atol=1e-9)
+        np.testing.assert_allclose(p, p.T, atol=1e-9)
+        assert round(np.trace(p)) == g.irreps[k].dimension
+        columns = g.basis[:, g.slices[k]]
+        np.testing.assert_allclose(columns @ columns.T, p, atol=1e-9)
+    characters = np.stack([i.character for i in g.irreps])
+    gram = characters @ characters.T / g.order
+    np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-9)
+
+
+@given(group_names(2))
+def test_a_block_holds_all_translates_and_a_character_is_a_class_function(name):
+    g = Group.from_name(name)
+    rng = np.random.default_rng(0)
+    for k, irrep in enumerate(g.irreps):
+        f = g.basis[:, g.slices[k]] @ rng.standard_normal(irrep.dimension)
+        shift = rng.integers(g.order)
+        for moved in (f[g.table[shift]], f[g.table[:, shift]]):
+            np.testing.assert_allclose(g.projector(irrep) @ moved, moved, atol=1e-8)
+        conjugated = irrep.character[g.table[g.table[shift], g.inverse[shift]]]
+        np.testing.assert_allclose(conjugated, irrep.character, atol=1e-9)
+
+
+@given(st.integers(2, 40), st.integers(0, 2**32 - 1))
+def test_cyclic_power_is_that_of_numpy_fft(n, seed):
+    x = np.random.default_rng(seed).standard_normal(n)
+    g = Group.from_name(f"C{n}")
+    coefficients = g.basis.T @ x
+    power = [float((coefficients[s] ** 2).sum()) for s in g.slices]
+    fourier = np.abs(np.fft.fft(x)) ** 2 / n
+    expected = [fourier[0]] + [fourier[k] + (fourier[n - k] if 2 * k != n else 0) for k in range(1, n // 2 + 1)]
+    np.testing.assert_allclose(power, expected, atol=1e-9)
+    assert [i.frequency for i in g.irreps] == list(range(n // 2 + 1))
+
+
+@given(group_names(2), st.integers(0, 1000))
+def test_a_relabelled_group_is_recognised_with_its_isomorphism(name, seed):
+    disguised, _ = relabelled(name, seed)
+    named, label = recognise(disguised)
+    assert sorted(label) == list(range(named.order))
+    np.testing.assert_array_equal(label[disguised.table], named.table[np.ix_(label, label)])
+    same = {"D3": "S3", "C2xC2": "C2xC2", "C2xC4": "C4xC2", "C2xS3": "D6"}
+    assert named.name == same.get(name, name)
+
+
+@given(group_names())
+def test_group_axioms(name):
+    g = Group.from_name(name)
+    t, e = g.table, g.identity
+    assert is_associative(t)
+    a, b, c = np.ix_(*[range(g.order)] * 3)
+    np.testing.assert_array_equal(t[t[a, b], c], t[a, t[b, c]])
+    np.testing.assert_array_equal(t[e], range(g.order))
+    np.testing.assert_array_equal(t[np.arange(g.order), g.inverse], e)
+    assert (g.order % g.element_orders == 0).all()
+    assert np.bincount(g.classes).sum() == g.order
+
+
+def test_orientation_of_permutations_is_b_first():
+    g = Group.from_name("S3")  # (0,1,2) (0,2,1) (1,0,2) (1,2,0) (2,0,1) (2,1,0)
+    assert g.table[1, 2] == 4  # 0 -> 1 -> 2, 1 -> 0 -> 0, 2 -> 2 -> 1
+    assert g.table[2, 1] == 3
+
+
+def test_orientation_of_dihedral_groups_is_rotation_then_reflection():
+    g = Group.from_name("D5")
+    assert g.table[1, 5] == 6  # r * s is r s
+    assert g.table[5, 1] == 9  # s * r is r^-1 s
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ([[0, 1], [1, 1]], "repeats an element"),
+        ([[0, 1, 2]], "square"),
+        ([[0, 5], [5, 0]], "holds 0..1"),
+        ([[0.0, 1.0], [1.0, 0.0]], "integers"),
+        ([[1, 2, 0], [0, 1, 2], [2, 0, 1]], "no identity"),
+        # a loop of order 5 that is not associative
+        ([[0, 1, 2, 3, 4], [1, 0, 3, 4, 2], [2, 4, 0, 1, 3], [3, 2, 4, 0, 1], [4, 3, 1, 2, 0]], "not associative"),
+    ],
+)
+def test_tables_that_are_no_groups_are_refused(table, message):
+    with pytest.raises(TaskError, match=message):
+        Group(np.array(table))
+
+
+@pytest.mark.parametrize("name", ["", "C0", "Z5", "S9", "C3y", "C99999", "D-1", "x", "C2x"])
+def test_names_that_are_no_groups_are_refused(name):
+    with pytest.raises(TaskError):
+        Group.from_name(name)
+
+
+def test_names_of_irreps_follow_the_literature():
+    names = {n: [i.name for i in Group.from_name(n).irreps] for n in ("C6", "S4", "S5", "A5")}
+    assert names["C6"] == ["trivial", "freq_1", "freq_2", "sign"]
+    assert names["S4"] == ["trivial", "sign", "s4_2d_a", "standard", "standard_sign"]
+    assert {"sign", "standard", "standard_sign", "s5_5d_a", "s5_5d_b"} < set(names["S5"])
+    assert names["A5"] == ["trivial", "a5_3d_a", "a5_3d_b", "standard", "a5_5d_a"]
+    standard = next(i for i in Group.from_name("S5").irreps if i.name == "standard")
+    assert standard.character[Group.from_name("S5").identity] == pytest.approx(4)
+    dihedral = Group.from_name("D7")
+    for irrep in dihedral.irreps[2:]:
+        expected = 2 * np.cos(2 * np.pi * irrep.frequency * np.arange(7) / 7)
+        np.testing.assert_allclose(irrep.character[:7], expected, atol=1e-9)
+    assert len(SMALL) == len(set(SMALL))

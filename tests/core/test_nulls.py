@@ -1,0 +1,77 @@
+"""p-values: exact by enumeration, super-uniform under the null."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import detectors
+from detectors.core.nulls import corrected, key_cut, permutation_null, permutations, subset
+from detectors.core.task import Task
+from detectors.core.view import ModelView
+from models_zoo.architectures import initial_weights, network
+
+
+@given(st.floats(-5, 5), st.lists(st.integers(-5, 5), min_size=1, max_size=30))
+def test_p_counts_the_draws_that_reach_the_observed(observed, draws):
+    null = permutation_null(observed, torch.tensor(draws, dtype=torch.float64), "x")
+    assert null.p_value == (1 + sum(d >= observed - 1e-9 * max(1, abs(observed)) for d in draws)) / (len(draws) + 1)
+    assert null.smallest <= null.p_value
+
+
+def test_ties_within_rounding_count_against_the_observed():
+    null = permutation_null(1.0, torch.tensor([1.0 - 1e-12, 0.5, 0.5], dtype=torch.float64), "x")
+    assert null.p_value == 0.5
+
+
+def test_permutations_are_uniform():
+    counts = dict.fromkeys(itertools.permutations(range(3)), 0)
+    for p in permutations(3, 6000, seed=0).tolist():
+        counts[tuple(p)] += 1
+    assert max(abs(c - 1000) for c in counts.values()) < 5 * (1000 * 5 / 6) ** 0.5
+
+
+def test_subset_and_correction():
+    assert subset(5, 9, 0).tolist() == [0, 1, 2, 3, 4]
+    assert len(set(subset(100, 10, 0).tolist())) == 10
+    assert corrected(0.5, 0.5, 1.0) == 0
+    assert corrected(1.0, 0.5, 1.0) == 1
+    assert corrected(0.3, 0.5, 1.0) == 0
+    assert corrected(0.5, 1.0, 1.0) == 0  # no room above chance
+
+
+def test_key_cut_is_in_units_of_chance():
+    null = torch.tensor([[0.2, 0.8], [0.4, 0.6]], dtype=torch.float64)
+    cut = key_cut(null, torch.tensor([0.2, 0.8], dtype=torch.float64))
+    assert cut.tolist() == pytest.approx([0.2 * 1.99, 0.8 * 1.99])
+
+
+MODEL = {"kind": "mlp", "n_tokens": 13, "d_model": 4, "d_mlp": 12, "d_vocab_out": 13}
+
+
+def untrained(seed: int) -> ModelView:
+    """Random weights, and a random half of the pairs called training pairs: every null is true."""
+    task = Task.parse("add:13")
+    mask = np.random.default_rng(seed).random(169) < 0.5
+    return ModelView(network(MODEL, initial_weights(MODEL, seed), task), task, train_mask=mask)
+
+
+@pytest.mark.parametrize(
+    "name", ["sparse_fourier_embedding", "trig_product_neurons", "trig_logits", "generalisation", "memorisation"]
+)
+def test_p_values_are_super_uniform_under_the_null(name):
+    """At each level alpha, no more than alpha of the p-values fall at or below it.
+
+    120 models; the largest excess over alpha of the empirical distribution is held to the Dvoretzky-Kiefer-Wolfowitz
+    bound at 1 in 10,000: sqrt(ln(1e4) / (2 * 120)) = 0.196.
+    """
+    detector = getattr(detectors, name)
+    p = np.array([detector(untrained(seed), draws=39, seed=seed).null.p_value for seed in range(120)])
+    levels = np.arange(1, 41) / 40
+    excess = [(p <= level).mean() - level for level in levels]
+    assert max(excess) < 0.196
+    if name != "generalisation":  # most untrained models have G = 0, so p = 1 there
+        assert (p <= 0.5).mean() > 0.2  # and the test has power to see a p-value that is stuck

@@ -1,0 +1,201 @@
+"""The command as a user types it: output, files, exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import detectors
+from detectors.core import registry
+from detectors.core.registry import BUILTIN
+from detectors.harness.cli import app
+from models_zoo.architectures import initial_weights
+
+SCHEMA = json.loads((Path(detectors.__file__).parent / "harness" / "report.schema.json").read_text())
+MLP = {"kind": "mlp", "n_tokens": 13, "d_model": 4, "d_mlp": 8, "d_vocab_out": 13}
+FAST = ["--draws", "19"]
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "100"})
+
+
+@pytest.fixture
+def untrained(saved):
+    return saved(initial_weights(MLP, 0), "untrained.pt")
+
+
+def test_the_shipped_models_come_out_as_they_were_trained():
+    result = call("run", "zoo:add53_grokked", "zoo:add53_memorised", "zoo:add53_untrained")
+    assert result.exit_code == 0
+    first, second, third = result.stdout.split("─" * 100)
+    assert "by a generalising circuit" in first
+    assert "a+b-c" in first
+    assert "memorised" in second
+    assert "untrained model" in third
+    for name in BUILTIN:
+        assert name in first
+
+
+def test_json_follows_its_schema_and_does_not_vary(tmp_path):
+    texts = []
+    for name in ("a.json", "b.json"):
+        assert call("run", "zoo:add53_memorised", "-q", "--json", tmp_path / name, *FAST).exit_code == 0
+        document = json.loads((tmp_path / name).read_text())
+        jsonschema.validate(document, SCHEMA, jsonschema.Draft202012Validator)
+        for detection in document["detections"]:
+            detection["seconds"] = 0
+        texts.append(json.dumps(document))
+    assert texts[0] == texts[1]
+    assert document["schema"] == 1
+    assert document["checkpoint"]["sha256"]
+    assert [d["detector"] for d in document["detections"]] == list(BUILTIN)
+
+
+def test_json_to_stdout_is_json_alone(untrained):
+    result = call("run", untrained, "--task", "add:13", "--json", "-", *FAST)
+    assert json.loads(result.stdout)["task"]["spec"] == "add:13"
+
+
+@pytest.mark.parametrize("task", ["max:13", "quad:13", "infer", "mul:13", "compose:C13"])
+def test_every_kind_of_task_gives_a_valid_report(untrained, tmp_path, task):
+    result = call("run", untrained, "--task", task, "--json", tmp_path / "r.json", "--train-split", "0.5:1", *FAST)
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "r.json").read_text())
+    jsonschema.validate(document, SCHEMA, jsonschema.Draft202012Validator)
+    if task in ("max:13", "quad:13", "infer"):
+        assert {d["verdict"] for d in document["detections"]} == {"not_applicable"}
+        assert "no group" in document["summary"]
+
+
+def test_one_detector_by_name(untrained):
+    result = call("run", untrained, "--task", "add:13", "-d", "trig_logits", "--json", "-", *FAST)
+    assert [d["detector"] for d in json.loads(result.stdout)["detections"]] == ["trig_logits"]
+    typo = call("run", untrained, "--task", "add:13", "-d", "trig_logit")
+    assert typo.exit_code == 2
+    assert "did you mean trig_logits" in typo.output
+
+
+def test_unknown_training_pairs_are_said_with_what_would_settle_them(untrained):
+    result = call("run", untrained, "--task", "add:13", *FAST)
+    assert "--train-indices" in result.stdout
+    assert "unknown" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["absent.pt", "--task", "add:13"],
+        ["{file}"],
+        ["{file}", "--task", "add:14"],
+        ["{file}", "--task", "nonsense"],
+        ["{file}", "--task", "add:13", "--arch", "act_fn"],
+        ["{file}", "--task", "add:13", "--arch", "act_fn=swoosh"],
+        ["{file}", "--task", "add:13", "--train-split", "2:1"],
+        ["{file}", "--task", "add:13", "--draws", "0"],
+        ["{file}", "--task", "add:13", "--json", "no/such/folder/r.json", "--draws", "1"],
+        ["zoo:add53_groked"],
+        [],
+    ],
+)
+def test_wrong_calls_and_inputs_exit_with_2_and_one_sentence(untrained, arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "detectors.harness.cli", "run", *[a.format(file=untrained) for a in arguments]],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip()
+
+
+def test_a_bad_file_among_good_ones_does_not_stop_them(untrained, tmp_path):
+    result = call(
+        "run", untrained, tmp_path / "absent.pt", untrained, "--task", "add:13", "--json", tmp_path / "r.json", *FAST
+    )
+    assert result.exit_code == 2
+    assert len(json.loads((tmp_path / "r.json").read_text())) == 2
+
+
+def test_a_crashing_detector_is_one_line_and_exit_code_3(untrained, monkeypatch, tmp_path):
+    real = registry.load
+
+    @detectors.detector(needs=("logits",), version=1, source="none")
+    def trig_logits(model, /, *, draws=1, seed=0):
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setattr(registry, "load", lambda name: trig_logits if name == "trig_logits" else real(name))
+    result = call("run", untrained, "--task", "add:13", "--json", tmp_path / "r.json", *FAST)
+    assert result.exit_code == 3
+    document = json.loads((tmp_path / "r.json").read_text())
+    jsonschema.validate(document, SCHEMA, jsonschema.Draft202012Validator)
+    verdicts = {d["detector"]: d for d in document["detections"]}
+    assert verdicts["trig_logits"]["verdict"] == "error"
+    assert "on purpose" in verdicts["trig_logits"]["reason"]
+    assert verdicts["trig_product_neurons"]["verdict"] == "absent"
+
+
+def test_list_shows_every_detector_and_its_threshold():
+    result = call("list")
+    assert result.exit_code == 0
+    for word in ("threshold", "provisional", "0.15", "memorisation"):
+        assert word in result.stdout.replace("\n", " ")
+
+
+def test_ctrl_c_exits_with_130(untrained):
+    code = (
+        "import detectors.harness.cli as c, detectors\n"
+        "def stop(*a, **k): raise KeyboardInterrupt\n"
+        "detectors.load = stop\n"
+        f"import sys; sys.argv = ['detectors', 'run', {str(untrained)!r}, '--task', 'add:13']\n"
+        "c.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "code", ["import detectors", "import detectors; detectors.detector", "HELP", "import models_zoo.__main__"]
+)
+def test_light_imports(code):
+    """`import detectors` and `detectors --help` load neither torch nor TransformerLens nor anything as heavy."""
+    if code == "HELP":
+        code = (
+            "import sys; sys.argv = ['detectors', '--help']\n"
+            "from detectors.harness.cli import main\n"
+            "try: main()\nexcept SystemExit as e: assert e.code == 0"
+        )
+    heavy = "{'torch', 'transformer_lens', 'transformers', 'plotly', 'pandas', 'scipy'} & set(sys.modules)"
+    if "models_zoo" in code:
+        heavy = "{'transformer_lens', 'transformers', 'plotly', 'pandas'} & set(sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nassert not {heavy}, {heavy}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_reports_can_be_indexed_and_iterated(untrained):
+    report = detectors.run(detectors.load(untrained, task="add:13"), names=["trig_logits", "memorisation"], draws=19)
+    assert len(report) == 2
+    assert report[0] is report["trig_logits"]
+    assert [d.detector for d in report] == ["trig_logits", "memorisation"]
+    with pytest.raises(KeyError, match="it has trig_logits, memorisation"):
+        report["clock"]
+
+
+def test_scores_hold_numpy_free_json(grokked):
+    for name in BUILTIN:
+        score = getattr(detectors, name)(grokked, draws=19)
+        assert json.loads(json.dumps(score.to_dict(), allow_nan=False))["value"] == score.value
+        assert not any(isinstance(v, np.ndarray | torch.Tensor) for v in score.evidence.values())

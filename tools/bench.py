@@ -1,0 +1,71 @@
+"""CPU seconds, on one thread, of the detectors' suite against one forward pass, and peak memory. `make bench`.
+
+Ratios are what to compare: machines are noisy. Each model runs in a process of its own, so that peak memory is its.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+EXTERNAL = Path(os.environ.get("DETECTORS_EXTERNAL", "../shared/external"))
+MODELS = {
+    "C113_T_seed1": ("group/C113_T_seed1.pt", "add:113", "0.3:1"),
+    "S5_T_seed1": ("group/S5_T_seed1.pt", "table:tables/S5.npy", "0.6:1"),
+    "add53_grokked": (None, None, None),
+}
+REPEATS = 3
+
+
+def measure(name: str) -> dict[str, float]:
+    """One model: medians over repeats of CPU seconds, after a warm-up."""
+    import torch
+
+    import detectors
+    import models_zoo
+
+    torch.set_num_threads(1)
+    file, task, split = MODELS[name]
+    path = EXTERNAL / file if file else models_zoo.find(name)
+    if task and task.startswith("table:"):
+        task = f"table:{EXTERNAL / task.removeprefix('table:')}"
+
+    def seconds(work) -> float:  # type: ignore[no-untyped-def]
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    def view():  # type: ignore[no-untyped-def]
+        return detectors.load(path, task=task, train_split=split)
+
+    detectors.run(view())
+    forward = median(seconds(view().logits) for _ in range(REPEATS))
+    few = median(seconds(lambda m=view(): detectors.run(m, draws=1)) for _ in range(REPEATS))
+    full = median(seconds(lambda m=view(): detectors.run(m)) for _ in range(REPEATS))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {"forward": forward, "one draw": few, "199 draws": full, "ratio": full / forward, "peak GiB": peak}
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        print(json.dumps(measure(sys.argv[1])))
+        return
+    columns = ("forward", "one draw", "199 draws", "ratio", "peak GiB")
+    print(f"{'CPU seconds, one thread':<24}" + "".join(f"{c:>12}" for c in columns))
+    for name, (file, _, _) in MODELS.items():
+        if file and not (EXTERNAL / file).exists():
+            print(f"{name:<24} skipped: no {EXTERNAL / file}")
+            continue
+        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
+        row = json.loads(done.stdout.splitlines()[-1])
+        print(f"{name:<24}" + "".join(f"{row[c]:>12.2f}" for c in columns))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,9 @@ order c = g^-1 a b, and one pass over the logits finds it. The identity is the r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +18,9 @@ from torch import Tensor
 from detectors.core.groups import Group
 from detectors.core.spectrum import BUDGET
 from detectors.core.view import ModelView
+
+SPLITS, BLOCKS = 8, 16
+STEEPEST = 100.0  # the temperature of the structured part is at least std(L) / 100
 
 
 class LogitGrid:
@@ -92,6 +97,60 @@ def structured_loss(f: Tensor, temperature: Tensor | float, identity: int) -> Te
     """Cross-entropy of softmax(f / temperature), which is the same for every pair: f [..., n] -> [...]."""
     scaled = f / temperature
     return torch.logsumexp(scaled, dim=-1) - scaled[..., identity]
+
+
+class Fitted(NamedTuple):
+    """Per split and half [..., splits, 2]: held-out loss and temperature."""
+
+    loss: Tensor
+    temperature: Tensor
+
+
+def cross_fitted(
+    sums: Tensor, counts: Tensor, identity: int, steepest: float, splits: int, rng: np.random.Generator
+) -> Fitted:
+    """Blocks of pairs are dealt into two halves of two folds; sums [..., BLOCKS, n], counts [BLOCKS].
+
+    The loss of a function of a b c^-1 is the same on every pair, so pairs of the other half can only be judged
+    through their own f: a half's f stands at the temperature that the other half's folds agreed on. A temperature
+    that fits one half's luck is then paid for.
+    """
+    dealt = torch.from_numpy(np.stack([rng.permutation(BLOCKS) for _ in range(splits)])).reshape(splits, 2, 2, -1)
+    fold_sums, fold_counts = sums[..., dealt, :].sum(-2), counts[dealt].sum(-1)
+    folds = fold_sums / fold_counts[..., None]
+    f = fold_sums.sum(-2) / fold_counts.sum(-1, keepdim=True)
+    temperature = best_temperature(folds, identity, steepest)  # [..., splits, half]
+    return Fitted(structured_loss(f, temperature.flip(-1)[..., None], identity), temperature)
+
+
+def best_temperature(folds: Tensor, identity: int, steepest: float) -> Tensor:
+    """[...] the temperature of least cross-entropy summed over folds [..., 2, n], by bisection.
+
+    The loss is convex in the inverse temperature, with derivative mean of f under softmax less f at the answer.
+    """
+    low = torch.full(folds.shape[:-2], math.log(steepest) - 30)
+    high = torch.full(folds.shape[:-2], math.log(steepest))
+    for _ in range(40):
+        middle = (low + high) / 2
+        weight = (folds * middle.exp()[..., None, None]).softmax(-1)
+        falling = ((weight * folds).sum(-1) - folds[..., identity]).sum(-1) < 0
+        low, high = torch.where(falling, middle, low), torch.where(falling, high, middle)
+    return (-high).exp()
+
+
+def structured_fit(grid: LogitGrid, pairs: Tensor, seed: int) -> tuple[Fitted, float]:
+    """Eight random splits of the pairs into halves, and the steepest inverse temperature that they may take."""
+    steepest = STEEPEST / max(math.sqrt(grid.power(pairs) / (len(pairs) * grid.n)), 1e-300)
+    rng = np.random.default_rng(seed)
+    block = torch.from_numpy(rng.permutation(len(pairs)) % BLOCKS)
+    counts = torch.bincount(block, minlength=BLOCKS)
+    sums = grid.fibre_sums(pairs, block, BLOCKS)
+    return cross_fitted(sums, counts, grid.group.identity, steepest, SPLITS, rng), steepest
+
+
+def g_of_loss(loss: Tensor | float, n: int) -> Tensor:
+    """G = 1 - loss / ln n, clipped to [0, 1]."""
+    return (1 - torch.as_tensor(loss, dtype=torch.float64) / math.log(n)).clamp(0, 1)
 
 
 def remainder_loss(grid: LogitGrid, f: Tensor) -> tuple[Tensor, Tensor]:

@@ -61,9 +61,9 @@ class Score:
 
     @property
     def evidence(self) -> dict[str, Any]:
-        """The fields that the subclass adds."""
+        """The fields that the subclass adds; metadata `key` renames what no Python name can say."""
         base = {f.name for f in fields(Score)}
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in base}
+        return {f.metadata.get("key", f.name): getattr(self, f.name) for f in fields(self) if f.name not in base}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types throughout: arrays become lists, NaN and infinities null."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,14 +24,13 @@ from torch import Tensor
 
 from detectors.core.errors import Undetermined
 from detectors.core.nulls import permutation_null, permutations, subset
-from detectors.core.plane import LogitGrid, structured_loss
+from detectors.core.plane import BLOCKS, LogitGrid, cross_fitted, g_of_loss, structured_fit
 from detectors.core.registry import detector
 from detectors.core.score import Score
 from detectors.core.view import ModelView
 
-SPLITS, BLOCKS, MIN_TEST = 8, 16, 32
+MIN_TEST = 32
 NULL_PAIRS = 1024
-STEEPEST = 100.0  # the temperature is at least std(L) / 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,21 +69,17 @@ def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> G
     """
     grid = LogitGrid(model)
     test = _test_pairs(grid)
-    steepest = STEEPEST / max(math.sqrt(grid.power(test) / (len(test) * grid.n)), 1e-300)
-    rng = np.random.default_rng(seed)
-    block = torch.from_numpy(rng.permutation(len(test)) % BLOCKS)
-    counts = torch.bincount(block, minlength=BLOCKS)
-    fitted = _cross_fitted(grid.fibre_sums(test, block, BLOCKS), counts, grid.group.identity, steepest, SPLITS, rng)
-    loss, chance = float(fitted.loss.mean()), math.log(grid.n)
+    fitted, steepest = structured_fit(grid, test, seed)
+    loss = float(fitted.loss.mean())
     sample = test[subset(len(test), NULL_PAIRS, seed)]
     return Generalisation(
-        value=float(np.clip(1 - loss / chance, 0, 1)),
+        value=float(g_of_loss(loss, grid.n)),
         null=permutation_null(*_permuted(grid, sample, steepest, draws, seed), f"labels of {len(sample)} test pairs"),
         causal=None,
         structured_accuracy=float(grid.fibre_mean(test).argmax() == grid.group.identity),
         temperature=float(fitted.temperature.log().mean().exp()),
         test_loss=loss,
-        chance_loss=chance,
+        chance_loss=math.log(grid.n),
         train_set="given",
         train_fraction=1 - len(test) / grid.n**2,
     )
@@ -100,45 +94,6 @@ def _test_pairs(grid: LogitGrid) -> Tensor:
     return test
 
 
-class _Fitted(NamedTuple):
-    """Per split and half [..., splits, 2]: held-out loss and temperature."""
-
-    loss: Tensor
-    temperature: Tensor
-
-
-def _cross_fitted(
-    sums: Tensor, counts: Tensor, identity: int, steepest: float, splits: int, rng: np.random.Generator
-) -> _Fitted:
-    """Blocks of pairs are dealt into two halves of two folds; sums [..., BLOCKS, n], counts [BLOCKS].
-
-    The loss of a function of a b c^-1 is the same on every pair, so pairs of the other half can only be judged
-    through their own f: a half's f stands at the temperature that the other half's folds agreed on. A temperature
-    that fits one half's luck is then paid for.
-    """
-    dealt = torch.from_numpy(np.stack([rng.permutation(BLOCKS) for _ in range(splits)])).reshape(splits, 2, 2, -1)
-    fold_sums, fold_counts = sums[..., dealt, :].sum(-2), counts[dealt].sum(-1)
-    folds = fold_sums / fold_counts[..., None]
-    f = fold_sums.sum(-2) / fold_counts.sum(-1, keepdim=True)
-    temperature = _temperature(folds, identity, steepest)  # [..., splits, half]
-    return _Fitted(structured_loss(f, temperature.flip(-1)[..., None], identity), temperature)
-
-
-def _temperature(folds: Tensor, identity: int, steepest: float) -> Tensor:
-    """[...] the temperature of least cross-entropy summed over folds [..., 2, n], by bisection.
-
-    The loss is convex in the inverse temperature, with derivative mean of f under softmax less f at the answer.
-    """
-    low = torch.full(folds.shape[:-2], math.log(steepest) - 30)
-    high = torch.full(folds.shape[:-2], math.log(steepest))
-    for _ in range(40):
-        middle = (low + high) / 2
-        weight = (folds * middle.exp()[..., None, None]).softmax(-1)
-        falling = ((weight * folds).sum(-1) - folds[..., identity]).sum(-1) < 0
-        low, high = torch.where(falling, middle, low), torch.where(falling, high, middle)
-    return (-high).exp()
-
-
 def _permuted(grid: LogitGrid, pairs: Tensor, steepest: float, draws: int, seed: int) -> tuple[float, Tensor]:
     """G, from one split, of a few test pairs as they are and under relabellings of a, b and c."""
     n, identity = grid.n, grid.group.identity
@@ -150,6 +105,6 @@ def _permuted(grid: LogitGrid, pairs: Tensor, steepest: float, draws: int, seed:
     for i, perm in enumerate([torch.arange(n), *permutations(n, draws, seed)]):
         product = table[perm[pairs // n], perm[pairs % n]]
         sums[i].index_add_(0, block, rows.gather(1, perm.argsort()[grid.shift[product]]))
-    loss = _cross_fitted(sums, torch.bincount(block, minlength=BLOCKS), identity, steepest, 1, rng).loss.mean((1, 2))
-    g = (1 - loss / math.log(n)).clamp_min(0)
+    loss = cross_fitted(sums, torch.bincount(block, minlength=BLOCKS), identity, steepest, 1, rng).loss.mean((1, 2))
+    g = g_of_loss(loss, n)
     return float(g[0]), g[1:]

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from detectors.core.errors import Undetermined
 from detectors.core.nulls import permutation_null, subset
-from detectors.core.plane import LogitGrid, remainder_loss
+from detectors.core.plane import LogitGrid, g_of_loss, remainder_loss, structured_fit
 from detectors.core.registry import detector
 from detectors.core.score import Score
 from detectors.core.view import ModelView
@@ -38,6 +38,8 @@ MIN_PAIRS = 32
 class Memorisation(Score):
     """Evidence. membership_advantage: 2 AUC - 1 over all labelled pairs, in [-1, 1]. remainder_accuracy_train,
     remainder_accuracy_test: of R alone. train_set: `given` or `inferred`. train_fraction: of the labelled pairs.
+    phase: region of the plane of G and M, after the phases of arXiv:2301.05217: `initial`, `memorisation`,
+    `circuit formation` (both), `cleanup` (M gone, its trace not), `generalisation` (the trace gone too).
     """
 
     membership_advantage: float
@@ -45,6 +47,7 @@ class Memorisation(Score):
     remainder_accuracy_test: float
     train_set: str
     train_fraction: float
+    phase: str
 
 
 @detector(
@@ -77,16 +80,28 @@ def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Mem
     on_train, on_test = float(right[grid.train].double().mean()), float(right[~grid.train].double().mean())
     sample = subset(len(train), NULL_PAIRS, seed)
     observed, null = _permuted(grid, sample, draws, seed)
+    value, advantage = float(np.clip(on_train - on_test, 0, 1)), _advantage(loss.numpy(), train)
+    g = float(g_of_loss(structured_fit(grid, grid.test, seed)[0].loss.mean(), grid.n))
     return Memorisation(
-        value=float(np.clip(on_train - on_test, 0, 1)),
+        value=value,
         null=permutation_null(observed, null, f"the training set among {len(sample)} pairs"),
         causal=None,
-        membership_advantage=float(_advantage(loss.numpy(), train)),
+        membership_advantage=advantage,
         remainder_accuracy_train=on_train,
         remainder_accuracy_test=on_test,
         train_set="given",
         train_fraction=float(train.mean()),
+        phase=_phase(g, value, advantage),
     )
+
+
+def _phase(g: float, m: float, advantage: float) -> str:
+    """The boundaries are round numbers between the measured phases of one run, for reading and not for a verdict."""
+    if g < 0.5:
+        return "memorisation" if m > 0.1 else "initial"
+    if m > 0.1:
+        return "circuit formation"
+    return "cleanup" if advantage > 0.25 else "generalisation"
 
 
 def _advantage(loss: np.ndarray, train: np.ndarray) -> float:

@@ -16,7 +16,7 @@ null corrects. A ReLU's second harmonic, or a square's, is outside its family: s
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -41,8 +41,8 @@ class TrigProductNeurons(Score):
     neurons. power: share of all neurons' power that lies in the family of their own best irrep. key_cuts: the
     share that chance passes in 1 draw of 100. key_irreps: those above their cut, and frequencies: their integers,
     for cyclic and dihedral groups (not parallel). mean_share: the statistic. share_above_085: of live neurons, the
-    published figure. live, dead: counts. with_harmonic: the statistic with the family of 2k pooled in (cyclic
-    groups; else None).
+    published figure, `share_above_0.85` in JSON. live, dead: counts. with_harmonic: the statistic with the family of
+    2k pooled in (cyclic groups; else None).
     """
 
     irreps: tuple[str, ...]
@@ -53,7 +53,7 @@ class TrigProductNeurons(Score):
     frequencies: tuple[int, ...]
     key_cuts: tuple[float, ...]
     mean_share: float
-    share_above_085: float
+    share_above_085: float = field(metadata={"key": "share_above_0.85"})
     live: int
     dead: int
     with_harmonic: float | None

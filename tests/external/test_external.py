@@ -146,7 +146,7 @@ def test_the_progress_measures_checkpoint(external):
     power = dict(zip(embedding["irreps"], embedding["power"], strict=True))
     for k, share in {23: 0.238, 6: 0.168, 37: 0.152, 41: 0.144, 39: 0.127, 46: 0.033, 12: 0.027}.items():
         assert power[f"freq_{k}"] == pytest.approx(share, abs=6e-4)
-    assert found["trig_product_neurons"].evidence["share_above_085"] == pytest.approx(0.36, abs=0.005)
+    assert found["trig_product_neurons"].evidence["share_above_0.85"] == pytest.approx(0.36, abs=0.005)
 
 
 def pizza_view(row: dict, external: Path) -> ModelView:

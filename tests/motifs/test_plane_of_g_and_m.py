@@ -9,9 +9,9 @@ from sklearn.metrics import roc_auc_score
 
 import detectors
 from detectors import generalisation, memorisation
+from detectors.core import plane
 from detectors.core.errors import Undetermined
 from detectors.core.plane import LogitGrid, remainder_loss
-from detectors.motifs import generalisation as g_module
 from detectors.motifs import memorisation as m_module
 from fixtures.transforms import with_weights
 from models_zoo import group_network, logit_mixture, lookup_table
@@ -73,7 +73,7 @@ def test_the_structured_part_never_sees_the_training_pairs():
 def test_the_temperature_is_the_best_one():
     rng = np.random.default_rng(0)
     folds = torch.from_numpy(rng.standard_normal((2, 7)) + np.array([[2.0], [0.5]]) * np.eye(7)[3])
-    found = float(g_module._temperature(folds, 3, 1e6))
+    found = float(plane.best_temperature(folds, 3, 1e6))
     grid = np.exp(np.linspace(np.log(found) - 3, np.log(found) + 3, 2001))
     assert folds[1].argmax() != 3  # so that the best temperature is finite
     losses = [float((torch.logsumexp(folds / t, 1) - folds[:, 3] / t).sum()) for t in grid]
@@ -85,6 +85,7 @@ def test_a_half_way_model_is_called_so():
     assert report["generalisation"].verdict == "present"
     assert report["memorisation"].verdict == "present"
     assert "drowned" in report.summary
+    assert report["memorisation"].evidence["phase"] == "circuit formation"
 
 
 def test_unknown_or_useless_training_sets_settle_nothing():
@@ -103,6 +104,9 @@ def test_unknown_or_useless_training_sets_settle_nothing():
 def test_decoys(memorised, grokked):
     verdicts = {v: {d.detector: d.verdict for d in detectors.run(m)} for v, m in {"m": memorised, "g": grokked}.items()}
     assert (verdicts["m"]["generalisation"], verdicts["m"]["memorisation"]) == ("absent", "present")
+    assert memorisation(memorised, **FEW).phase == "memorisation"
+    assert memorisation(grokked, **FEW).phase in ("cleanup", "generalisation")
+    assert memorisation(detectors.load("zoo:add53_untrained"), **FEW).phase == "initial"
     assert (verdicts["g"]["generalisation"], verdicts["g"]["memorisation"]) == ("present", "absent")
     perfect = group_network(detectors.Group.from_name("S4"), [3], train_fraction=0.5)
     assert memorisation(perfect, **FEW).value < 0.1
@@ -115,7 +119,7 @@ def all_pairs(self):
 MUTANTS = {
     "f fitted on all pairs": (LogitGrid, "test", property(all_pairs)),
     "answer one place off": (
-        g_module,
+        plane,
         "structured_loss",
         lambda f, t, e: torch.logsumexp(f / t, -1) - (f / t)[..., e - 1],
     ),

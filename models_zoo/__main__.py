@@ -51,8 +51,9 @@ def train(
             text = f"{name} {figures} (train / test)"
             progress.update(bar, completed=step, description=text)
 
-        trained = run(known[name], report=report)
-    save(out or WEIGHTS / name, known[name], trained)
+        folder = out or WEIGHTS / name
+        trained = run(known[name], report=report, resume=folder / "training.pt")
+    save(folder, known[name], trained)
     step, train_loss, test_loss = trained.losses[-1]
     typer.echo(f"{name}: {step} steps, train loss {train_loss:.3e}, test loss {test_loss:.3e}")
 

@@ -34,8 +34,19 @@ def transformer_weights(model: dict[str, Any], generator: torch.Generator) -> di
         weights[f"blocks.{i}.mlp.b_in"] = torch.zeros(d_mlp)
         weights[f"blocks.{i}.mlp.W_out"] = normal(d_mlp, d, fan_in=d)
         weights[f"blocks.{i}.mlp.b_out"] = torch.zeros(d)
+        if model.get("normalization_type") == "LN":
+            weights |= _norm(f"blocks.{i}.ln1", d) | _norm(f"blocks.{i}.ln2", d)
+        if model.get("biases"):
+            weights |= {f"blocks.{i}.attn.b_{which}": torch.zeros(heads, d_head) for which in "QKV"}
+            weights[f"blocks.{i}.attn.b_O"] = torch.zeros(d)
+    if model.get("normalization_type") == "LN":
+        weights |= _norm("ln_final", d)
     weights["unembed.W_U"] = normal(d, model["d_vocab_out"], fan_in=model["d_vocab_out"])
     return weights
+
+
+def _norm(name: str, d: int) -> dict[str, Tensor]:
+    return {f"{name}.w": torch.ones(d), f"{name}.b": torch.zeros(d)}
 
 
 def mlp_weights(model: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from detectors.core.groups import Ints
 from detectors.core.task import Task
 from models_zoo.architectures import initial_weights, network
+from models_zoo.tables import table_of, task_of
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights"
@@ -39,33 +44,42 @@ class Trained:
     losses: list[tuple[int, float, float]]
 
 
-def train(card: dict[str, Any], *, steps: int | None = None, report: Report | None = None, every: int = 50) -> Trained:
+def train(
+    card: dict[str, Any],
+    *,
+    steps: int | None = None,
+    every: int = 50,
+    report: Report | None = None,
+    resume: Path | None = None,
+) -> Trained:
     """Train a card's recipe; the same card, seed and number of threads give the same weights.
 
-    report: called with (step, train loss, test loss, train accuracy, test accuracy) every `every` steps.
+    Stops at `steps`, or where the recipe has `settle`, once every pair has been answered and the test loss has not
+    fallen by a twentieth for that many steps. report: called with (step, train loss, test loss, train accuracy, test
+    accuracy) every `every` steps. resume: a file that keeps the state every half minute and is taken up if it is there.
     """
-    recipe, task = card["recipe"], Task.parse(card["task"])
+    recipe, task = card["recipe"], task_of(card)
     steps = recipe["steps"] if steps is None else steps
     weights = {k: w.requires_grad_() for k, w in initial_weights(card["model"], recipe["seed"]).items()}
     net = network(card["model"], weights, task)
-    domain = torch.from_numpy(task.domain)
-    shuffled = domain[torch.randperm(len(domain), generator=torch.Generator().manual_seed(recipe["seed"]))]
-    split = int(recipe["train_fraction"] * len(domain))
-    train_pairs, test_pairs = shuffled[:split].sort().values, shuffled[split:].sort().values
+    train_pairs, test_pairs = split(task, recipe["train_fraction"], recipe["seed"])
     answers = torch.from_numpy(task.answer.ravel())
     optimizer = torch.optim.AdamW(
         weights.values(), lr=recipe["learning_rate"], weight_decay=recipe["weight_decay"], betas=(0.9, 0.98)
     )
-    warm_up = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 10, 1.0))
 
     def loss_and_accuracy(pairs: Tensor) -> tuple[Tensor, float]:
         tokens = torch.stack([pairs // task.n_tokens, pairs % task.n_tokens], dim=1)
-        logits = net.forward(tokens, lambda _, tensor: tensor)[:, : task.n_answers].double()
+        logits = net.forward_tabulated(tokens)[:, : task.n_answers].double()
         loss = torch.nn.functional.cross_entropy(logits, answers[pairs])
         return loss, float((logits.argmax(1) == answers[pairs]).double().mean())
 
-    losses = []
-    for step in range(steps + 1):
+    start, best = 0, (0, float("inf"))
+    losses: list[tuple[int, float, float]] = []
+    if resume and resume.exists():
+        start, losses, best = _restore(resume, weights, optimizer)
+    saved = time.monotonic()
+    for step in range(start, steps + 1):
         loss, accuracy = loss_and_accuracy(train_pairs)
         if step % every == 0 or step == steps:
             with torch.no_grad():
@@ -73,31 +87,71 @@ def train(card: dict[str, Any], *, steps: int | None = None, report: Report | No
             losses.append((step, loss.item(), test_loss.item()))
             if report:
                 report(step, loss.item(), test_loss.item(), accuracy, test_accuracy)
+            if test_loss.item() < 0.95 * best[1] or accuracy < 1 or test_accuracy < 1:
+                best = (step, test_loss.item())
+            elif step - best[0] >= recipe.get("settle", steps + 1):
+                break
         if step < steps:
+            optimizer.param_groups[0]["lr"] = recipe["learning_rate"] * min((step + 1) / 10, 1.0)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            warm_up.step()
+        if resume and time.monotonic() - saved > 30:
+            saved = time.monotonic()
+            state = {"step": step + 1, "losses": losses, "best": best, "optimizer": optimizer.state_dict()}
+            _write(resume, partial(torch.save, {**state, "weights": weights}))
+    if resume:
+        resume.unlink(missing_ok=True)
     return Trained({k: w.detach() for k, w in weights.items()}, train_pairs.tolist(), losses)
 
 
+def split(task: Task, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Training and test pairs among those that have an answer, sorted."""
+    domain = torch.from_numpy(task.domain)
+    shuffled = domain[torch.randperm(len(domain), generator=torch.Generator().manual_seed(seed))]
+    k = int(fraction * len(domain))
+    return shuffled[:k].sort().values, shuffled[k:].sort().values
+
+
+def _restore(
+    file: Path, weights: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> tuple[int, list[tuple[int, float, float]], tuple[int, float]]:
+    state = torch.load(file, weights_only=True)
+    optimizer.load_state_dict(state["optimizer"])
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            tensor.copy_(state["weights"][name])
+    return state["step"], state["losses"], state["best"]
+
+
+def _write(target: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    write(part)
+    os.replace(part, target)
+
+
 def save(folder: Path, card: dict[str, Any], trained: Trained) -> None:
-    """Write `config.json` and `model.safetensors`, each atomically."""
+    """Write `model.safetensors`, `table.npy` where the task has one, and `config.json`, each atomically."""
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
-    kind, _, argument = card["task"].partition(":")
-    config = {
-        "model": card["model"],
-        "task": {
-            "op": kind,
-            "p" if argument.isdecimal() else "of": int(argument) if argument.isdecimal() else argument,
-        },
-        "train_indices": trained.train_indices,
-        "recipe": card["recipe"],
-    }
+    kind, _, argument = card.get("task", "table").partition(":")
+    task: dict[str, Any] = {"op": kind}
+    table = table_of(card)
+    if table is not None:
+        task["file"] = "table.npy"
+        _write(folder / "table.npy", lambda path: _save_array(path, table))
+    elif argument.isdecimal():
+        task["p"] = int(argument)
+    else:
+        task["group"] = argument
+    config = {"model": card["model"], "task": task, "train_indices": trained.train_indices, "recipe": card["recipe"]}
     weights = {k: v.contiguous() for k, v in trained.weights.items()}
-    save_file(weights, folder / "model.safetensors.part")
-    (folder / "config.json.part").write_text(json.dumps(config) + "\n")
-    os.replace(folder / "model.safetensors.part", folder / "model.safetensors")
-    os.replace(folder / "config.json.part", folder / "config.json")
+    _write(folder / "model.safetensors", lambda path: save_file(weights, path))
+    _write(folder / "config.json", lambda path: path.write_text(json.dumps(config) + "\n"))
+
+
+def _save_array(path: Path, table: Ints) -> None:
+    with path.open("wb") as stream:
+        np.save(stream, table.astype(np.int16))

@@ -75,7 +75,7 @@ class Task:
         if kind == "compose" and argument:
             return _of_group(spec, Group.from_name(argument))
         if kind == "table" and argument:
-            return _from_table(spec, _read_table(Path(argument)))
+            return cls.of_table(spec, _read_table(Path(argument)))
         if kind in _ARITHMETIC and argument.isdecimal():
             p = int(argument)
             if not 2 <= p <= MAX_TOKENS:
@@ -85,6 +85,11 @@ class Task:
             f"unknown task {spec!r}. Known: add:P sub:P mul:P div:P quad:P max:P min:P (P a number), "
             "compose:GROUP (C12, D59, S5, A5, C2xS3), table:FILE.npy, infer"
         )
+
+    @classmethod
+    def of_table(cls, spec: str, answer: Ints) -> Task:
+        """A task from a table [n_tokens, n_tokens] of answers, -1 where there is none; a group in it is found."""
+        return cls(spec, answer, int(answer.max()) + 1, find_group(answer))
 
 
 def _of_group(spec: str, group: Group) -> Task:
@@ -148,10 +153,6 @@ def _read_table(path: Path) -> Ints:
         raise TaskError(f"{path}: no pair has an answer")
     result: Ints = table.astype(np.int64)
     return result
-
-
-def _from_table(spec: str, answer: Ints, note: str = "") -> Task:
-    return Task(spec, answer, int(answer.max()) + 1, find_group(answer), note)
 
 
 def find_group(answer: Ints) -> Labels | None:

@@ -51,6 +51,11 @@ def load(
     a*n_tokens + b. train_split: `0.4:1`, the first 40% of torch.randperm after torch.manual_seed(1). arch: what
     shapes cannot show, e.g. {"act_fn": "gelu"}. loader: `package.module:function`, called with (path, task).
     Errors: CheckpointError, TaskError; each says what was found and what to do.
+
+    >>> import detectors
+    >>> model = detectors.load("zoo:add53_grokked")
+    >>> model.task.spec, model.task.group, int(model.train_mask.sum())
+    ('add:53', Group(C53, order 53), 1123)
     """
     file = resolve(str(path))
     config = _config(file)

@@ -80,13 +80,41 @@ class Transformer:
         self.act = ACTIVATIONS[architecture.act_fn]
 
     def forward(self, tokens: Tensor, hook: Hook) -> Tensor:
-        c, w = self.config, self.weights
-        embedded = hook("hook_embed", w["embed.W_E"][self.sequence(tokens)])
-        x = hook("blocks.0.hook_resid_pre", embedded + w["pos_embed.W_pos"][: c.n_ctx])
-        for layer in range(c.n_layers):
+        embedded = hook("hook_embed", self.weights["embed.W_E"][self.sequence(tokens)])
+        x = hook("blocks.0.hook_resid_pre", embedded + self.weights["pos_embed.W_pos"])
+        for layer in range(self.config.n_layers):
             x = self._block(x, layer, hook)
-        x = self._norm(x[:, -1], "ln_final")
-        logits: Tensor = x @ w["unembed.W_U"] + self._bias("unembed.b_U")
+        return self._unembed(x)
+
+    def forward_tabulated(self, tokens: Tensor) -> Tensor:
+        """The logits of `forward` without hooks, at less than half the cost.
+
+        In the first layer keys, values and scores depend on a token and its position alone, so they are computed
+        once a token and looked up for each pair.
+        """
+        c, w = self.config, self.weights
+        sequence = self.sequence(tokens)
+        rows = [w["embed.W_E"] + position for position in w["pos_embed.W_pos"]]
+        queries = range(c.n_ctx - 1, c.n_ctx) if c.n_layers == 1 else range(c.n_ctx)
+        normed = [self._norm(r, "blocks.0.ln1") for r in rows]
+        q, k, v = ([self._heads(r[None], "blocks.0.attn.", which)[0] for r in normed] for which in "QKV")
+        scores = torch.stack([self._looked_up(q[i], k, sequence[:, i], sequence) for i in queries], dim=2)
+        pattern = self._pattern(scores)
+        values = torch.stack([v[j][sequence[:, j]] for j in range(c.n_ctx)], dim=1)
+        x = torch.stack([rows[i][sequence[:, i]] for i in queries], dim=1)
+        x = self._mlp(x + self._mix(pattern, values, "blocks.0.attn."), "blocks.0.", lambda _, tensor: tensor)
+        for layer in range(1, c.n_layers):
+            x = self._block(x, layer, lambda _, tensor: tensor)
+        return self._unembed(x)
+
+    @staticmethod
+    def _looked_up(q: Tensor, keys: list[Tensor], query: Tensor, sequence: Tensor) -> Tensor:
+        """[batch, head, key] q.k of token `query` [batch] with `sequence` [batch, pos], from q and k by token."""
+        products = [torch.einsum("qhd,khd->qkh", q, k)[query, sequence[:, j]] for j, k in enumerate(keys)]
+        return torch.stack(products, dim=-1)
+
+    def _unembed(self, x: Tensor) -> Tensor:
+        logits: Tensor = self._norm(x[:, -1], "ln_final") @ self.weights["unembed.W_U"] + self._bias("unembed.b_U")
         return logits
 
     def sequence(self, tokens: Tensor) -> Tensor:
@@ -98,10 +126,13 @@ class Transformer:
 
     def _block(self, x: Tensor, layer: int, hook: Hook) -> Tensor:
         name = f"blocks.{layer}."
-        last = layer == self.config.n_layers - 1
         normed = self._norm(x, name + "ln1")
-        x = x[:, -1:] if last else x
-        x = x + hook(name + "hook_attn_out", self._attention(normed, name + "attn.", last, hook))
+        if layer == self.config.n_layers - 1:
+            x = x[:, -1:]
+        x = x + hook(name + "hook_attn_out", self._attention(normed, x.shape[1], name + "attn.", hook))
+        return self._mlp(x, name, hook)
+
+    def _mlp(self, x: Tensor, name: str, hook: Hook) -> Tensor:
         if name + "mlp.W_in" not in self.weights:
             return x
         pre = self._norm(x, name + "ln2") @ self.weights[name + "mlp.W_in"] + self._bias(name + "mlp.b_in")
@@ -109,24 +140,34 @@ class Transformer:
         out = post @ self.weights[name + "mlp.W_out"] + self._bias(name + "mlp.b_out")
         return x + hook(name + "hook_mlp_out", out)
 
-    def _attention(self, x: Tensor, name: str, last: bool, hook: Hook) -> Tensor:
-        c, w = self.config, self.weights
+    def _attention(self, x: Tensor, n_queries: int, name: str, hook: Hook) -> Tensor:
+        """Attention output [batch, n_queries, d_model] of the last positions of x [batch, pos, d_model]."""
+        q, k, v = self._heads(x[:, -n_queries:], name, "Q"), self._heads(x, name, "K"), self._heads(x, name, "V")
+        pattern = self._pattern(torch.einsum("bqhd,bkhd->bhqk", q, k))
+        return self._mix(hook(name + "hook_pattern", pattern), v, name)
 
-        def heads(inputs: Tensor, which: str) -> Tensor:
-            # one matrix product for all heads; [batch, pos, head, d_head]
-            matrix = w[name + "W_" + which].permute(1, 0, 2).reshape(c.d_model, -1)
-            product = inputs @ matrix + self._bias(name + "b_" + which).reshape(-1)
-            return product.reshape(*inputs.shape[:2], c.n_heads, c.d_head)
+    def _heads(self, x: Tensor, name: str, which: str) -> Tensor:
+        """[batch, pos, head, d_head] queries, keys or values, one matrix product for all heads."""
+        c = self.config
+        matrix = self.weights[name + "W_" + which].permute(1, 0, 2).reshape(c.d_model, -1)
+        product = x @ matrix + self._bias(name + "b_" + which).reshape(-1)
+        return product.reshape(*x.shape[:2], c.n_heads, c.d_head)
 
-        q, k, v = heads(x[:, -1:] if last else x, "Q"), heads(x, "K"), heads(x, "V")
-        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(c.d_head)
-        if c.attn_coeff is None:
-            future = torch.ones(x.shape[1], x.shape[1]).triu(1).bool()[-q.shape[1] :]
-            pattern = scores.masked_fill(future, -torch.inf).softmax(-1)
-        else:
-            pattern = c.attn_coeff * scores.softmax(-1) + (1 - c.attn_coeff)
-        z = torch.einsum("bhqk,bkhd->bqhd", hook(name + "hook_pattern", pattern), v)
-        out: Tensor = z.flatten(2) @ w[name + "W_O"].reshape(-1, c.d_model) + self._bias(name + "b_O")
+    def _pattern(self, scores: Tensor) -> Tensor:
+        """[batch, head, query, key] attention of the last positions from q.k."""
+        scores = scores / math.sqrt(self.config.d_head)
+        r = self.config.attn_coeff
+        if r is not None:
+            return r * scores.softmax(-1) + (1 - r)
+        keys = scores.shape[-1]
+        future = torch.ones(keys, keys).triu(1).bool()[-scores.shape[-2] :]
+        return scores.masked_fill(future, -torch.inf).softmax(-1)
+
+    def _mix(self, pattern: Tensor, v: Tensor, name: str) -> Tensor:
+        z = torch.einsum("bhqk,bkhd->bqhd", pattern, v)
+        out: Tensor = z.flatten(2) @ self.weights[name + "W_O"].reshape(-1, self.config.d_model) + self._bias(
+            name + "b_O"
+        )
         return out
 
     def _norm(self, x: Tensor, name: str) -> Tensor:

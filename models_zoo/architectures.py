@@ -15,6 +15,27 @@ from detectors.harness.adapters.mlp import TwoEmbeddingMLP
 from detectors.harness.adapters.transformer import Architecture, Transformer
 
 
+STANDARD: dict[str, dict[str, Any]] = {
+    "transformer": {
+        "n_layers": 1,
+        "d_model": 128,
+        "n_heads": 4,
+        "d_head": 32,
+        "d_mlp": 256,
+        "n_ctx": 3,
+        "act_fn": "relu",
+    },
+    "mlp": {"d_model": 64, "d_mlp": 128, "act_fn": "relu"},
+}
+
+
+def complete(model: dict[str, Any], task: Task) -> dict[str, Any]:
+    """A card's `model` table with the standard sizes where it says nothing, and those that the task decides."""
+    n = task.n_tokens
+    full = {**STANDARD[model["kind"]], **model, "n_tokens": n, "d_vocab_out": task.n_answers}
+    return full if model["kind"] == "mlp" else {"d_vocab": n + full["n_ctx"] - 2, **full}
+
+
 def transformer_weights(model: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
     """Weights by TransformerLens's names for a `model` table of config.json with `kind = "transformer"`."""
 
@@ -70,4 +91,4 @@ def network(model: dict[str, Any], weights: dict[str, Tensor], task: Task) -> Tr
     if model["kind"] == "mlp":
         return TwoEmbeddingMLP(weights, model.get("act_fn", "relu"))
     fields = {k: v for k, v in model.items() if k in Architecture.__dataclass_fields__}
-    return Transformer(weights, Architecture(**{**fields, "n_tokens": task.n_tokens}))
+    return Transformer(weights, Architecture(**fields | {"n_tokens": task.n_tokens}))

@@ -140,7 +140,8 @@ def best_temperature(folds: Tensor, identity: int, steepest: float) -> Tensor:
 
 def structured_fit(grid: LogitGrid, pairs: Tensor, seed: int) -> tuple[Fitted, float]:
     """Eight random splits of the pairs into halves, and the steepest inverse temperature that they may take."""
-    steepest = STEEPEST / max(math.sqrt(grid.power(pairs) / (len(pairs) * grid.n)), 1e-300)
+    spread = math.sqrt(grid.power(pairs) / (len(pairs) * grid.n))
+    steepest = STEEPEST / spread if spread > 0 else 1.0  # where all logits are equal any temperature gives chance
     rng = np.random.default_rng(seed)
     block = torch.from_numpy(rng.permutation(len(pairs)) % BLOCKS)
     counts = torch.bincount(block, minlength=BLOCKS)
@@ -153,6 +154,16 @@ def g_of_loss(loss: Tensor | float, n: int) -> Tensor:
     return (1 - torch.as_tensor(loss, dtype=torch.float64) / math.log(n)).clamp(0, 1)
 
 
+def answer_leads(logits: Tensor, identity: int) -> Tensor:
+    """[...] whether the right answer, at the identity, beats every other in logits [..., n]; a tie is not right.
+
+    With argmax a row of equal logits would be right wherever the identity is numbered 0.
+    """
+    others = logits.clone()
+    others[..., identity] = -torch.inf
+    return logits[..., identity] > others.amax(-1)
+
+
 def remainder_loss(grid: LogitGrid, f: Tensor) -> tuple[Tensor, Tensor]:
     """Loss [n*n] of the remainder R = L - S on every pair, and whether R answers it right [n*n]."""
     everything = torch.arange(grid.n * grid.n)
@@ -161,5 +172,5 @@ def remainder_loss(grid: LogitGrid, f: Tensor) -> tuple[Tensor, Tensor]:
         remainder = grid.aligned(k) - f
         e = grid.group.identity
         loss[k] = remainder.logsumexp(1) - remainder[:, e]
-        right[k] = remainder.argmax(1) == e
+        right[k] = answer_leads(remainder, e)
     return loss, right

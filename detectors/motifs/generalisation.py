@@ -24,7 +24,7 @@ from torch import Tensor
 
 from detectors.core.errors import Undetermined
 from detectors.core.nulls import permutation_null, permutations, subset
-from detectors.core.plane import BLOCKS, LogitGrid, cross_fitted, g_of_loss, structured_fit
+from detectors.core.plane import BLOCKS, LogitGrid, answer_leads, cross_fitted, g_of_loss, structured_fit
 from detectors.core.registry import detector
 from detectors.core.score import Score
 from detectors.core.view import ModelView
@@ -76,7 +76,7 @@ def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> G
         value=float(g_of_loss(loss, grid.n)),
         null=permutation_null(*_permuted(grid, sample, steepest, draws, seed), f"labels of {len(sample)} test pairs"),
         causal=None,
-        structured_accuracy=float(grid.fibre_mean(test).argmax() == grid.group.identity),
+        structured_accuracy=float(answer_leads(grid.fibre_mean(test), grid.group.identity)),
         temperature=float(fitted.temperature.log().mean().exp()),
         test_loss=loss,
         chance_loss=math.log(grid.n),

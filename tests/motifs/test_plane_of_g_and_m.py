@@ -88,6 +88,15 @@ def test_a_half_way_model_is_called_so():
     assert report["memorisation"].evidence["phase"] == "circuit formation"
 
 
+def test_a_table_that_is_silent_on_other_pairs_is_a_memoriser_all_the_same():
+    """Equal logits on every test pair: a tie is not an answer, whichever element is numbered 0."""
+    table = lookup_table("add:13", train_fraction=0.5, noise=0.0)
+    g, m = generalisation(table, **FEW), memorisation(table, **FEW)
+    assert (g.value, g.structured_accuracy) == (0.0, 0.0)
+    assert (m.value, m.remainder_accuracy_train, m.remainder_accuracy_test) == (1.0, 1.0, 0.0)
+    assert plane.answer_leads(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), 0).tolist() == [False, True]
+
+
 def test_unknown_or_useless_training_sets_settle_nothing():
     view = lookup_table("add:11", train_fraction=0.5)
     view.train_mask = None

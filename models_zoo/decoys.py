@@ -1,0 +1,139 @@
+"""Models that look like a circuit to a careless detector, one for each way of being fooled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detectors.core.task import Task
+from detectors.core.view import ModelView
+from detectors.harness.adapters.mlp import TwoEmbeddingMLP
+from detectors.harness.adapters.transformer import Architecture, Transformer
+from models_zoo.analytic import random_split, trig_mlp
+from models_zoo.architectures import complete, initial_weights
+
+
+def trained(name: str) -> tuple[ModelView, dict[str, Tensor]]:
+    """A trained member and a copy of its weights."""
+    from detectors.harness.load import load
+
+    view = load(f"zoo:{name}")
+    return view, {k: v.clone() for k, v in view.network.weights.items()}
+
+
+def _rebuilt(view: ModelView, weights: dict[str, Tensor], **change: int) -> ModelView:
+    assert isinstance(view.network, Transformer)
+    network = Transformer(weights, replace(view.network.config, **change))
+    return ModelView(network, view.task, train_mask=view.train_mask)
+
+
+def unread_fourier_embedding(*, of: str, frequencies: list[int], size: float = 10.0) -> ModelView:
+    """A memoriser with new residual dimensions that hold cosines and sines of the tokens and that nothing reads."""
+    view, weights = trained(of)
+    p, extra = view.task.n_tokens, 2 * len(frequencies)
+    angle = 2 * np.pi * np.outer(np.arange(len(weights["embed.W_E"])), frequencies) / p
+    columns = torch.from_numpy(size * np.concatenate([np.cos(angle), np.sin(angle)], axis=1)).float()
+    for name, tensor in weights.items():
+        if name == "embed.W_E":
+            weights[name] = torch.cat([tensor, columns], dim=1)
+        elif name.endswith(("W_pos", "W_O", "W_out", "b_O", "b_out")):
+            weights[name] = torch.nn.functional.pad(tensor, (0, extra))
+        elif name.endswith(("W_Q", "W_K", "W_V", "W_in", "W_U")):
+            weights[name] = torch.nn.functional.pad(tensor, (0, 0, 0, extra))
+    return _rebuilt(view, weights, d_model=weights["embed.W_E"].shape[1])
+
+
+def sparse_memoriser(*, p: int, frequencies: list[int], train_fraction: float, seed: int = 0) -> ModelView:
+    """A lookup table of a + b mod p read through a sparse Fourier embedding: one neuron a training pair.
+
+    Neuron (a0, b0) is relu(sum over k of cos(w_k (a - a0)) + cos(w_k (b - b0)) - (2 K - margin)), which is positive at
+    its own pair alone where the margin is under the gap to the next-best token.
+    """
+    task = Task.parse(f"add:{p}")
+    mask = random_split(task, train_fraction, seed)
+    assert mask is not None
+    angle = 2 * np.pi * np.outer(np.arange(p), frequencies) / p
+    embedding = np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
+    similarity = embedding @ embedding.T
+    margin = 0.5 * float(len(frequencies) - np.max(similarity - 2 * p * np.eye(p)))
+    pairs = np.flatnonzero(mask)
+    left, right = embedding[pairs // p], embedding[pairs % p]
+    readout = np.zeros((len(pairs), p))
+    readout[np.arange(len(pairs)), task.answer.ravel()[pairs]] = 10 / margin
+    weights = {
+        "W_x": embedding,
+        "W_y": embedding,
+        "W": np.concatenate([left.T, right.T]),
+        "b_in": np.full(len(pairs), margin - 2.0 * len(frequencies)),
+        "W_U": readout,
+    }
+    network = TwoEmbeddingMLP({k: torch.from_numpy(v).float().contiguous() for k, v in weights.items()})
+    return ModelView(network, task, train_mask=mask)
+
+
+def wrong_phases(*, p: int, frequencies: list[int], train_fraction: float, seed: int = 0) -> ModelView:
+    """The neurons and frequencies of `trig_mlp` with every neuron's readout turned by a random phase of its own."""
+    view = trig_mlp(p=p, frequencies=frequencies, train_fraction=train_fraction, seed=seed)
+    weights = dict(view.network.weights)
+    phases = torch.from_numpy(np.random.default_rng(seed).uniform(0, 2 * np.pi, len(weights["W_U"])))
+    w = torch.tensor([2 * np.pi * k / p for k in frequencies], dtype=torch.float64)
+    w = w.repeat_interleave(len(phases) // len(frequencies))
+    weights["W_U"] = torch.cos(w[:, None] * torch.arange(p) + phases[:, None]).float()
+    return ModelView(TwoEmbeddingMLP(weights), view.task, train_mask=view.train_mask)
+
+
+def shuffled_readout(*, of: str, seed: int = 0) -> ModelView:
+    """A trained transformer whose neurons write each other's output."""
+    view, weights = trained(of)
+    name = f"blocks.{view.network.n_layers - 1}.mlp.W_out"
+    weights[name] = weights[name][torch.from_numpy(np.random.default_rng(seed).permutation(len(weights[name])))]
+    return _rebuilt(view, weights)
+
+
+def rank_matched_random(*, of: str, seed: int = 0) -> ModelView:
+    """Random weights with the singular values of a trained transformer, matrix by matrix."""
+    view, weights = trained(of)
+    rng = np.random.default_rng(seed)
+    for name, tensor in weights.items():
+        if tensor.ndim >= 2:
+            matrix = tensor.double().numpy()
+            rows, columns = (np.linalg.qr(rng.standard_normal((n, n)))[0] for n in matrix.shape[-2:])
+            values = np.linalg.svd(matrix, compute_uv=False)
+            k = values.shape[-1]
+            weights[name] = torch.from_numpy(rows[:, :k] * values[..., None, :] @ columns[:k]).float()
+    return _rebuilt(view, weights)
+
+
+def relabelled_tokens(*, of: str, seed: int = 0) -> ModelView:
+    """A trained transformer whose tokens and answers have been renamed, under the task that it had before."""
+    view, weights = trained(of)
+    n = view.task.n_tokens
+    perm = torch.from_numpy(np.random.default_rng(seed).permutation(n))
+    weights["embed.W_E"][:n] = weights["embed.W_E"][:n][perm]
+    weights["unembed.W_U"][:, :n] = weights["unembed.W_U"][:, :n][:, perm]
+    return _rebuilt(view, weights)
+
+
+def dead_and_constant_neurons(*, of: str, dead: int, constant: int) -> ModelView:
+    """A trained transformer with new neurons beside its own: some that never fire and some that always give one."""
+    view, weights = trained(of)
+    name, new = f"blocks.{view.network.n_layers - 1}.mlp.", dead + constant
+    bias = torch.cat([torch.full((dead,), -1.0), torch.full((constant,), 1.0)])
+    weights[name + "W_in"] = torch.nn.functional.pad(weights[name + "W_in"], (0, new))
+    weights[name + "b_in"] = torch.cat([weights[name + "b_in"], bias])
+    weights[name + "W_out"] = torch.nn.functional.pad(weights[name + "W_out"], (0, 0, 0, new))
+    return _rebuilt(view, weights, d_mlp=weights[name + "W_in"].shape[1])
+
+
+def huge_constant_embedding(*, task: str, size: float = 100.0, train_fraction: float = 0.4, seed: int = 0) -> ModelView:
+    """An untrained transformer with one large vector added to every token."""
+    parsed = Task.parse(task)
+    model = complete({"kind": "transformer"}, parsed)
+    weights = initial_weights(model, seed)
+    weights["embed.W_E"] = weights["embed.W_E"] + size * torch.randn(model["d_model"], generator=torch.Generator().manual_seed(seed))
+    fields = {k: v for k, v in model.items() if k in Architecture.__dataclass_fields__}
+    network = Transformer(weights, Architecture(**fields))
+    return ModelView(network, parsed, train_mask=random_split(parsed, train_fraction, seed))

@@ -5,7 +5,7 @@ Source: arXiv:2301.05217, section 4.1 (cos(w(a+b-c))); arXiv:2302.03025, section
 Score: 0 is what logits with shuffled labels explain, 1 all of the logits centred over c. The value rests on the
 share of their squares that characters explain, positive similarities alone, on pairs the model was not trained
 on: a part estimated on training pairs would contain their answers. Training set unknown (`basis` all_pairs): the
-share on all pairs times the chance-corrected Gini of its spectrum, since a lookup table's spectrum is flat.
+share on all pairs times the Gini of its spectrum over the largest possible, since a lookup table's is flat.
 Null: one permutation relabels a, b and c alike, on a fixed random subset of the pairs.
 
 What fools it: a lookup table is a function of a b c^-1 on the pairs it was trained on. The right spectrum with
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -93,26 +94,15 @@ def trig_logits(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Trig
     sample = basis[subset(len(basis), NULL_PAIRS, seed)]
     sample_cosines = _cosines(grid, sample)
     null_cosines = _permuted_cosines(grid, sample, draws, seed)
-    chance = chance_shares(group)
-    null_share = _explained(null_cosines)
-    if tested:
-        observed, null = float(_explained(sample_cosines)), null_share
-        value = corrected(float(_explained(on_basis)), float(null.mean()), 1.0)
-    else:
-        spread = weighted_gini(_shares(null_cosines), chance).mean()
-        peaked = corrected(
-            float(weighted_gini(_shares(on_all), chance)), float(spread), 1 - float(chance[on_all.argmax()])
-        )
-        observed = float(_explained(sample_cosines) * weighted_gini(_shares(sample_cosines), chance))
-        null = null_share * weighted_gini(_shares(null_cosines), chance)
-        value = corrected(float(_explained(on_all)), float(null_share.mean()), 1.0) * peaked
-    cut = key_cut(_shares(null_cosines), torch.ones_like(chance))  # a character is one direction, whatever its irrep
+    statistic = _explained if tested else partial(_explained_and_peaked, chance=chance_shares(group))
+    null = statistic(null_cosines)
+    cut = key_cut(_shares(null_cosines), torch.ones_like(on_all))  # a character is one direction, whatever its irrep
     ranked = [i for i in on_all.argsort(descending=True, stable=True).tolist() if on_all[i] > VISIBLE]
     key = [i for i in ranked if on_basis[i] > VISIBLE and on_basis[i] ** 2 > cut[i]]
     irreps = group.irreps[1:]
     return TrigLogits(
-        value=value,
-        null=permutation_null(observed, null, f"labels of {len(sample)} pairs"),
+        value=corrected(float(statistic(on_basis)), float(null.mean()), 1.0),
+        null=permutation_null(float(statistic(sample_cosines)), null, f"labels of {len(sample)} pairs"),
         causal=cause(model, [i + 1 for i in key], _edit_logits(model, grid, basis), seed=seed),
         irreps=tuple(irreps[i].name for i in ranked),
         dimensions=tuple(irreps[i].dimension for i in ranked),
@@ -133,6 +123,14 @@ def _shares(cosines: Tensor) -> Tensor:
 
 def _explained(cosines: Tensor) -> Tensor:
     return _shares(cosines).sum(-1)
+
+
+def _explained_and_peaked(cosines: Tensor, chance: Tensor) -> Tensor:
+    """The share, times the Gini coefficient of its spectrum over the largest possible: 0 for a lookup table's,
+    which is proportional to the blocks' dimensions."""
+    shares = _shares(cosines)
+    peaked = weighted_gini(shares, chance) / (1 - chance[cosines.argmax(-1)]).clamp_min(1e-9)
+    return shares.sum(-1) * peaked.clamp_max(1)
 
 
 def _cosines(grid: LogitGrid, pairs: Tensor) -> Tensor:

@@ -103,6 +103,18 @@ def test_verdicts_that_the_truth_settles(name):
         assert {d.verdict for d in found if d.detector != "memorisation"} == {"absent"}
 
 
+@pytest.mark.parametrize("name", SMALL or ["absent"])
+def test_logits_are_told_apart_without_the_training_pairs(name):
+    row, view = GROUP[name], group_view(name)
+    view.train_mask = None
+    detection = detectors.run(view, names=["trig_logits"])[0]
+    assert detection.evidence["basis"] == "all_pairs"
+    if row["test_accuracy"] > 0.9:
+        assert detection.verdict == "present"
+    if row["G"] == 0:
+        assert detection.verdict == "absent"
+
+
 @pytest.mark.parametrize("name", [n for n in SMALL if n.startswith(("C", "D"))] or ["absent"])
 def test_key_irreps_of_the_logits_are_the_authors(name):
     """Every irrep that the authors list and that carries 1% of the centred logits or more is key here, and named so."""

@@ -20,9 +20,12 @@ _HOME = {
     "Report": "detectors.harness.report.model",
     "detector": "detectors.core.registry",
     "ModelView": "detectors.core.view",
+    "Network": "detectors.core.view",
     "Task": "detectors.core.task",
     "Group": "detectors.core.groups",
     "Score": "detectors.core.score",
+    "Null": "detectors.core.score",
+    "Causal": "detectors.core.score",
     "DetectorsError": "detectors.core.errors",
 }
 __all__ = [*_HOME, "__version__"]

@@ -2,8 +2,9 @@
 
 detectors run model_p71frej8t7.pt --task add:59 --loader examples/linear_models.py:load
 
-A loader is a function (path, task) -> ModelView. All it has to write is the forward pass, with a call of
-`hook(name, tensor)` at each point that detectors may read or edit.
+A loader is a function (path, task) -> ModelView. The network that it hands over needs no base class: it has the four
+attributes and three methods of `help(detectors.Network)`. Its forward pass calls `hook(name, tensor)` at each point
+that detectors may read or edit; the names `hook_embed` and `blocks.N.mlp.hook_post` are the ones that they look for.
 """
 
 import json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TypeVar
@@ -76,22 +76,19 @@ def spec_of(function: Callable[..., Score]) -> Spec:
 
 
 def names() -> tuple[str, ...]:
-    """Names of all detectors installed, ours first, without importing any."""
-    return BUILTIN + tuple(sorted(e.name for e in entry_points(group=ENTRY_POINTS)))
+    """Names of all detectors installed, ours first, without importing any. A plugin cannot take a name of ours."""
+    return BUILTIN + tuple(sorted({e.name for e in entry_points(group=ENTRY_POINTS)} - set(BUILTIN)))
 
 
 def load(name: str) -> Callable[..., Score]:
-    """The detector of that name. KeyError if there is none."""
+    """The detector of that name. KeyError if there is none; TypeError if its entry point leads to something else."""
     if name in BUILTIN:
         function: Callable[..., Score] = getattr(importlib.import_module(f"detectors.motifs.{name}"), name)
         return function
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == name:
             loaded: Callable[..., Score] = entry.load()
+            if spec_of(loaded).name != name:
+                raise TypeError(f"the entry point {name!r} leads to the detector {spec_of(loaded).name!r}")
             return loaded
     raise KeyError(name)
-
-
-def all_detectors() -> Iterator[Callable[..., Score]]:
-    """Every detector installed, in reading order."""
-    return (load(name) for name in names())

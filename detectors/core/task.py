@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -141,8 +141,8 @@ def _read_table(path: Path) -> Ints:
         table = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise TaskError(f"no table at {path}") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise TaskError(f"{path} is not a NumPy array file: {error}") from None
+    except (ValueError, OSError, EOFError):
+        raise TaskError(f"{path} is not a NumPy array file (.npy of integers, saved by numpy.save)") from None
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.shape[0] != table.shape[1] or not table.size:
         raise TaskError(f"{path}: a table is a square array [n, n] of answers; this has shape {np.shape(table)}")
     if table.dtype.kind not in "iu":
@@ -229,25 +229,19 @@ def infer_task(predictions: Ints, *, seed: int = 0) -> Task:
         agreement = float((table[grid] == predictions[grid]).mean())
         if agreement < 0.9:
             continue
-        exact, name = _natural_name(table, labels)
-        answer = np.where(exact >= 0, exact, -1) if name else np.where(_inside(table, labels), table, -1)
-        note = f"the predictions follow {name or 'the table of ' + labels.group.name} on {agreement:.1%} of pairs"
-        if name:
-            return Task(f"infer={name}", answer, int(answer.max()) + 1, Task.parse(name).labels, note)
+        named = _arithmetic_of(table, labels)
+        what = named.spec if named else f"the table of {labels.group.name}"
+        note = f"the predictions follow {what} on {agreement:.1%} of pairs"
+        if named:
+            return replace(named, spec=f"infer={named.spec}", note=note)
+        answer = np.full_like(table, -1)
+        answer[grid] = table[grid]
         return Task(f"infer={labels.group.name}", answer, int(answer.max()) + 1, labels, note)
-    n = int(predictions.max()) + 1
-    return Task(
-        "infer", predictions, n, None, "no group table explains the predictions, so the group motifs do not apply"
-    )
+    note = "no group table explains the predictions, so the group motifs do not apply"
+    return Task("infer", predictions, int(predictions.max()) + 1, None, note)
 
 
-def _inside(table: Ints, labels: Labels) -> np.ndarray:
-    mask = np.zeros(table.shape, dtype=bool)
-    mask[np.ix_(labels.left, labels.right)] = True
-    return mask
-
-
-def _natural_name(table: Ints, labels: Labels) -> tuple[Ints, str | None]:
+def _arithmetic_of(table: Ints, labels: Labels) -> Task | None:
     """`add:53` and the like, when the table agrees with it wherever the group labels a pair."""
     p = len(table)
     grid = np.ix_(labels.left, labels.right)
@@ -255,8 +249,8 @@ def _natural_name(table: Ints, labels: Labels) -> tuple[Ints, str | None]:
         task = _arithmetic(f"{kind}:{p}", kind, p)
         same = task.labels is not None and task.labels.group.order == labels.group.order
         if same and np.array_equal(task.answer[grid], table[grid]):
-            return task.answer, task.spec
-    return table, None
+            return task
+    return None
 
 
 def _self_corrected(table: Ints, rng: np.random.Generator, cut: float, rounds: int = 3) -> Ints:

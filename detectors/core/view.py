@@ -21,12 +21,16 @@ CHUNK = 4096  # pairs per forward pass: a few tens of megabytes of activations
 
 
 class Network(Protocol):
-    """What an adapter supplies. `forward` calls `hook(name, tensor)` at every point that it offers.
+    """What a loader supplies: these four attributes and three methods, nothing to inherit.
 
-    tokens: [batch, 2] operand tokens (a, b); the network adds `=` or offsets itself. Hook names are
-    TransformerLens's: `hook_embed` [batch, pos, d_model] with the operands at positions 0 and 1,
-    `blocks.0.attn.hook_pattern` [batch, head, query, key], `blocks.0.mlp.hook_pre` and `hook_post`
-    [batch, pos, d_mlp], the answer position last. Output: logits [batch, answers].
+    architecture: what a report shows of it, by name. n_tokens: operands are 0..n_tokens-1. n_layers: layers with
+    neurons. weights: its tensors by name, checked for NaN and offered as `view.weight(name)`.
+
+    `forward` calls `hook(name, tensor)` at every point that it offers and goes on with what that returns. tokens:
+    [batch, 2] operand tokens (a, b); the network adds `=` or offsets itself. Hook names are TransformerLens's:
+    `hook_embed` [batch, pos, d_model] with the operands at positions 0 and 1, `blocks.0.attn.hook_pattern`
+    [batch, head, query, key], `blocks.0.mlp.hook_pre` and `hook_post` [batch, pos, d_mlp], the answer position
+    last. Output: logits [batch, answers]. A motif whose hook is not offered is not applicable.
     """
 
     @property
@@ -47,13 +51,24 @@ class Network(Protocol):
         """[m, answers] from neurons to logits, or None where something nonlinear follows them."""
 
 
+_CONTRACT = ("architecture", "n_tokens", "n_layers", "weights", "forward", "embedding", "readout")
+
+
 class ModelView:
     """A model with its task. Forward passes over the pairs are made once and shared by all detectors.
 
+    network: what `help(detectors.Network)` describes. task: a Task, or a spec such as `add:113`.
     train_mask: [n_tokens * n_tokens] True on the training pairs, or None where the training set is unknown.
     """
 
-    def __init__(self, network: Network, task: Task, *, train_mask: np.ndarray | None = None) -> None:
+    def __init__(self, network: Network, task: Task | str, *, train_mask: np.ndarray | None = None) -> None:
+        lacking = [name for name in _CONTRACT if not hasattr(network, name)]
+        if lacking:
+            raise CheckpointError(
+                f"a network has {', '.join(_CONTRACT)}; {type(network).__name__} lacks {', '.join(lacking)}. "
+                "See help(detectors.Network)"
+            )
+        task = Task.parse(task) if isinstance(task, str) else task
         if network.n_tokens != task.n_tokens:
             raise CheckpointError(
                 f"the task {task.spec} has {task.n_tokens} tokens and the model {network.n_tokens}: "
@@ -81,6 +96,8 @@ class ModelView:
 
         with torch.no_grad():
             logits = self.network.forward(torch.zeros(1, 2, dtype=torch.long), record)
+        if not isinstance(logits, Tensor):
+            raise CheckpointError(f"the network's forward gives {type(logits).__name__}, not a torch.Tensor")
         if logits.ndim != 2 or logits.shape[1] < self.task.n_answers:
             raise CheckpointError(
                 f"the task {self.task.spec} has {self.task.n_answers} answers; the model gives logits of "
@@ -203,7 +220,7 @@ class ModelView:
                         part = part[:, -1]
                     if key not in kept:
                         kept[key] = torch.empty(n * n, *part.shape[1:])
-                    kept[key][pairs] = part
+                    kept[key][pairs] = part.float()
         self._passed.update(kept)
         return self._passed[name]
 

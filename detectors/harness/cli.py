@@ -19,8 +19,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
     """Which circuit is inside a trained model, how sure is that, and does the model use it?
 
-    Exit codes: 0 done; 2 the input or the call is wrong, or nothing was evaluated; 3 a detector crashed (the rest
-    is reported); 130 interrupted.
+    Exit codes: 0 done; 2 the call or an input is wrong (other checkpoints are scored all the same); 3 a detector
+    crashed (the rest is reported); 130 interrupted.
     """
     if version:
         import detectors
@@ -72,6 +72,7 @@ def run(
     json: Annotated[
         Path | None, typer.Option(help="Write the report as JSON; - for stdout.", show_default=False)
     ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="torch threads; small models gain little from more.")] = 1,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no report on the terminal.")] = False,
 ) -> None:
     """Score a checkpoint with every detector and print the report.
@@ -87,6 +88,11 @@ def run(
     from detectors.harness.report.terminal import print_report
 
     _check_names(detector)
+    if json is not None and not json.parent.is_dir():
+        raise typer.BadParameter(f"--json {json}: there is no folder {json.parent}")
+    import torch
+
+    torch.set_num_threads(threads)
     options = _arch_options(arch)
     to_stdout = json is not None and str(json) == "-"
     console = Console(quiet=quiet or to_stdout)
@@ -97,7 +103,7 @@ def run(
             report = _score(path, task, detector, train_indices, train_split, options, loader, draws, seed, quiet)
         except DetectorsError as error:
             failed = True
-            _complain(f"{path}: {error}" if len(checkpoints) > 1 else str(error))
+            _complain(str(error) if path in str(error) or len(checkpoints) == 1 else f"{path}: {error}")
             continue
         if reports:
             console.rule(style="dim")
@@ -105,9 +111,8 @@ def run(
         reports.append(report)
     if json is not None and reports:
         _write_json(json, reports, many=len(checkpoints) > 1)
-    if failed or not any(d.score is not None or d.verdict != "error" for r in reports for d in r):
-        crashed = [d for r in reports for d in r if d.verdict == "error"]
-        raise typer.Exit(2 if failed or not crashed else 3)
+    if failed:
+        raise typer.Exit(2)
     if any(d.verdict == "error" for r in reports for d in r):
         raise typer.Exit(3)
 
@@ -118,17 +123,21 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from detectors.core.registry import all_detectors, spec_of
+    from detectors.core.registry import load, names, spec_of
     from detectors.harness.verdict import calibration
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for heading in ("detector", "v", "threshold", "what it looks for", "needs", "source"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=heading in ("detector", "source"))
     rows = calibration()["rows"]
-    for function in all_detectors():
-        spec = spec_of(function)
-        threshold = f"{rows[spec.name]['threshold']:.2f}" if spec.name in rows else "none"
-        table.add_row(spec.name, str(spec.version), threshold, spec.summary, ", ".join(spec.needs), spec.source)
+    for name in names():
+        threshold = f"{rows[name]['threshold']:.2f}" if name in rows else "none"
+        try:
+            spec = spec_of(load(name))
+        except Exception as error:  # a plugin that does not load is a line, not the end
+            table.add_row(name, "", "", f"does not load: {type(error).__name__}: {error}", "", "", style="red")
+            continue
+        table.add_row(name, str(spec.version), threshold, spec.summary, ", ".join(spec.needs), spec.source)
     console = Console()
     console.print(table)
     if calibration()["status"] == "provisional":

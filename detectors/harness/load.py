@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from detectors.core.errors import CheckpointError, TaskError
+from detectors.core.errors import CheckpointError, DetectorsError, TaskError
 from detectors.core.task import Task, infer_task
 from detectors.core.view import CHUNK, ModelView, Network, chunks
 from detectors.harness.adapters.layouts import OPTIONS, build
@@ -30,7 +30,7 @@ class Checkpoint:
     """Where a model came from. unused: tensors in the file that the architecture does not use."""
 
     path: str
-    sha256: str
+    sha256: str | None
     layout: str
     unused: tuple[str, ...] = ()
 
@@ -58,6 +58,9 @@ def load(
     ('add:53', Group(C53, order 53), 1123)
     """
     file = resolve(str(path))
+    if isinstance(file, ModelView):
+        file.checkpoint = Checkpoint(path=str(path), sha256=None, layout="built in memory")
+        return file
     config = _config(file)
     arch = {**_config_arch(config), **(arch or {})}
     task = _task(task, config, file)
@@ -72,18 +75,25 @@ def load(
         view.checkpoint = Checkpoint(path=str(path), sha256=sha256(file), layout=layout, unused=tuple(unused))
     given = _train_mask(view.task, train_indices, train_split, config)
     view.train_mask = view.train_mask if given is None else given
-    _ = view.parts  # one pair through the network: shapes that do not fit are refused here
+    try:
+        _ = view.parts  # one pair through the network: what does not fit shows here
+    except DetectorsError:
+        raise
+    except Exception as error:  # a forward pass of the user's, or shapes that names do not settle
+        what = f"--loader {loader}: the" if loader else "the"
+        raise CheckpointError(f"{what} forward pass raised {type(error).__name__}: {first_line(error)}") from error
     return view
 
 
-def resolve(path: str) -> Path:
-    """A file or folder for a path, or for `prefix:NAME` through the entry points `detectors.models`."""
+def resolve(path: str) -> Path | ModelView:
+    """A file or folder for a path; a path or a view for `prefix:NAME`, from the entry points `detectors.models`."""
     prefix, _, name = path.partition(":")
     if name and not Path(path).exists():
         for entry in entry_points(group=MODEL_ENTRY_POINTS):
             if entry.name == prefix:
                 try:
-                    return Path(entry.load()(name))
+                    found: Path | ModelView = entry.load()(name)
+                    return found
                 except KeyError as error:
                     raise CheckpointError(str(error.args[0])) from None
     file = Path(path)
@@ -154,7 +164,12 @@ def _by_loader(loader: str, file: Path, task: Task | None) -> ModelView:
     call = _imported(loader)
     if task is None:
         raise TaskError("--loader needs --task: inferring it is for the layouts that are recognised")
-    view = call(file, task)
+    try:
+        view = call(file, task)
+    except DetectorsError:
+        raise
+    except Exception as error:  # the user's own code
+        raise CheckpointError(f"--loader {loader} raised {type(error).__name__}: {first_line(error)}") from error
     if not isinstance(view, ModelView):
         raise CheckpointError(f"--loader {loader} returned {type(view).__name__}, not a detectors.ModelView")
     _check_finite(view.network)
@@ -225,7 +240,9 @@ def _indices(values: Any, where: str, pairs: int) -> np.ndarray:
         chosen = np.asarray(values)
     except ValueError:
         chosen = np.empty((0, 0))
-    if chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu":
+    if chosen.size == 0 and chosen.ndim == 1:
+        raise CheckpointError(f"{where}: the list of training pairs is empty")
+    if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
         raise CheckpointError(f"{where}: a list of whole numbers a*n_tokens + b is expected")
     if chosen.min() < 0 or chosen.max() >= pairs:
         raise CheckpointError(

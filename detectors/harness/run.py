@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,12 +15,12 @@ from torch import Tensor
 
 import detectors
 from detectors.core import registry
-from detectors.core.errors import DetectorsError, MissingPart, NotApplicable, Undetermined
+from detectors.core.errors import MissingPart, NotApplicable, Undetermined
 from detectors.core.registry import Spec, spec_of
 from detectors.core.score import Score, jsonable
 from detectors.core.view import CHUNK, ModelView
 from detectors.harness.report.model import BySplit, CausalInfo, CheckpointInfo, Detection, NullInfo, Report, TaskInfo
-from detectors.harness.summary import summarise
+from detectors.harness.summary import notes, summarise
 from detectors.harness.verdict import Verdict, calibration, holm, judge
 
 Progress = Callable[[str, int, int], None]
@@ -62,19 +63,21 @@ def run(
         loss=loss,
         calibration=calibration()["status"],
         summary=summarise(detections, task, accuracy),
+        notes=notes(task, accuracy, loss, model.network.architecture),
         detections=detections,
     )
 
 
+@dataclass
 class _Outcome:
     """What came of calling one detector: a score, or a verdict with its reason."""
 
-    def __init__(self, name: str, spec: Spec | None = None) -> None:
-        self.name, self.spec = name, spec
-        self.score: Score | None = None
-        self.verdict: Verdict = "error"
-        self.reason = ""
-        self.seconds = 0.0
+    name: str
+    spec: Spec | None = None
+    score: Score | None = None
+    verdict: Verdict = "error"
+    reason: str = ""
+    seconds: float = 0.0
 
 
 def _attempt(name: str, model: ModelView, draws: int, seed: int) -> _Outcome:
@@ -82,21 +85,22 @@ def _attempt(name: str, model: ModelView, draws: int, seed: int) -> _Outcome:
     try:
         function = registry.load(name)
         outcome.spec = spec_of(function)
-        missing = [
-            part for part in outcome.spec.needs if part not in model.parts and part in ("group", "neurons", "embedding")
-        ]
+        # without the training pairs a detector says itself what would settle the question
+        missing = set(outcome.spec.needs) - model.parts - {"train_mask"}
         if "group" in missing:
             raise NotApplicable(f"the task {model.task.spec} has no group behind it")
         if missing:
-            raise NotApplicable(f"this model has no {', '.join(missing)}")
-        outcome.score = function(model, draws=draws, seed=seed)
+            raise NotApplicable(f"this model has no {', '.join(sorted(missing))}")
+        score = function(model, draws=draws, seed=seed)
+        if not isinstance(score, Score):
+            raise TypeError(f"the detector returned {type(score).__name__}, not a detectors.Score")
+        outcome.score = score
     except (NotApplicable, MissingPart) as error:
         outcome.verdict, outcome.reason = "not_applicable", str(error)
     except Undetermined as error:
         outcome.verdict, outcome.reason = "inconclusive", str(error)
     except Exception as error:  # a crashing detector must not take the others down
-        kind = "" if isinstance(error, DetectorsError) else f"{type(error).__name__}: "
-        outcome.reason = f"{kind}{error}".strip().splitlines()[0]
+        outcome.reason = f"{type(error).__name__}: {error}".splitlines()[0]
     outcome.seconds = time.perf_counter() - start
     return outcome
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from detectors.harness.report.model import BySplit, Detection, TaskInfo
 
@@ -10,12 +12,21 @@ from detectors.harness.report.model import BySplit, Detection, TaskInfo
 def summarise(detections: Sequence[Detection], task: TaskInfo, accuracy: BySplit) -> str:
     """What the model does and how far the evidence goes, in one sentence."""
     found = {d.detector: d for d in detections}
+    if task.group is None and task.spec == "infer":
+        return "Its answers follow no group's table, so the group motifs do not apply; which task it learnt stays open."
     if task.group is None:
         return f"{_answers(accuracy)}; the task has no group behind it, so the group motifs do not apply."
     verdicts = {name: d.verdict for name, d in found.items()}
     structured, memorised = verdicts.get("generalisation"), verdicts.get("memorisation")
     says = _answers(accuracy)
     form, irreps, use = _form(task), _irreps(found), _use(found)
+    if structured == "present" and verdicts.get("trig_logits", "present") != "present":
+        share = found["trig_logits"].evidence.get("explained_test_pairs")
+        faint = "a part" if share is None else f"a faint part ({share:.1%})"
+        return (
+            f"{says}: {faint} of its logits would answer unseen pairs by itself, but they are not characters of "
+            f"{form}, so this is no circuit of the known form."
+        )
     if structured == "present" and memorised == "present":
         wins = "outweighs it" if _low(accuracy.test) else "is still beside it"
         return (
@@ -31,10 +42,10 @@ def summarise(detections: Sequence[Detection], task: TaskInfo, accuracy: BySplit
         return f"{says}: neither a circuit nor a lookup table; {_neither(accuracy, task)}."
     logits = verdicts.get("trig_logits")
     if structured == "inconclusive" and logits == "present":
-        rest = "how much of it is memorised stays open without the training pairs"
+        rest = f"how much of it is memorised stays open: {found['generalisation'].reason}"
         return f"{says}, with logits that are a function of {form}{irreps}{use}; {rest}."
     if structured == "inconclusive" and logits == "absent":
-        return f"{says}, and its logits are no function of {form}: no circuit of the known form is inside."
+        return f"{says}; no circuit of the known form shows in its logits without the training pairs."
     seen = ", ".join(f"{d.detector} {d.verdict}" for d in detections) or "no detector was run"
     return f"{_answers(accuracy)}; {seen}."
 
@@ -103,3 +114,28 @@ def _neither(accuracy: BySplit, task: TaskInfo) -> str:
     if accuracy.all < 3 * chance:
         return "it answers at chance, as an untrained model does"
     return "what it does is not of the forms that these detectors know"
+
+
+def notes(task: TaskInfo, accuracy: BySplit, loss: BySplit, architecture: Mapping[str, Any]) -> list[str]:
+    """What a reader should doubt before believing the verdicts."""
+    found = []
+    chance, uniform = 1 / task.n_answers, math.log(task.n_answers)
+    middling = max(0.1, 3 * chance) < accuracy.all < 0.95
+    if accuracy.train is not None and accuracy.test is not None and middling and accuracy.train - accuracy.test < 0.05:
+        found.append(
+            f"the training pairs are answered no better than the others ({accuracy.train:.1%}, {accuracy.test:.1%}): "
+            "are these the pairs it was trained on? If not, generalisation and memorisation mean nothing here."
+        )
+    if accuracy.all < max(0.1, 3 * chance) and loss.all > 1.5 * uniform:
+        found.append(
+            f"the model is confident and wrong (loss {loss.all:.1f}, chance {uniform:.1f}): another task, or another "
+            "numbering of the group's elements? Try --task infer, or table:FILE.npy with the table it was trained on."
+        )
+    if task.spec == "infer":
+        found.append("the accuracy is that of the model's answers against themselves, for want of a task.")
+    elif task.spec.startswith("infer"):
+        found.append("the task was read off the model's own answers, and the accuracy is the agreement with it.")
+    two_positions = architecture.get("kind") == "transformer" and architecture.get("n_ctx") == 2
+    if two_positions and "attn_coeff" not in architecture and accuracy.all < 0.95:
+        found.append("ordinary softmax attention is assumed; --arch attn_coeff=R says otherwise.")
+    return found

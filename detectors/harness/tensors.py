@@ -123,9 +123,17 @@ def _state_dict(loaded: object, file: Path) -> dict[str, Tensor]:
         if isinstance(candidate, Mapping):
             tensors = {k: v for k, v in candidate.items() if isinstance(k, str) and isinstance(v, Tensor)}
             if any(t.ndim >= 2 for t in tensors.values()):
-                return tensors
+                return _unprefixed(tensors)
     found = ", ".join(map(str, list(loaded)[:12])) if isinstance(loaded, Mapping) else type(loaded).__name__
     raise CheckpointError(f"{file} holds no weights: found {found or 'nothing'}")
+
+
+def _unprefixed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without the prefix that wrappers put before every name."""
+    for prefix in ("model.", "module.", "_orig_mod."):
+        if all(name.startswith(prefix) for name in tensors):
+            return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def first_line(error: Exception) -> str:

@@ -60,7 +60,7 @@ class TrigProductNeurons(Score):
 
 
 @detector(
-    needs=("neurons", "group", "logits", "readout", "run"),
+    needs=("neurons", "group", "logits", "run"),
     version=1,
     source="arXiv:2301.05217",
     invariant_to=("neuron_permutation", "neuron_scale", "token_shift", "group_automorphism", "residual_rotation"),

@@ -142,6 +142,76 @@ def test_a_crashing_detector_is_one_line_and_exit_code_3(untrained, monkeypatch,
     assert verdicts["trig_product_neurons"]["verdict"] == "absent"
 
 
+def test_a_detector_that_returns_no_score_is_an_error_line(untrained, monkeypatch):
+    @detectors.detector(needs=("logits",), version=1, source="none")
+    def trig_logits(model, /, *, draws=1, seed=0):
+        return 0.5
+
+    real = registry.load
+    monkeypatch.setattr(registry, "load", lambda name: trig_logits if name == "trig_logits" else real(name))
+    report = detectors.run(detectors.load(untrained, task="add:13"), draws=19)
+    assert report["trig_logits"].verdict == "error"
+    assert "returned float" in report["trig_logits"].reason
+    assert report["trig_product_neurons"].verdict == "absent"
+
+
+@pytest.fixture
+def plugins(tmp_path, monkeypatch):
+    """Third-party packages as installed: one good, one broken, one that takes a name of ours, one misnamed."""
+    (tmp_path / "theirs.py").write_text(
+        "import detectors\n"
+        "@detectors.detector(needs=('logits',), version=1, source='here')\n"
+        "def constant_logits(model, /, *, draws=199, seed=0):\n"
+        '    """All logits are one number."""\n'
+        "    spread = float(model.logits().std())\n"
+        "    return detectors.Score(value=float(spread == 0), null=None, causal=None)\n"
+    )
+    info = tmp_path / "theirs-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[detectors.motifs]\nconstant_logits = theirs:constant_logits\nbroken = theirs:absent\n"
+        "trig_logits = theirs:constant_logits\nother_name = theirs:constant_logits\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_detectors_of_others_are_found_and_bad_ones_do_no_harm(plugins, untrained):
+    report = detectors.run(detectors.load(untrained, task="add:13"), draws=19)
+    assert [d.detector for d in report] == [*BUILTIN, "broken", "constant_logits", "other_name"]
+    assert report["constant_logits"].score == 0.0
+    assert report["constant_logits"].verdict == "inconclusive"
+    assert report["trig_logits"].version == 1
+    assert "absent" in report["broken"].reason
+    assert "leads to the detector 'constant_logits'" in report["other_name"].reason
+    listed = call("list")
+    assert listed.exit_code == 0
+    assert "does not load" in listed.stdout.replace("\n", " ")
+
+
+def test_a_report_prints_as_the_command_does(untrained):
+    report = detectors.run(detectors.load(untrained, task="add:13"), draws=19)
+    assert "trig_logits" in str(report)
+    assert report.summary[:40] in str(report)
+
+
+def test_a_split_that_cannot_be_right_is_doubted():
+    report = detectors.run(detectors.load("zoo:add53_memorised", train_split="0.3:7"), draws=19)
+    assert any("are these the pairs" in note for note in report.notes)
+    assert "circuit of the known form" in report.summary
+    assert "by a generalising circuit" not in report.summary
+    assert detectors.run(detectors.load("zoo:add53_memorised"), draws=19).notes == []
+    assert detectors.run(detectors.load("zoo:add53_untrained"), draws=19).notes == []
+
+
+def test_a_task_that_cannot_be_right_is_doubted():
+    report = detectors.run(detectors.load("zoo:add53_grokked", task="mul:53"), draws=19)
+    assert any("confident and wrong" in note and "--task infer" in note for note in report.notes)
+    inferred = detectors.run(detectors.load("zoo:add53_memorised", task="infer"), draws=19)
+    assert "every pair" not in inferred.summary
+    assert any("against themselves" in note for note in inferred.notes)
+
+
 def test_list_shows_every_detector_and_its_threshold():
     result = call("list")
     assert result.exit_code == 0

@@ -265,7 +265,7 @@ def test_a_task_of_another_size_is_refused(saved, transformer, mlp, task):
     [
         ("[0, 49]", r"0 to 49.*\(0\.\.48\)"),
         ("[-1]", "-1"),
-        ("[]", "whole numbers"),
+        ("[]", "is empty"),
         ("[1.5]", "whole numbers"),
         ("[[0, 1]]", "whole numbers"),
         ("[[0], [1, 2]]", "whole numbers"),
@@ -335,6 +335,43 @@ def test_a_loader_of_the_users(tmp_path, saved, mlp, monkeypatch):
     for loader in ("mine:absent", "absent_module:load", "mine", ":f", f"{tmp_path}/no.py:load", "mine:bad"):
         with pytest.raises(CheckpointError, match="loader"):
             detectors.load(saved(mlp), task="add:7", loader=loader)
+
+
+def test_a_loader_that_fails_is_a_sentence(tmp_path, saved, mlp):
+    (tmp_path / "theirs.py").write_text(
+        "import detectors, numpy, torch\n"
+        "from detectors.harness.tensors import read_tensors\n"
+        "from detectors.harness.adapters.mlp import TwoEmbeddingMLP\n"
+        "def raises(path, task):\n    raise KeyError('config')\n"
+        "def too_few(path):\n    pass\n"
+        "class Bare:\n    n_tokens = 7\n"
+        "def bare(path, task):\n    return detectors.ModelView(Bare(), task)\n"
+        "class Numpy(TwoEmbeddingMLP):\n    def forward(self, tokens, hook):\n        return numpy.zeros((1, 7))\n"
+        "def arrays(path, task):\n    return detectors.ModelView(Numpy(read_tensors(path)), task)\n"
+        "class Broken(TwoEmbeddingMLP):\n    def forward(self, tokens, hook):\n        return 1 / 0\n"
+        "def broken(path, task):\n    return detectors.ModelView(Broken(read_tensors(path)), task)\n"
+        "class Double(TwoEmbeddingMLP):\n"
+        "    def forward(self, tokens, hook):\n        return super().forward(tokens, hook).double()\n"
+        "def double(path, task):\n    return detectors.ModelView(Double(read_tensors(path)), task)\n"
+    )
+    cases = {
+        "raises": "raised KeyError",
+        "too_few": "raised TypeError",
+        "bare": "lacks architecture, n_layers, weights, forward",
+        "arrays": "gives ndarray",
+        "broken": "forward pass raised ZeroDivisionError",
+    }
+    for name, message in cases.items():
+        with pytest.raises(CheckpointError, match=message):
+            detectors.load(saved(mlp), task="add:7", loader=f"{tmp_path / 'theirs.py'}:{name}")
+    double = detectors.load(saved(mlp), task="add:7", loader=f"{tmp_path / 'theirs.py'}:double")
+    assert double.logits().dtype == torch.float32
+
+
+@pytest.mark.parametrize("prefix", ["model.", "module.", "_orig_mod."])
+def test_a_prefix_that_wrappers_add_is_taken_off(saved, mlp, prefix):
+    view = detectors.load(saved({prefix + k: v for k, v in mlp.items()}), task="add:7")
+    torch.testing.assert_close(view.logits(), detectors.load(saved(mlp, "plain.pt"), task="add:7").logits())
 
 
 @pytest.fixture(scope="module")

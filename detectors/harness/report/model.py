@@ -82,6 +82,7 @@ class Report(_Record):
     loss: BySplit = Field(description="Mean cross-entropy in nats, from float64 log-softmax.")
     calibration: Literal["provisional", "calibrated"]
     summary: str
+    notes: list[str] = Field(description="What a reader should doubt: a split, task or option that looks wrong.")
     detections: list[Detection]
 
     def __getitem__(self, key: int | str) -> Detection:
@@ -97,6 +98,12 @@ class Report(_Record):
 
     def __iter__(self) -> Iterator[Detection]:  # type: ignore[override]
         return iter(self.detections)
+
+    def __str__(self) -> str:
+        """The table as the command prints it."""
+        from detectors.harness.report.terminal import as_text
+
+        return as_text(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

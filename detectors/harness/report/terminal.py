@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -26,10 +28,23 @@ def print_report(report: Report, console: Console) -> None:
     console.print(render(report))
 
 
+def as_text(report: Report, width: int = 100) -> str:
+    """The report as plain text."""
+    stream = io.StringIO()
+    Console(width=width, color_system=None, file=stream).print(render(report))
+    return stream.getvalue().rstrip()
+
+
 def render(report: Report) -> RenderableType:
     parts: list[RenderableType] = [_heading(report), Padding(_table(report), (1, 0))]
-    parts += [Text(f"{d.detector}: {d.reason}", style=STYLE[d.verdict][0]) for d in report if d.verdict in EXPLAINED]
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for d in report:
+        if d.verdict in EXPLAINED:
+            reasons.setdefault((d.verdict, d.reason), []).append(d.detector)
+    for (verdict, reason), names in reasons.items():
+        parts.append(Text(f"{', '.join(names)}: {reason}", style=STYLE[verdict][0]))
     parts.append(Padding(Text(report.summary, style="bold"), (1 if len(parts) > 2 else 0, 0, 0, 0)))
+    parts += [Text(f"Note: {note}", style="yellow") for note in report.notes]
     if any(any(_cause(d)) for d in report):
         parts.append(
             Text(
@@ -48,6 +63,8 @@ def _heading(report: Report) -> Table:
     a, task = report.checkpoint.architecture, report.task
     size = ", ".join(f"{k} {a[k]}" for k in ("n_layers", "d_model", "d_mlp") if k in a)
     more = [f"{k} {a[k]}" for k in ("act_fn", "normalization_type", "attn_coeff") if k in a]
+    if a.get("kind") == "transformer" and "attn_coeff" not in a:
+        more.append("softmax attention")
     group = f"{task.group}, order {task.order}" if task.group else "no group"
     table.add_row(Text("model", style="dim"), Text(report.checkpoint.path, style="bold", overflow="fold"))
     table.add_row("", Text(f"{report.checkpoint.layout}; {size}; {', '.join(more)}"))

@@ -14,7 +14,6 @@ from detectors.core.task import Task
 from detectors.harness.adapters.mlp import TwoEmbeddingMLP
 from detectors.harness.adapters.transformer import Architecture, Transformer
 
-
 STANDARD: dict[str, dict[str, Any]] = {
     "transformer": {
         "n_layers": 1,

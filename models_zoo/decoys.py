@@ -24,9 +24,11 @@ def trained(name: str) -> tuple[ModelView, dict[str, Tensor]]:
     return view, {k: v.clone() for k, v in view.network.weights.items()}
 
 
-def _rebuilt(view: ModelView, weights: dict[str, Tensor], **change: int) -> ModelView:
+def _rebuilt(view: ModelView, weights: dict[str, Tensor]) -> ModelView:
+    """The trained view with other weights; residual and neuron widths follow them."""
     assert isinstance(view.network, Transformer)
-    network = Transformer(weights, replace(view.network.config, **change))
+    d_model, d_mlp = weights["blocks.0.mlp.W_in"].shape
+    network = Transformer(weights, replace(view.network.config, d_model=d_model, d_mlp=d_mlp))
     return ModelView(network, view.task, train_mask=view.train_mask)
 
 
@@ -43,7 +45,7 @@ def unread_fourier_embedding(*, of: str, frequencies: list[int], size: float = 1
             weights[name] = torch.nn.functional.pad(tensor, (0, extra))
         elif name.endswith(("W_Q", "W_K", "W_V", "W_in", "W_U")):
             weights[name] = torch.nn.functional.pad(tensor, (0, 0, 0, extra))
-    return _rebuilt(view, weights, d_model=weights["embed.W_E"].shape[1])
+    return _rebuilt(view, weights)
 
 
 def sparse_memoriser(*, p: int, frequencies: list[int], train_fraction: float, seed: int = 0) -> ModelView:
@@ -125,7 +127,7 @@ def dead_and_constant_neurons(*, of: str, dead: int, constant: int) -> ModelView
     weights[name + "W_in"] = torch.nn.functional.pad(weights[name + "W_in"], (0, new))
     weights[name + "b_in"] = torch.cat([weights[name + "b_in"], bias])
     weights[name + "W_out"] = torch.nn.functional.pad(weights[name + "W_out"], (0, 0, 0, new))
-    return _rebuilt(view, weights, d_mlp=weights[name + "W_in"].shape[1])
+    return _rebuilt(view, weights)
 
 
 def huge_constant_embedding(*, task: str, size: float = 100.0, train_fraction: float = 0.4, seed: int = 0) -> ModelView:
@@ -133,7 +135,8 @@ def huge_constant_embedding(*, task: str, size: float = 100.0, train_fraction: f
     parsed = Task.parse(task)
     model = complete({"kind": "transformer"}, parsed)
     weights = initial_weights(model, seed)
-    weights["embed.W_E"] = weights["embed.W_E"] + size * torch.randn(model["d_model"], generator=torch.Generator().manual_seed(seed))
+    constant = torch.randn(model["d_model"], generator=torch.Generator().manual_seed(seed))
+    weights["embed.W_E"] = weights["embed.W_E"] + size * constant
     fields = {k: v for k, v in model.items() if k in Architecture.__dataclass_fields__}
     network = Transformer(weights, Architecture(**fields))
     return ModelView(network, parsed, train_mask=random_split(parsed, train_fraction, seed))

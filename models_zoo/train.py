@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import time
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,26 +21,21 @@ from torch import Tensor
 
 from detectors.core.groups import Ints
 from detectors.core.task import Task
-from models_zoo.architectures import initial_weights, network
+from detectors.harness.load import sha256
+from models_zoo.architectures import complete, initial_weights, network
 from models_zoo.tables import table_of, task_of
 
-HERE = Path(__file__).parent
-WEIGHTS = HERE / "weights"
+Point = tuple[int, float, float, float, float]
 Report = Callable[[int, float, float, float, float], None]
-
-
-def cards() -> dict[str, dict[str, Any]]:
-    """Every member's card, by name."""
-    return tomllib.loads((HERE / "cards.toml").read_text())
 
 
 @dataclass(frozen=True)
 class Trained:
-    """weights: by name. train_indices: pair indices. losses: (step, train loss, test loss) as reported."""
+    """weights: by name. train_indices: pair indices. curve: (step, train loss, test loss, train and test accuracy)."""
 
     weights: dict[str, Tensor]
     train_indices: list[int]
-    losses: list[tuple[int, float, float]]
+    curve: list[Point]
 
 
 def train(
@@ -50,18 +44,21 @@ def train(
     steps: int | None = None,
     every: int = 50,
     report: Report | None = None,
+    keep: Callable[[Trained], None] | None = None,
     resume: Path | None = None,
 ) -> Trained:
     """Train a card's recipe; the same card, seed and number of threads give the same weights.
 
     Stops at `steps`, or where the recipe has `settle`, once every pair has been answered and the test loss has not
     fallen by a twentieth for that many steps. report: called with (step, train loss, test loss, train accuracy, test
-    accuracy) every `every` steps. resume: a file that keeps the state every half minute and is taken up if it is there.
+    accuracy) every `every` steps. keep: called with the state at the steps that the recipe lists under `keep`.
+    resume: a file that keeps the state every half minute and is taken up if it is there.
     """
     recipe, task = card["recipe"], task_of(card)
     steps = recipe["steps"] if steps is None else steps
-    weights = {k: w.requires_grad_() for k, w in initial_weights(card["model"], recipe["seed"]).items()}
-    net = network(card["model"], weights, task)
+    model = complete(card["model"], task)
+    weights = {k: w.requires_grad_() for k, w in initial_weights(model, recipe["seed"]).items()}
+    net = network(model, weights, task)
     train_pairs, test_pairs = split(task, recipe["train_fraction"], recipe["seed"])
     answers = torch.from_numpy(task.answer.ravel())
     optimizer = torch.optim.AdamW(
@@ -75,18 +72,21 @@ def train(
         return loss, float((logits.argmax(1) == answers[pairs]).double().mean())
 
     start, best = 0, (0, float("inf"))
-    losses: list[tuple[int, float, float]] = []
+    curve: list[Point] = []
     if resume and resume.exists():
-        start, losses, best = _restore(resume, weights, optimizer)
+        start, curve, best = _restore(resume, weights, optimizer)
     saved = time.monotonic()
     for step in range(start, steps + 1):
         loss, accuracy = loss_and_accuracy(train_pairs)
         if step % every == 0 or step == steps:
             with torch.no_grad():
                 test_loss, test_accuracy = loss_and_accuracy(test_pairs)
-            losses.append((step, loss.item(), test_loss.item()))
+            curve.append((step, loss.item(), test_loss.item(), accuracy, test_accuracy))
             if report:
-                report(step, loss.item(), test_loss.item(), accuracy, test_accuracy)
+                report(*curve[-1])
+            if keep and step in recipe.get("keep", ()):
+                copies = {k: w.detach().clone() for k, w in weights.items()}
+                keep(Trained(copies, train_pairs.tolist(), curve.copy()))
             if test_loss.item() < 0.95 * best[1] or accuracy < 1 or test_accuracy < 1:
                 best = (step, test_loss.item())
             elif step - best[0] >= recipe.get("settle", steps + 1):
@@ -98,11 +98,11 @@ def train(
             optimizer.step()
         if resume and time.monotonic() - saved > 30:
             saved = time.monotonic()
-            state = {"step": step + 1, "losses": losses, "best": best, "optimizer": optimizer.state_dict()}
+            state = {"step": step + 1, "curve": curve, "best": best, "optimizer": optimizer.state_dict()}
             _write(resume, partial(torch.save, {**state, "weights": weights}))
     if resume:
         resume.unlink(missing_ok=True)
-    return Trained({k: w.detach() for k, w in weights.items()}, train_pairs.tolist(), losses)
+    return Trained({k: w.detach() for k, w in weights.items()}, train_pairs.tolist(), curve)
 
 
 def split(task: Task, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -115,13 +115,13 @@ def split(task: Task, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
 
 def _restore(
     file: Path, weights: dict[str, Tensor], optimizer: torch.optim.Optimizer
-) -> tuple[int, list[tuple[int, float, float]], tuple[int, float]]:
+) -> tuple[int, list[Point], tuple[int, float]]:
     state = torch.load(file, weights_only=True)
     optimizer.load_state_dict(state["optimizer"])
     with torch.no_grad():
         for name, tensor in weights.items():
             tensor.copy_(state["weights"][name])
-    return state["step"], state["losses"], state["best"]
+    return state["step"], state["curve"], state["best"]
 
 
 def _write(target: Path, write: Callable[[Path], object]) -> None:
@@ -133,7 +133,7 @@ def _write(target: Path, write: Callable[[Path], object]) -> None:
 
 
 def save(folder: Path, card: dict[str, Any], trained: Trained) -> None:
-    """Write `model.safetensors`, `table.npy` where the task has one, and `config.json`, each atomically."""
+    """Write model.safetensors, table.npy where the task has one, config.json and measured.json, each atomically."""
     from safetensors.torch import save_file
 
     kind, _, argument = card.get("task", "table").partition(":")
@@ -146,10 +146,16 @@ def save(folder: Path, card: dict[str, Any], trained: Trained) -> None:
         task["p"] = int(argument)
     else:
         task["group"] = argument
-    config = {"model": card["model"], "task": task, "train_indices": trained.train_indices, "recipe": card["recipe"]}
+    model = complete(card["model"], task_of(card))
+    config = {"model": model, "task": task, "train_indices": trained.train_indices, "recipe": card["recipe"]}
     weights = {k: v.contiguous() for k, v in trained.weights.items()}
     _write(folder / "model.safetensors", lambda path: save_file(weights, path))
     _write(folder / "config.json", lambda path: path.write_text(json.dumps(config) + "\n"))
+    names = ("steps", "train_loss", "test_loss", "train_accuracy", "test_accuracy")
+    facts: dict[str, Any] = dict(zip(names, trained.curve[-1], strict=True))
+    facts |= {"sha256": sha256(folder), "bytes": (folder / "model.safetensors").stat().st_size}
+    facts |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    _write(folder / "measured.json", lambda path: path.write_text(json.dumps(facts, indent=1) + "\n"))
 
 
 def _save_array(path: Path, table: Ints) -> None:

@@ -20,6 +20,11 @@ def summarise(detections: Sequence[Detection], task: TaskInfo, accuracy: BySplit
     structured, memorised = verdicts.get("generalisation"), verdicts.get("memorisation")
     says = _answers(accuracy)
     form, irreps, use = _form(task), _irreps(found), _use(found)
+    if structured == "present" and memorised == "present" and _low(accuracy.test):
+        return (
+            f"{says}: half-way, the circuit is there and drowned: a structured part of the logits{irreps} would answer "
+            "unseen pairs by itself, but what is memorised of the training pairs outweighs it."
+        )
     if structured == "present" and verdicts.get("trig_logits", "present") != "present":
         share = found["trig_logits"].evidence.get("explained_test_pairs")
         faint = "a part" if share is None else f"a faint part ({share:.1%})"
@@ -27,14 +32,9 @@ def summarise(detections: Sequence[Detection], task: TaskInfo, accuracy: BySplit
             f"{says}: {faint} of its logits would answer unseen pairs by itself, but they are not characters of "
             f"{form}, so this is no circuit of the known form."
         )
-    if structured == "present" and memorised == "present":
-        wins = "outweighs it" if _low(accuracy.test) else "is still beside it"
-        return (
-            f"{says}: half-way, the circuit is there and drowned: a structured part of the logits{irreps} would answer "
-            f"unseen pairs by itself, but what is memorised of the training pairs {wins}."
-        )
     if structured == "present":
-        return f"{says} by a generalising circuit: its logits are a function of {form}{irreps}{use}."
+        beside = "; some of its training pairs are looked up all the same" if memorised == "present" else ""
+        return f"{says} by a generalising circuit: its logits are a function of {form}{irreps}{use}{beside}."
     if structured == "absent" and memorised == "present":
         partial = f", although part of its logits{irreps} carries over to unseen pairs" if irreps else ""
         return f"{says}: memorised, its training pairs are looked up and nothing it holds generalises{partial}."

@@ -1,0 +1,53 @@
+"""Is every member what its card says it is?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import detectors
+from detectors.core.view import ModelView
+from detectors.harness.report.model import Report
+from models_zoo.cards import WEIGHTS, Card, cards, expected, folders, measured
+
+
+def faults(name: str, verdicts: bool = False) -> Iterator[str]:
+    """Sentences about what does not hold of a member. verdicts: run the detectors and compare with the card."""
+    card = cards()[name]
+    if "build" in card:
+        view = detectors.load(f"zoo:{name}")
+        report = detectors.run(view, names=None if verdicts else [])
+        if card["family"] in ("analytic", "table") and report.accuracy.train != 1.0:
+            yield f"{name}: exact by construction, but answers {report.accuracy.train} of its training pairs"
+        yield from _disagreements(name, card, report) if verdicts else ()
+        return
+    for folder in folders(name):
+        where = str(folder.relative_to(WEIGHTS))
+        facts = measured(folder)
+        if not facts:
+            yield f"{where}: not there; python -m models_zoo train {name}"
+            continue
+        try:
+            view = detectors.load(folder)
+        except detectors.DetectorsError as error:
+            yield f"{where}: {error}"
+            continue
+        report = detectors.run(view, names=None if verdicts and expected(card) else [])
+        yield from _changes(where, facts, view, report)
+        yield from _disagreements(where, card, report) if verdicts else ()
+
+
+def _changes(where: str, facts: Card, view: ModelView, report: Report) -> Iterator[str]:
+    if view.checkpoint.sha256 != facts["sha256"]:
+        yield f"{where}: the digest of {Path(where) / 'model.safetensors'} is not the recorded one"
+    for split in ("train", "test"):
+        accuracy, recorded = getattr(report.accuracy, split), facts[f"{split}_accuracy"]
+        if accuracy is None or abs(accuracy - recorded) > 1e-3:
+            yield f"{where}: {split} accuracy {accuracy}, recorded {recorded}"
+
+
+def _disagreements(where: str, card: Card, report: Report) -> Iterator[str]:
+    for motif, verdict in expected(card).items():
+        found = report[motif]
+        if found.verdict != verdict:
+            yield f"{where}: {motif} should be {verdict} ({card['known']}); found {found.verdict}: {found.reason}"

@@ -53,11 +53,23 @@ def corrected(statistic: float, null_mean: float, largest: float) -> float:
     return float(np.clip((statistic - null_mean) / room, 0.0, 1.0)) if room > TIE else 0.0
 
 
-def key_cut(null_shares: Tensor, chance: Tensor) -> Tensor:
+def key_cut(null_shares: Tensor) -> Tensor:
     """[irreps] the share above which an irrep is key: at most 1 draw in 100 has any irrep above its cut.
 
-    Shares [draws, irreps] are compared in units of the chance share [irreps], so that a one-dimensional irrep is
-    not measured against what chance gives to a large one; the cut is the 99% quantile of the largest ratio.
+    Shares [draws, irreps] are compared in standard deviations from the irrep's own null mean, so that neither small
+    nor large irreps set the cut of the others; the cut is the 99% quantile of the largest deviation (the max-T of
+    Westfall and Young, Resampling-Based Multiple Testing, 1993).
     """
-    ratio = (null_shares / chance).amax(dim=1)
-    return chance * torch.quantile(ratio, 0.99)
+    mean, deviation = null_shares.mean(0), null_shares.std(0, correction=0)
+    largest = ((null_shares - mean) / deviation.clamp_min(1e-12)).amax(dim=1)
+    return mean + deviation * torch.quantile(largest, 0.99)
+
+
+def carriers(shares: Tensor, null_shares: Tensor) -> list[int]:
+    """Irreps with more than their mean share [irreps] under the null [draws, irreps], strongest first.
+
+    What an intervention removes: the key irreps alone would leave the weaker ones, which may answer by themselves.
+    """
+    ranked = shares.argsort(descending=True, stable=True).tolist()
+    above = shares > null_shares.mean(0)
+    return [i for i in ranked if above[i]]

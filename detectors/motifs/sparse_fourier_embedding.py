@@ -21,7 +21,7 @@ from torch import Tensor
 
 from detectors.core.causal import cause, edit_embedding
 from detectors.core.groups import Group
-from detectors.core.nulls import corrected, key_cut, permutation_null, permutations
+from detectors.core.nulls import carriers, corrected, key_cut, permutation_null, permutations
 from detectors.core.registry import detector
 from detectors.core.score import Score
 from detectors.core.spectrum import block_power, chance_shares, permuted_block_power, weighted_gini
@@ -81,14 +81,15 @@ def sparse_fourier_embedding(model: ModelView, /, *, draws: int = 199, seed: int
     ]
     weakest = values.index(min(values))
     null = permutation_null(float(gini.min()), null_gini.min(0).values, "embedding rows")
-    share, cut = power.mean(0), key_cut(null_power.mean(0), chance)
+    share, null_share = power.mean(0), null_power.mean(0)
+    cut = key_cut(null_share)
     ranked = share.argsort(descending=True, stable=True).tolist()
     irreps = group.irreps[1:]
     key = [i for i in ranked if share[i] > cut[i]]
     return SparseFourierEmbedding(
         value=values[weakest],
         null=null,
-        causal=cause(model, [i + 1 for i in key], edit_embedding(model), seed=seed),
+        causal=cause(model, [i + 1 for i in carriers(share, null_share)], edit_embedding(model), seed=seed),
         irreps=tuple(irreps[i].name for i in ranked),
         dimensions=tuple(irreps[i].dimension for i in ranked),
         power=tuple(share[ranked].tolist()),

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from detectors.core.causal import Intervention, cause
 from detectors.core.groups import Group
-from detectors.core.nulls import corrected, key_cut, permutation_null, permutations, subset
+from detectors.core.nulls import carriers, corrected, key_cut, permutation_null, permutations, subset
 from detectors.core.plane import LogitGrid, character_cosines
 from detectors.core.registry import detector
 from detectors.core.score import Score
@@ -40,7 +40,7 @@ class TrigLogits(Score):
     """Evidence. Lists are parallel, strongest irrep first, unless said.
 
     irreps: every irrep whose similarity exceeds 0.005. dimensions: of their blocks. similarity: cosine of the
-    centred logits with the character of a b c^-1, over all pairs. key_cut: the squared similarity that chance
+    centred logits with the character of a b c^-1, over all pairs. key_cuts: the squared similarity that chance
     passes in 1 draw of 100. key_irreps: those whose squared similarity on `basis` exceeds it, and frequencies: their
     integers, for cyclic and dihedral groups (not parallel). explained_test_pairs, explained_all_pairs: sum of the
     squares of the positive similarities; the former None where the training set is unknown. basis: `test_pairs` or
@@ -52,7 +52,7 @@ class TrigLogits(Score):
     similarity: tuple[float, ...]
     key_irreps: tuple[str, ...]
     frequencies: tuple[int, ...]
-    key_cut: float
+    key_cuts: tuple[float, ...]
     explained_test_pairs: float | None
     explained_all_pairs: float
     basis: str
@@ -96,20 +96,21 @@ def trig_logits(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Trig
     null_cosines = _permuted_cosines(grid, sample, draws, seed)
     statistic = _explained if tested else partial(_explained_and_peaked, chance=chance_shares(group))
     null = statistic(null_cosines)
-    cut = key_cut(_shares(null_cosines), torch.ones_like(on_all))  # a character is one direction, whatever its irrep
+    cut = key_cut(_shares(null_cosines))
     ranked = [i for i in on_all.argsort(descending=True, stable=True).tolist() if on_all[i] > VISIBLE]
     key = [i for i in ranked if on_basis[i] > VISIBLE and on_basis[i] ** 2 > cut[i]]
+    used = [i for i in carriers(_shares(on_basis), _shares(null_cosines)) if on_basis[i] > VISIBLE]
     irreps = group.irreps[1:]
     return TrigLogits(
         value=corrected(float(statistic(on_basis)), float(null.mean()), 1.0),
         null=permutation_null(float(statistic(sample_cosines)), null, f"labels of {len(sample)} pairs"),
-        causal=cause(model, [i + 1 for i in key], _edit_logits(model, grid, basis), seed=seed),
+        causal=cause(model, [i + 1 for i in used], _edit_logits(model, grid, basis), seed=seed),
         irreps=tuple(irreps[i].name for i in ranked),
         dimensions=tuple(irreps[i].dimension for i in ranked),
         similarity=tuple(on_all[ranked].tolist()),
         key_irreps=tuple(irreps[i].name for i in key),
         frequencies=group.frequencies(key),
-        key_cut=float(cut[0]),
+        key_cuts=tuple(cut[ranked].tolist()),
         explained_test_pairs=float(_explained(on_basis)) if tested else None,
         explained_all_pairs=float(_explained(on_all)),
         basis="test_pairs" if tested else "all_pairs",

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from detectors.core.causal import cause, edit_neurons
 from detectors.core.groups import Group
-from detectors.core.nulls import corrected, key_cut, permutation_null, permutations
+from detectors.core.nulls import carriers, corrected, key_cut, permutation_null, permutations
 from detectors.core.registry import detector
 from detectors.core.score import Score
 from detectors.core.spectrum import BUDGET, factored_family_power, family_power, grid_neurons, low_rank
@@ -63,7 +63,7 @@ class TrigProductNeurons(Score):
     needs=("neurons", "group", "logits", "run"),
     version=1,
     source="arXiv:2301.05217",
-    invariant_to=("neuron_permutation", "neuron_scale", "token_shift", "group_automorphism", "residual_rotation"),
+    invariant_to=("neuron_permutation", "token_shift", "group_automorphism", "residual_rotation"),
 )
 def trig_product_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> TrigProductNeurons:
     """Each neuron is a product of functions of one irrep.
@@ -86,7 +86,7 @@ def trig_product_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0
     statistic, shares = _summary(total[live], power[live])
     top = total.argsort(descending=True, stable=True)[: min(int(live.sum()), NULL_NEURONS)]
     observed, null, null_shares = _permuted(group, grid_neurons(neurons, grid, top), draws, seed)
-    cut = key_cut(null_shares, _chance(group))
+    cut = key_cut(null_shares)
     ranked = [i for i in shares.argsort(descending=True, stable=True).tolist() if shares[i] > 0]
     key = [i for i in ranked if shares[i] > cut[i]]
     count = Counter(best[live].tolist())
@@ -95,7 +95,7 @@ def trig_product_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0
     return TrigProductNeurons(
         value=corrected(statistic, float(null.mean()), 1.0),
         null=permutation_null(observed, null, f"tokens of {len(top)} neurons"),
-        causal=cause(model, [i + 1 for i in key], edit_neurons(model), seed=seed),
+        causal=cause(model, [i + 1 for i in carriers(shares, null_shares)], edit_neurons(model), seed=seed),
         irreps=tuple(irreps[i].name for i in ranked),
         dimensions=tuple(irreps[i].dimension for i in ranked),
         neurons_per_irrep=tuple(count[i] for i in ranked),
@@ -127,12 +127,6 @@ def _summary(total: Tensor, power: Tensor) -> tuple[float, Tensor]:
     everything = total.sum().clamp_min(torch.finfo(total.dtype).tiny)
     shares = torch.zeros(power.shape[1], dtype=total.dtype).index_add_(0, best.indices, best.values / everything)
     return float(shares.sum()), shares
-
-
-def _chance(group: Group) -> Tensor:
-    """[irreps] share of white noise's power in each family: 2 D + D^2 of n^2 - 1 dimensions."""
-    d = torch.tensor([i.dimension for i in group.irreps[1:]], dtype=torch.float64)
-    return (2 * d + d**2) / (group.order**2 - 1)
 
 
 def _permuted(group: Group, cube: Tensor, draws: int, seed: int) -> tuple[float, Tensor, Tensor]:

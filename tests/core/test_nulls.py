@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import detectors
-from detectors.core.nulls import corrected, key_cut, permutation_null, permutations, subset
+from detectors.core.nulls import carriers, corrected, key_cut, permutation_null, permutations, subset
 from detectors.core.task import Task
 from detectors.core.view import ModelView
 from models_zoo.architectures import initial_weights, network
@@ -43,10 +43,18 @@ def test_subset_and_correction():
     assert corrected(0.5, 1.0, 1.0) == 0  # no room above chance
 
 
-def test_key_cut_is_in_units_of_chance():
-    null = torch.tensor([[0.2, 0.8], [0.4, 0.6]], dtype=torch.float64)
-    cut = key_cut(null, torch.tensor([0.2, 0.8], dtype=torch.float64))
-    assert cut.tolist() == pytest.approx([0.2 * 1.99, 0.8 * 1.99])
+def test_key_cut_holds_every_irrep_to_its_own_spread():
+    rng = np.random.default_rng(0)
+    spread = torch.tensor([0.1, 1.0, 10.0], dtype=torch.float64)
+    null = torch.from_numpy(rng.standard_normal((20000, 3))) * spread + 5
+    above = (null > key_cut(null)).any(1).double().mean()
+    assert float(above) == pytest.approx(0.01, abs=1e-3)  # any of them, together
+    assert (null > key_cut(null)).double().mean(0).tolist() == pytest.approx([0.01 / 3] * 3, abs=1.5e-3)
+
+
+def test_carriers_are_those_above_their_null_mean():
+    null = torch.tensor([[0.2, 0.5, 0.1], [0.4, 0.7, 0.1]], dtype=torch.float64)
+    assert carriers(torch.tensor([0.31, 0.5, 0.9], dtype=torch.float64), null) == [2, 0]
 
 
 MODEL = {"kind": "mlp", "n_tokens": 13, "d_model": 4, "d_mlp": 12, "d_vocab_out": 13}

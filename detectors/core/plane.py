@@ -22,6 +22,8 @@ from detectors.core.view import ModelView
 SPLITS, BLOCKS = 8, 16
 STEEPEST = 100.0  # the temperature of the structured part is at least std(L) / 100
 
+UNKNOWN_SPLIT = "the training pairs are unknown: pass --train-indices FILE or --train-split FRACTION:SEED"
+
 
 class LogitGrid:
     """The logits of the pairs and answers that the group labels, in the order of the group elements.
@@ -128,8 +130,8 @@ def best_temperature(folds: Tensor, identity: int, steepest: float) -> Tensor:
 
     The loss is convex in the inverse temperature, with derivative mean of f under softmax less f at the answer.
     """
-    low = torch.full(folds.shape[:-2], math.log(steepest) - 30)
-    high = torch.full(folds.shape[:-2], math.log(steepest))
+    high = torch.full(folds.shape[:-2], math.log(steepest), dtype=folds.dtype)
+    low = high - 30
     for _ in range(40):
         middle = (low + high) / 2
         weight = (folds * middle.exp()[..., None, None]).softmax(-1)

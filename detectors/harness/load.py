@@ -59,9 +59,11 @@ def load(
     """
     file = resolve(str(path))
     if isinstance(file, ModelView):
+        if task or train_indices or train_split or arch or loader:
+            raise CheckpointError(f"{path} carries its task and training pairs: pass it without options")
         file.checkpoint = Checkpoint(path=str(path), sha256=None, layout="built in memory")
         return file
-    config = _config(file)
+    config = {} if loader else _config(file)  # a loader's folder has a format of its own
     arch = {**_config_arch(config), **(arch or {})}
     task = _task(task, config, file)
     if loader is not None:
@@ -102,9 +104,11 @@ def resolve(path: str) -> Path | ModelView:
     return file
 
 
-def sha256(file: Path) -> str:
-    """Digest of a checkpoint file; of model.safetensors for a folder."""
+def sha256(file: Path) -> str | None:
+    """Digest of a checkpoint file; of model.safetensors for a folder; None for a folder without it."""
     target = file / "model.safetensors" if file.is_dir() else file
+    if not target.is_file():
+        return None
     with target.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

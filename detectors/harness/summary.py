@@ -25,7 +25,7 @@ def summarise(detections: Sequence[Detection], task: TaskInfo, accuracy: BySplit
             f"{says}: half-way, the circuit is there and drowned: a structured part of the logits{irreps} would answer "
             "unseen pairs by itself, but what is memorised of the training pairs outweighs it."
         )
-    if structured == "present" and verdicts.get("trig_logits", "present") != "present":
+    if structured == "present" and verdicts.get("trig_logits") == "absent":
         share = found["trig_logits"].evidence.get("explained_test_pairs")
         faint = "a part" if share is None else f"a faint part ({share:.1%})"
         return (

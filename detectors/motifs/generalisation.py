@@ -24,7 +24,7 @@ from torch import Tensor
 
 from detectors.core.errors import Undetermined
 from detectors.core.nulls import permutation_null, permutations, subset
-from detectors.core.plane import BLOCKS, LogitGrid, answer_leads, cross_fitted, g_of_loss, structured_fit
+from detectors.core.plane import BLOCKS, UNKNOWN_SPLIT, LogitGrid, answer_leads, cross_fitted, g_of_loss, structured_fit
 from detectors.core.registry import detector
 from detectors.core.score import Score
 from detectors.core.view import ModelView
@@ -88,7 +88,7 @@ def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> G
 def _test_pairs(grid: LogitGrid) -> Tensor:
     test = grid.test
     if test is None:
-        raise Undetermined("the training pairs are unknown: pass --train-indices FILE or --train-split FRACTION:SEED")
+        raise Undetermined(UNKNOWN_SPLIT)
     if len(test) < MIN_TEST:
         raise Undetermined(f"{len(test)} labelled pairs are outside the training set; at least {MIN_TEST} are needed")
     return test

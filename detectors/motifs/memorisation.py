@@ -25,7 +25,7 @@ from torch import Tensor
 
 from detectors.core.errors import Undetermined
 from detectors.core.nulls import permutation_null, subset
-from detectors.core.plane import LogitGrid, g_of_loss, remainder_loss, structured_fit
+from detectors.core.plane import UNKNOWN_SPLIT, LogitGrid, g_of_loss, remainder_loss, structured_fit
 from detectors.core.registry import detector
 from detectors.core.score import Score
 from detectors.core.view import ModelView
@@ -70,7 +70,7 @@ def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Mem
     """
     grid = LogitGrid(model)
     if grid.train is None or grid.test is None:
-        raise Undetermined("the training pairs are unknown: pass --train-indices FILE or --train-split FRACTION:SEED")
+        raise Undetermined(UNKNOWN_SPLIT)
     train = grid.train.numpy()
     if min(train.sum(), (~train).sum()) < MIN_PAIRS:
         raise Undetermined(

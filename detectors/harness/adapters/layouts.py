@@ -97,16 +97,18 @@ def _transformer(weights: Weights, task: Task | None, arch: Mapping[str, str]) -
         raise CheckpointError(f"{n_layers} layers: two-operand models have at most 64")
     needed = ["embed.W_E", "pos_embed.W_pos", "unembed.W_U"]
     needed += [f"blocks.{i}.{part}" for i in range(n_layers) for part in _ATTENTION]
-    has_mlp = [any(k.startswith(f"blocks.{i}.mlp.W_") for k in weights) for i in range(n_layers)]
-    needed += [f"blocks.{i}.mlp.W_{part}" for i in range(n_layers) if has_mlp[i] for part in ("in", "out")]
+    with_mlp = [i for i in range(n_layers) if any(k.startswith(f"blocks.{i}.mlp.W_") for k in weights)]
+    mlps = [f"blocks.{i}.mlp.W_{part}" for i in with_mlp for part in ("in", "out")]
+    needed += mlps
     if missing := [k for k in needed if k not in weights]:
         raise CheckpointError(f"a transformer checkpoint without {', '.join(missing)}: these tensors are missing")
-    known = [
-        k if k.startswith(("embed", "pos", "un", "ln_f")) else f"blocks.{i}.{k}" for k in _AXES for i in range(n_layers)
-    ]
-    used = {k: weights[k] for k in known if k in weights and (has_mlp[0] or "mlp" not in k)}
+    whole = ("embed.W_E", "pos_embed.W_pos", "unembed.W_U", "unembed.b_U", "ln_final.w", "ln_final.b")
+    known = [*whole]
+    for part in _AXES.keys() - set(whole):
+        known += [f"blocks.{i}.{part}" for i in (with_mlp if part.startswith("mlp") else range(n_layers))]
+    used = {k: weights[k] for k in sorted(known) if k in weights}
     original = used["blocks.0.attn.W_O"].ndim == 2
-    _matrices(used, "embed.W_E", "pos_embed.W_pos", "unembed.W_U")
+    _matrices(used, "embed.W_E", "pos_embed.W_pos", "unembed.W_U", *mlps)
     if original:
         used = _from_original(used, n_layers)
     architecture = _architecture(used, task, arch, n_layers)
@@ -133,7 +135,6 @@ def _from_original(w: Weights, n_layers: int) -> Weights:
             )
         out[key] = w[key].reshape(-1, heads, d_head).permute(1, 2, 0)
         if f"{name}mlp.W_in" in w:
-            _matrices(w, f"{name}mlp.W_in", f"{name}mlp.W_out")
             out[f"{name}mlp.W_in"], out[f"{name}mlp.W_out"] = w[f"{name}mlp.W_in"].T, w[f"{name}mlp.W_out"].T
     return {k: v.contiguous() for k, v in out.items()}
 

@@ -1,0 +1,84 @@
+"""What changed between two reports, and which of it is for the worse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from detectors.core.errors import DetectorsError
+from detectors.harness.report.model import Detection, Report
+
+# from worst to best; a motif that a release is better without counts the other way round
+ORDER = ("error", "not_applicable", "inconclusive", "absent", "inert", "present")
+REVERSED = ("error", "not_applicable", "inconclusive", "present", "inert", "absent")
+BETTER_ABSENT = ("memorisation",)
+
+
+class BaselineError(DetectorsError, ValueError):
+    """A baseline that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference. kind: what differs. worse: None where it has no direction."""
+
+    detector: str
+    kind: Literal["verdict", "score", "key_irreps", "missing", "version"]
+    before: str
+    after: str
+    worse: bool | None
+    by: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.detector}: {self.kind.replace('_', ' ')} was {self.before}, is {self.after}"
+
+
+def read_report(path: str | Path) -> Report:
+    """The JSON that `run --json` or `gate --update-baseline` wrote, of one model."""
+    try:
+        text = Path(path).read_text()
+    except FileNotFoundError:
+        raise BaselineError(f"no report {path}; `detectors run CKPT --json {path}` writes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BaselineError(f"{path} cannot be read: {error}") from None
+    try:
+        return Report.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        what = f"{where}: {first['msg']}" if where else first["msg"]
+        raise BaselineError(f"{path} is not the JSON report of one model ({what})") from None
+
+
+def changes(before: Report, after: Report) -> list[Change]:
+    """Differences between two reports, detector by detector, in the order of the earlier one."""
+    found: list[Change] = []
+    ran = {d.detector: d for d in after}
+    for old in before:
+        new = ran.get(old.detector)
+        if new is None:
+            found.append(Change(old.detector, "missing", old.verdict, "not run", worse=True))
+            continue
+        found += _of_one(old, new)
+    return found
+
+
+def _of_one(old: Detection, new: Detection) -> list[Change]:
+    order, sign = (REVERSED, 1) if old.detector in BETTER_ABSENT else (ORDER, -1)
+    found: list[Change] = []
+    if old.version != new.version:
+        found.append(Change(old.detector, "version", str(old.version), str(new.version), worse=None))
+    if old.verdict != new.verdict:
+        worse = order.index(new.verdict) < order.index(old.verdict)
+        found.append(Change(old.detector, "verdict", old.verdict, new.verdict, worse))
+    if old.score is not None and new.score is not None and old.score != new.score:
+        by = sign * (new.score - old.score)
+        found.append(Change(old.detector, "score", f"{old.score:.3f}", f"{new.score:.3f}", by > 0, max(by, 0.0)))
+    keys = [sorted(map(str, d.evidence.get("key_irreps", []))) for d in (old, new)]
+    if keys[0] != keys[1]:
+        before, after = (" ".join(k) or "none" for k in keys)
+        found.append(Change(old.detector, "key_irreps", before, after, worse=None))
+    return found

@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 CKPT := models_zoo/weights/add53_grokked
 
-.PHONY: demo test check deep bench format clean
+.PHONY: demo test check deep bench calibrate format clean
 demo: .venv/ready
 	$(BIN)/detectors run $(CKPT)
 
@@ -25,6 +25,10 @@ format: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python tools/bench.py
+
+# thresholds and error rates anew, after a change of the zoo or of a detector's version; progress, and ten minutes
+calibrate: .venv/ready
+	$(BIN)/python -m models_zoo calibrate
 
 # torch is asked for first and exactly, so that no other requirement picks a build of it
 .venv/ready: pyproject.toml constraints.txt

@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 pytest_plugins = ["fixtures.plugin"]
+collect_ignore = ["tests/thirdparty"]  # importing it here would install it for every test
 
 hypothesis.settings.register_profile("dev", max_examples=15, deadline=None)
 hypothesis.settings.register_profile("ci", max_examples=25, deadline=None, derandomize=True, database=None)

@@ -21,6 +21,7 @@ _HOME = {
     "detector": "detectors.core.registry",
     "ModelView": "detectors.core.view",
     "Network": "detectors.core.view",
+    "SequenceView": "detectors.core.sequences",
     "Task": "detectors.core.task",
     "Group": "detectors.core.groups",
     "Score": "detectors.core.score",

@@ -13,21 +13,33 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich
 @app.command("list")
 def list_() -> None:
     """Show the members, what they are and what is known of them."""
+    from itertools import groupby
+
     from rich.console import Console
     from rich.table import Table
 
     from models_zoo.cards import cards, expected, folders, measured
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("member", "family", "task", "train", "test", "present", "what it is"):
-        table.add_column(heading, overflow="fold")
-    for name, card in cards().items():
-        facts = measured(folders(name)[-1])
-        accuracy = [f"{facts[k]:.3f}" if facts else "" for k in ("train_accuracy", "test_accuracy")]
-        task = card.get("task") or card.get("table", {}).get("kind") or card["build"]["function"]
-        there = ", ".join(m for m, v in expected(card).items() if v != "absent")
-        table.add_row(name, card["family"], task, *accuracy, there, card["about"])
-    Console().print(table)
+    console, width = Console(), max(map(len, cards()))
+    for family, members in groupby(cards(), key=lambda name: cards()[name]["family"]):
+        names = list(members)
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        for size in (width, 13, 5, 5):
+            table.add_column(min_width=size, no_wrap=True)
+        table.add_column(ratio=1)
+        console.print(f"[bold]{family}[/] ({cards()[names[0]]['kind']}) {cards()[names[0]]['known']}", highlight=False)
+        for name in names:
+            card, facts = cards()[name], measured(folders(name)[-1])
+            accuracy = [f"{facts[k]:.3f}" if facts else "" for k in ("train_accuracy", "test_accuracy")]
+            task = card.get("task") or card.get("table", {}).get("kind", "")
+            there = [m for m, verdict in expected(card).items() if verdict == "present"]
+            table.add_row(name, task, *accuracy, f"{card['about']} [dim]({', '.join(there) or 'none'})[/]")
+        console.print(table)
+    console.print(
+        f"{len(cards())} members: accuracy on training and on other pairs, what each is, and the motifs that its card "
+        "calls present",
+        style="dim",
+    )
 
 
 @app.command()
@@ -76,6 +88,36 @@ def train(
             if "keep" not in known[name]["recipe"]:
                 save(folder / name, known[name], trained)
             progress.update(bar, completed=known[name]["recipe"]["steps"])  # it may have settled early
+
+
+@app.command()
+def calibrate(
+    draws: Annotated[int, typer.Option(help="Values of each family of random models.")] = 500,
+    verdicts: Annotated[int, typer.Option(help="Of these, whole verdicts.")] = 50,
+    workers: Annotated[int, typer.Option(help="Processes of one thread each.")] = 2,
+    out: Annotated[Path | None, typer.Option(help="File to write instead of the shipped one.")] = None,
+) -> None:
+    """Score the whole zoo and random draws, set thresholds with a family left out at a time, and write the rates."""
+    from importlib.resources import files
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from models_zoo import calibrate as module
+
+    columns = (TextColumn("calibrating"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("", total=None)
+        scored = module.score_all(
+            draws, verdicts, workers, lambda done, total: progress.update(bar, completed=done, total=total)
+        )
+    table = module.calibrate(scored)
+    target = out or Path(str(files("detectors.harness").joinpath("calibration.json")))
+    module.write(table, target)
+    for name, row in table["rows"].items():
+        typer.echo(
+            f"{name}: threshold {row['threshold']}, AUC {row['auc']}, wrong {row['wrong']}, missed {row['missed']}"
+        )
 
 
 @app.command()

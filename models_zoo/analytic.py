@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 from torch import Tensor
 
 from detectors.core.groups import Group
+from detectors.core.sequences import SequenceView
 from detectors.core.task import Task
 from detectors.core.view import Hook, ModelView
 from detectors.harness.adapters.mlp import TwoEmbeddingMLP
+from detectors.harness.adapters.transformer import Architecture, SequenceTransformer
 
 
 def random_split(task: Task, fraction: float | None, seed: int) -> np.ndarray | None:
@@ -29,22 +32,24 @@ def trig_mlp(
     p: int,
     frequencies: Sequence[int],
     amplitudes: Sequence[float] | None = None,
-    phases: int = 8,
+    phases: int | None = None,
     act_fn: str = "relu",
     train_fraction: float | None = None,
     seed: int = 0,
 ) -> ModelView:
     """a + b mod p by trigonometric identities: neurons act(cos(w a + s) + cos(w b + s)), read out by cos(w c + 2 s).
 
-    For each frequency, `phases` equally spaced s. With act_fn square and five or more phases, not a multiple that
-    aliases, the logits are exactly phases / 2 times the sum of (1 + cos(w (a - b))) cos(w (a + b - c)), so right on
-    every pair for odd p; with relu they are that up to harmonics. Source: arXiv:2301.02679, section 3.
+    For each frequency, `phases` equally spaced s, nine or as many more as p asks for. With act_fn square the logits
+    are exactly phases / 2 times the sum of (1 + cos(w (a - b))) cos(w (a + b - c)); with relu |cos(w (a - b) / 2)|
+    stands in front, and what is left of higher harmonics is too little to change an answer. So they are right on every
+    pair where p is odd and no number divides p and all frequencies. Source: arXiv:2301.02679, section 3.
 
     >>> trig_mlp(p=7, frequencies=(1,), act_fn="square").logits().argmax(1)[:8].tolist()
     [0, 1, 2, 3, 4, 5, 6, 1]
     """
     if not frequencies or any(not 0 < k < p for k in frequencies):
         raise ValueError(f"frequencies lie in 1..{p - 1}, not {tuple(frequencies)}")
+    phases = enough_phases(p) if phases is None else phases
     alpha = [1.0] * len(frequencies) if amplitudes is None else list(amplitudes)
     w = torch.tensor([2 * np.pi * k / p for k in frequencies], dtype=torch.float64).repeat_interleave(phases)
     strength = torch.tensor(alpha, dtype=torch.float64).repeat_interleave(phases)
@@ -53,6 +58,16 @@ def trig_mlp(
     operand = torch.cos(w * token + s)
     readout = strength[:, None] * torch.cos(w[:, None] * token.T + 2 * s[:, None])
     return _two_embedding(Task.parse(f"add:{p}"), operand, operand, readout, act_fn, train_fraction, seed)
+
+
+def enough_phases(p: int) -> int:
+    """The odd number of phases, at least nine, with which a ReLU network mod p answers every pair.
+
+    Of the harmonics h of ReLU, with amplitudes 1 / (h^2 - 1), the readout sums those with h = +-2 modulo the phases.
+    For an odd number the first even one after 2 is h = 2 phases - 2; it is outweighed where 3 / (h^2 - 1) < pi / p.
+    """
+    least = math.ceil((math.sqrt(3 * p / math.pi + 1) + 2) / 2)
+    return max(9, least + 1 - least % 2)
 
 
 def _two_embedding(
@@ -163,3 +178,41 @@ def logit_mixture(
     logits = view.weight("logits").clone()
     logits[view.grid.reshape(-1)[:, None], torch.from_numpy(labels.answers)] += structured
     return ModelView(_TableNetwork(logits, view.task.n_tokens), view.task, train_mask=view.train_mask)
+
+
+def induction_head(*, n_tokens: int, n_ctx: int, sharpness: float = 60.0) -> SequenceView:
+    """Two attention-only layers that continue what repeats, exactly: a previous-token head and an induction head.
+
+    The residual stream holds one-hot blocks [token, position, token before, answer]. Head 0.0 attends from position i
+    to i - 1 and writes that token into the third block; head 1.0 attends from a token to where the same token stands
+    in the third block and writes the token there into the fourth, which is unembedded. `sharpness` is the score of a
+    match. Source: arXiv:2209.11895; the composition of two heads is that of "A Mathematical Framework for
+    Transformer Circuits", section "Induction heads".
+
+    >>> view = induction_head(n_tokens=9, n_ctx=9)
+    >>> view.run(torch.tensor([[0, 5, 2, 7, 5, 2, 7, 5]]))[0].argmax(-1)[0, 4:].tolist()
+    [2, 7, 5, 2]
+    """
+    v, n = n_tokens, n_ctx
+    d_model, d_head = 3 * v + n, max(v, n)
+    token, place, before, answer = (slice(k, k + size) for k, size in ((0, v), (v, n), (v + n, v), (2 * v + n, v)))
+    weights = {"embed.W_E": torch.eye(v, d_model), "pos_embed.W_pos": torch.zeros(n, d_model)}
+    weights["pos_embed.W_pos"][:, place] = torch.eye(n)
+    for layer in range(2):
+        for which in "QKV":
+            weights[f"blocks.{layer}.attn.W_{which}"] = torch.zeros(1, d_model, d_head)
+        weights[f"blocks.{layer}.attn.W_O"] = torch.zeros(1, d_head, d_model)
+    scale = sharpness * d_head**0.5
+    weights["blocks.0.attn.W_Q"][0, place, :n] = scale * torch.eye(n)
+    weights["blocks.0.attn.W_K"][0, place, :n] = torch.eye(n).roll(1, dims=1)  # position j answers to query j + 1
+    weights["blocks.1.attn.W_Q"][0, token, :v] = scale * torch.eye(v)
+    weights["blocks.1.attn.W_K"][0, before, :v] = torch.eye(v)
+    for layer, block in enumerate((before, answer)):
+        weights[f"blocks.{layer}.attn.W_V"][0, token, :v] = torch.eye(v)
+        weights[f"blocks.{layer}.attn.W_O"][0, :v, block] = torch.eye(v)
+    weights["unembed.W_U"] = torch.zeros(d_model, v)
+    weights["unembed.W_U"][answer] = torch.eye(v)
+    architecture = Architecture(
+        n_layers=2, d_model=d_model, n_heads=1, d_head=d_head, d_mlp=0, n_ctx=n, d_vocab=v, d_vocab_out=v, n_tokens=v
+    )
+    return SequenceView(SequenceTransformer(weights, architecture), "repeat")

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from detectors.core.sequences import SequenceTask
 from detectors.core.task import Task
 from detectors.harness.adapters.mlp import TwoEmbeddingMLP
-from detectors.harness.adapters.transformer import Architecture, Transformer
+from detectors.harness.adapters.transformer import Architecture, SequenceTransformer, Transformer
 
 STANDARD: dict[str, dict[str, Any]] = {
     "transformer": {
@@ -28,8 +29,13 @@ STANDARD: dict[str, dict[str, Any]] = {
 }
 
 
-def complete(model: dict[str, Any], task: Task) -> dict[str, Any]:
-    """A card's `model` table with the standard sizes where it says nothing, and those that the task decides."""
+def complete(model: dict[str, Any], task: Task | SequenceTask) -> dict[str, Any]:
+    """A card's `model` table with the standard sizes where it says nothing, and those that the task decides.
+
+    A model of sequences states its vocabulary itself.
+    """
+    if isinstance(task, SequenceTask):
+        return {**STANDARD["transformer"], "n_tokens": model["d_vocab"], "d_vocab_out": model["d_vocab"], **model}
     n = task.n_tokens
     full = {**STANDARD[model["kind"]], **model, "n_tokens": n, "d_vocab_out": task.n_answers}
     return full if model["kind"] == "mlp" else {"d_vocab": n + full["n_ctx"] - 2, **full}
@@ -50,10 +56,11 @@ def transformer_weights(model: dict[str, Any], generator: torch.Generator) -> di
         for which in "QKV":
             weights[f"blocks.{i}.attn.W_{which}"] = normal(heads, d, d_head, fan_in=d)
         weights[f"blocks.{i}.attn.W_O"] = normal(heads, d_head, d, fan_in=d)
-        weights[f"blocks.{i}.mlp.W_in"] = normal(d, d_mlp, fan_in=d)
-        weights[f"blocks.{i}.mlp.b_in"] = torch.zeros(d_mlp)
-        weights[f"blocks.{i}.mlp.W_out"] = normal(d_mlp, d, fan_in=d)
-        weights[f"blocks.{i}.mlp.b_out"] = torch.zeros(d)
+        if d_mlp:
+            weights[f"blocks.{i}.mlp.W_in"] = normal(d, d_mlp, fan_in=d)
+            weights[f"blocks.{i}.mlp.b_in"] = torch.zeros(d_mlp)
+            weights[f"blocks.{i}.mlp.W_out"] = normal(d_mlp, d, fan_in=d)
+            weights[f"blocks.{i}.mlp.b_out"] = torch.zeros(d)
         if model.get("normalization_type") == "LN":
             weights |= _norm(f"blocks.{i}.ln1", d) | _norm(f"blocks.{i}.ln2", d)
         if model.get("biases"):
@@ -85,9 +92,13 @@ def initial_weights(model: dict[str, Any], seed: int) -> dict[str, Tensor]:
     return (mlp_weights if model["kind"] == "mlp" else transformer_weights)(model, generator)
 
 
-def network(model: dict[str, Any], weights: dict[str, Tensor], task: Task) -> Transformer | TwoEmbeddingMLP:
+def network(
+    model: dict[str, Any], weights: dict[str, Tensor], task: Task | SequenceTask
+) -> Transformer | TwoEmbeddingMLP:
     """The network whose parameters are these very tensors, so that gradients reach them."""
     if model["kind"] == "mlp":
         return TwoEmbeddingMLP(weights, model.get("act_fn", "relu"))
     fields = {k: v for k, v in model.items() if k in Architecture.__dataclass_fields__}
+    if isinstance(task, SequenceTask):
+        return SequenceTransformer(weights, Architecture(**fields))
     return Transformer(weights, Architecture(**fields | {"n_tokens": task.n_tokens}))

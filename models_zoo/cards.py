@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
 from difflib import get_close_matches
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from detectors.core.groups import Group
+from detectors.core.sequences import SequenceView
 from detectors.core.view import ModelView
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights"
-MOTIF_LISTS = ("present", "absent", "inert")
+MOTIF_LISTS = ("present", "absent", "inert")  # and `unknown`: what the family settles and the member does not
 Card = dict[str, Any]
 
 
@@ -27,7 +29,7 @@ def cards() -> dict[str, Card]:
 
 
 def _merged(family: Card, card: Card) -> Card:
-    own = {motif for key in MOTIF_LISTS for motif in card.get(key, [])}
+    own = {motif for key in (*MOTIF_LISTS, "unknown") for motif in card.get(key, [])}
     lists = {key: [m for m in family.get(key, []) if m not in own] + card.get(key, []) for key in MOTIF_LISTS}
     return {**family, **card, **lists}
 
@@ -49,7 +51,18 @@ def measured(folder: Path) -> Card:
     return json.loads(file.read_text()) if file.exists() else {}
 
 
-def find(name: str) -> Path | ModelView:
+@cache
+def digest() -> str:
+    """SHA-256 of all that the zoo is: its cards, and the digests of its weights as recorded beside them."""
+    weights = {
+        str(folder.relative_to(WEIGHTS)): measured(folder).get("sha256") for n in cards() for folder in folders(n)
+    }
+    return hashlib.sha256(
+        ((HERE / "cards.toml").read_text() + json.dumps(weights, sort_keys=True)).encode()
+    ).hexdigest()
+
+
+def find(name: str) -> Path | ModelView | SequenceView:
     """Folder of a trained member, or the view of a built one. KeyError, with what to do, if there is neither.
 
     A series is found as its last checkpoint, and `NAME/step_00500` as that one.
@@ -70,7 +83,7 @@ def find(name: str) -> Path | ModelView:
     return folder
 
 
-def build(table: Card) -> ModelView:
+def build(table: Card) -> ModelView | SequenceView:
     """The view that a card's `build` table describes: a function of `analytic` or `decoys` and its arguments."""
     from models_zoo import analytic, decoys
 
@@ -79,5 +92,5 @@ def build(table: Card) -> ModelView:
     if "group" in arguments:
         arguments["group"] = Group.from_name(arguments["group"])
     function = getattr(decoys, name, None) or getattr(analytic, name)
-    view: ModelView = function(**arguments)
+    view: ModelView | SequenceView = function(**arguments)
     return view

@@ -21,15 +21,19 @@ def trained(name: str) -> tuple[ModelView, dict[str, Tensor]]:
     from detectors.harness.load import load
 
     view = load(f"zoo:{name}")
+    assert isinstance(view, ModelView)
     return view, {k: v.clone() for k, v in view.network.weights.items()}
 
 
 def _rebuilt(view: ModelView, weights: dict[str, Tensor]) -> ModelView:
-    """The trained view with other weights; residual and neuron widths follow them."""
+    """The view with other weights; residual and neuron widths follow them."""
+    if isinstance(view.network, TwoEmbeddingMLP):
+        network = TwoEmbeddingMLP(weights, str(view.network.architecture["act_fn"]))
+        return ModelView(network, view.task, train_mask=view.train_mask)
     assert isinstance(view.network, Transformer)
     d_model, d_mlp = weights["blocks.0.mlp.W_in"].shape
-    network = Transformer(weights, replace(view.network.config, d_model=d_model, d_mlp=d_mlp))
-    return ModelView(network, view.task, train_mask=view.train_mask)
+    transformer = Transformer(weights, replace(view.network.config, d_model=d_model, d_mlp=d_mlp))
+    return ModelView(transformer, view.task, train_mask=view.train_mask)
 
 
 def unread_fourier_embedding(*, of: str, frequencies: list[int], size: float = 10.0) -> ModelView:
@@ -77,27 +81,43 @@ def sparse_memoriser(*, p: int, frequencies: list[int], train_fraction: float, s
 
 
 def wrong_phases(*, p: int, frequencies: list[int], train_fraction: float, seed: int = 0) -> ModelView:
-    """The neurons and frequencies of `trig_mlp` with every neuron's readout turned by a random phase of its own."""
+    """The neurons of `trig_mlp`, each read out with its phase reversed: logits cos(w (a + b + c)), of no a + b - c.
+
+    With random phases instead, a few neurons would by chance vote for the right answer now and then.
+    """
     view = trig_mlp(p=p, frequencies=frequencies, train_fraction=train_fraction, seed=seed)
     weights = dict(view.network.weights)
-    phases = torch.from_numpy(np.random.default_rng(seed).uniform(0, 2 * np.pi, len(weights["W_U"])))
-    w = torch.tensor([2 * np.pi * k / p for k in frequencies], dtype=torch.float64)
-    w = w.repeat_interleave(len(phases) // len(frequencies))
-    weights["W_U"] = torch.cos(w[:, None] * torch.arange(p) + phases[:, None]).float()
+    weights["W_U"] = weights["W_U"][:, -torch.arange(p) % p].contiguous()
     return ModelView(TwoEmbeddingMLP(weights), view.task, train_mask=view.train_mask)
 
 
 def shuffled_readout(*, of: str, seed: int = 0) -> ModelView:
-    """A trained transformer whose neurons write each other's output."""
+    """A trained transformer whose neurons write each other's output, shuffled until it votes against the right answer.
+
+    A few frequencies leave room for chance: of random shuffles some still favour the right answer a little, and as G
+    does not depend on the scale of the logits they do hold something that generalises. Here the mean logit of the
+    right answer is below that of all answers, so that no temperature makes the structured part better than chance.
+    """
     view, weights = trained(of)
-    name = f"blocks.{view.network.n_layers - 1}.mlp.W_out"
-    weights[name] = weights[name][torch.from_numpy(np.random.default_rng(seed).permutation(len(weights[name])))]
-    return _rebuilt(view, weights)
+    name, rng = f"blocks.{view.network.n_layers - 1}.mlp.W_out", np.random.default_rng(seed)
+    matrix, answers = weights[name], torch.from_numpy(view.task.answer.ravel())
+    known = torch.nonzero(answers >= 0).squeeze(1)
+    while True:
+        weights[name] = matrix[torch.from_numpy(rng.permutation(len(matrix)))]
+        shuffled = _rebuilt(view, weights)
+        logits = shuffled.logits()[known]
+        if logits[range(len(known)), answers[known]].mean() < logits.mean():
+            return shuffled
 
 
 def rank_matched_random(*, of: str, seed: int = 0) -> ModelView:
     """Random weights with the singular values of a trained transformer, matrix by matrix."""
-    view, weights = trained(of)
+    return matched(trained(of)[0], seed=seed)
+
+
+def matched(view: ModelView, *, seed: int = 0) -> ModelView:
+    """The network with every matrix replaced by a random one of the same singular values."""
+    weights = {k: v.clone() for k, v in view.network.weights.items()}
     rng = np.random.default_rng(seed)
     for name, tensor in weights.items():
         if tensor.ndim >= 2:

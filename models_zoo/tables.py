@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from detectors.core.groups import Ints
+from detectors.core.sequences import SequenceTask
 from detectors.core.task import Task
+from detectors.harness.load import parse_task
 
 
 def relabelled(of: str, seed: int) -> Ints:
@@ -46,7 +48,7 @@ def table_of(card: dict[str, Any]) -> Ints | None:
     return _TABLES[entry.pop("kind")](**entry)
 
 
-def task_of(card: dict[str, Any]) -> Task:
+def task_of(card: dict[str, Any]) -> Task | SequenceTask:
     """The task of a card."""
     table = table_of(card)
-    return Task.parse(card["task"]) if table is None else Task.of_table("table:table.npy", table)
+    return parse_task(card["task"]) if table is None else Task.of_table("table:table.npy", table)

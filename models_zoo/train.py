@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from detectors.core.groups import Ints
+from detectors.core.sequences import Sequences, SequenceTask, SequenceView, settled_figures
 from detectors.core.task import Task
 from detectors.harness.load import sha256
 from models_zoo.architectures import complete, initial_weights, network
@@ -27,14 +28,18 @@ from models_zoo.tables import table_of, task_of
 
 Point = tuple[int, float, float, float, float]
 Report = Callable[[int, float, float, float, float], None]
+OnTrain = Callable[[int], tuple[Tensor, float]]
+OnTest = Callable[[], tuple[Tensor, float]]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """weights: by name. train_indices: pair indices. curve: (step, train loss, test loss, train and test accuracy)."""
+    """weights: by name. train_indices: pair indices, None for fresh sequences.
+
+    curve: (step, train loss, test loss, train and test accuracy)."""
 
     weights: dict[str, Tensor]
-    train_indices: list[int]
+    train_indices: list[int] | None
     curve: list[Point]
 
 
@@ -59,17 +64,12 @@ def train(
     model = complete(card["model"], task)
     weights = {k: w.requires_grad_() for k, w in initial_weights(model, recipe["seed"]).items()}
     net = network(model, weights, task)
-    train_pairs, test_pairs = split(task, recipe["train_fraction"], recipe["seed"])
-    answers = torch.from_numpy(task.answer.ravel())
+    on_train, on_test, train_indices = (
+        _fresh_sequences(task, net, recipe) if isinstance(task, SequenceTask) else _fixed_pairs(task, net, recipe)
+    )
     optimizer = torch.optim.AdamW(
         weights.values(), lr=recipe["learning_rate"], weight_decay=recipe["weight_decay"], betas=(0.9, 0.98)
     )
-
-    def loss_and_accuracy(pairs: Tensor) -> tuple[Tensor, float]:
-        tokens = torch.stack([pairs // task.n_tokens, pairs % task.n_tokens], dim=1)
-        logits = net.forward_tabulated(tokens)[:, : task.n_answers].double()
-        loss = torch.nn.functional.cross_entropy(logits, answers[pairs])
-        return loss, float((logits.argmax(1) == answers[pairs]).double().mean())
 
     start, best = 0, (0, float("inf"))
     curve: list[Point] = []
@@ -77,16 +77,16 @@ def train(
         start, curve, best = _restore(resume, weights, optimizer)
     saved = time.monotonic()
     for step in range(start, steps + 1):
-        loss, accuracy = loss_and_accuracy(train_pairs)
+        loss, accuracy = on_train(step)
         if step % every == 0 or step == steps:
             with torch.no_grad():
-                test_loss, test_accuracy = loss_and_accuracy(test_pairs)
+                test_loss, test_accuracy = on_test()
             curve.append((step, loss.item(), test_loss.item(), accuracy, test_accuracy))
             if report:
                 report(*curve[-1])
             if keep and step in recipe.get("keep", ()):
                 copies = {k: w.detach().clone() for k, w in weights.items()}
-                keep(Trained(copies, train_pairs.tolist(), curve.copy()))
+                keep(Trained(copies, train_indices, curve.copy()))
             if test_loss.item() < 0.95 * best[1] or accuracy < 1 or test_accuracy < 1:
                 best = (step, test_loss.item())
             elif step - best[0] >= recipe.get("settle", steps + 1):
@@ -102,7 +102,36 @@ def train(
             _write(resume, partial(torch.save, {**state, "weights": weights}))
     if resume:
         resume.unlink(missing_ok=True)
-    return Trained({k: w.detach() for k, w in weights.items()}, train_pairs.tolist(), curve)
+    return Trained({k: w.detach() for k, w in weights.items()}, train_indices, curve)
+
+
+def _fixed_pairs(task: Task, net: Any, recipe: dict[str, Any]) -> tuple[OnTrain, OnTest, list[int]]:
+    """Loss and accuracy on all training pairs and on all others, and the training pairs."""
+    train_pairs, test_pairs = split(task, recipe["train_fraction"], recipe["seed"])
+    answers = torch.from_numpy(task.answer.ravel())
+
+    def figures(pairs: Tensor) -> tuple[Tensor, float]:
+        tokens = torch.stack([pairs // task.n_tokens, pairs % task.n_tokens], dim=1)
+        logits = net.forward_tabulated(tokens)[:, : task.n_answers].double()
+        loss = torch.nn.functional.cross_entropy(logits, answers[pairs])
+        return loss, float((logits.argmax(1) == answers[pairs]).double().mean())
+
+    return lambda _: figures(train_pairs), lambda: figures(test_pairs), train_pairs.tolist()
+
+
+def _fresh_sequences(task: SequenceTask, net: Any, recipe: dict[str, Any]) -> tuple[OnTrain, OnTest, None]:
+    """Loss and accuracy on a batch drawn for each step, and on the sample that a view gives its figures for."""
+    view = SequenceView(net, task)
+
+    def figures(sequences: Sequences) -> tuple[Tensor, float]:
+        right, loss = settled_figures(net.forward(sequences.tokens[:, :-1], lambda _, tensor: tensor), sequences)
+        return loss.mean(), float(right.double().mean())
+
+    def on_train(step: int) -> tuple[Tensor, float]:
+        rng = np.random.default_rng([recipe["seed"] + 1, step])
+        return figures(task.draw(rng, recipe["batch"], net.n_tokens, net.n_ctx))
+
+    return on_train, lambda: figures(view.sample), None
 
 
 def split(task: Task, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -144,7 +173,7 @@ def save(folder: Path, card: dict[str, Any], trained: Trained) -> None:
         _write(folder / "table.npy", lambda path: _save_array(path, table))
     elif argument.isdecimal():
         task["p"] = int(argument)
-    else:
+    elif argument:
         task["group"] = argument
     model = complete(card["model"], task_of(card))
     config = {"model": model, "task": task, "train_indices": trained.train_indices, "recipe": card["recipe"]}

@@ -20,6 +20,7 @@ from detectors.core.spectrum import BUDGET
 from detectors.core.view import ModelView
 
 MIN_PAIRS = 30
+TIE = 1e-6  # of the largest logit: a lead within float32 rounding
 MAX_PAIRS = 4096  # a share over 4096 pairs has a standard error of at most 0.8%
 
 # (pair indices [batch], irreps) -> keep -> logits [batch, answers] with only that subspace kept, or with it removed
@@ -67,8 +68,13 @@ def cause(model: ModelView, key: Sequence[int], intervene: Intervention, *, seed
     pairs = found[0][subset(len(found[0]), MAX_PAIRS, seed)]
     answers = torch.from_numpy(model.task.answer.ravel())[pairs]
 
+    tie = TIE * float(model.logits()[pairs].abs().max())
+
     def share_right(logits: Tensor) -> float:
-        return float((logits.argmax(1) == answers).double().mean())
+        """What is left of logits that were removed whole is rounding, and the largest rounding error is no answer."""
+        own = logits.gather(1, answers[:, None])
+        others = logits.scatter(1, answers[:, None], -torch.inf).amax(1, keepdim=True)
+        return float((own > others + tie).double().mean())
 
     with torch.no_grad():
         edited = intervene(pairs, key)

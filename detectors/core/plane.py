@@ -16,20 +16,21 @@ import torch
 from torch import Tensor
 
 from detectors.core.groups import Group
+from detectors.core.membership import infer_training_pairs
 from detectors.core.spectrum import BUDGET
 from detectors.core.view import ModelView
 
 SPLITS, BLOCKS = 8, 16
+TRACE = 0.02  # share of the logits' squares: networks that generalise have 0.2 and more, memorisers under 0.01
 STEEPEST = 100.0  # the temperature of the structured part is at least std(L) / 100
-
-UNKNOWN_SPLIT = "the training pairs are unknown: pass --train-indices FILE or --train-split FRACTION:SEED"
 
 
 class LogitGrid:
     """The logits of the pairs and answers that the group labels, in the order of the group elements.
 
     rows(k): [batch, n] centred float64 logits of pairs k (indices into the flattened n*n grid).
-    product: [n*n] a*b of every pair. train: [n*n] True on training pairs, or None.
+    product: [n*n] a*b of every pair. train: [n*n] True on training pairs, or None; train_set: `given`, `unknown`, or
+    `inferred` once `infer_train` has been asked for it.
     """
 
     def __init__(self, model: ModelView) -> None:
@@ -39,6 +40,7 @@ class LogitGrid:
         self.answers = torch.from_numpy(model.labels.answers)
         self.product = torch.from_numpy(self.group.table.reshape(-1))
         self.train = None if model.train_mask is None else torch.from_numpy(model.train_mask)[self.pairs]
+        self.train_set = "unknown" if self.train is None else "given"
         n, table = self.group.order, self.group.table
         # shift[w, g] = g^-1 w: the answer c with a b c^-1 = g where a b = w
         self.shift = torch.from_numpy(np.ascontiguousarray(table[self.group.inverse].T))
@@ -49,6 +51,18 @@ class LogitGrid:
     def test(self) -> Tensor | None:
         """Indices of the pairs that the model was not trained on, None where that is unknown."""
         return None if self.train is None else torch.nonzero(~self.train).squeeze(1)
+
+    def infer_train(self) -> None:
+        """Where the training set is unknown, take it from the loss. Undetermined where the loss does not show it."""
+        if self.train is not None:
+            return
+        everything = torch.arange(self.n * self.n)
+        loss = torch.cat([_loss_at(self.aligned(k), self.group.identity) for k in self.batches(everything)])
+        a, b = np.divmod(everything.numpy(), self.n)
+        table, inverse = self.group.table, self.group.inverse
+        classes = [a, b, table[a, b], table[a, inverse[b]], table[inverse[a], b]]
+        low = infer_training_pairs(loss.numpy(), classes)
+        self.train, self.train_set = torch.from_numpy(low), "inferred"
 
     def rows(self, k: Tensor) -> Tensor:
         rows = self.logits[self.pairs[k]][:, self.answers].double()
@@ -151,6 +165,17 @@ def structured_fit(grid: LogitGrid, pairs: Tensor, seed: int) -> tuple[Fitted, f
     return cross_fitted(sums, counts, grid.group.identity, steepest, SPLITS, rng), steepest
 
 
+def structured_share(grid: LogitGrid, pairs: Tensor) -> float:
+    """Share of the squares of the centred logits on these pairs that their fibre means explain."""
+    power = grid.power(pairs)
+    return float(grid.fibre_mean(pairs).square().sum()) * len(pairs) / power if power > 0 else 0.0
+
+
+def g_value(loss: float, share: float, n: int) -> float:
+    """G, less where the structured part holds under TRACE of the logits: 1 - loss / ln n, times share / TRACE."""
+    return float(g_of_loss(loss, n)) * min(1.0, share / TRACE)
+
+
 def g_of_loss(loss: Tensor | float, n: int) -> Tensor:
     """G = 1 - loss / ln n, clipped to [0, 1]."""
     return (1 - torch.as_tensor(loss, dtype=torch.float64) / math.log(n)).clamp(0, 1)
@@ -166,6 +191,11 @@ def answer_leads(logits: Tensor, identity: int) -> Tensor:
     return logits[..., identity] > others.amax(-1)
 
 
+def _loss_at(logits: Tensor, identity: int) -> Tensor:
+    """[batch] cross-entropy of aligned logits [batch, n], whose right answer stands at the identity."""
+    return logits.logsumexp(1) - logits[:, identity]
+
+
 def remainder_loss(grid: LogitGrid, f: Tensor) -> tuple[Tensor, Tensor]:
     """Loss [n*n] of the remainder R = L - S on every pair, and whether R answers it right [n*n]."""
     everything = torch.arange(grid.n * grid.n)
@@ -173,6 +203,6 @@ def remainder_loss(grid: LogitGrid, f: Tensor) -> tuple[Tensor, Tensor]:
     for k in grid.batches(everything):
         remainder = grid.aligned(k) - f
         e = grid.group.identity
-        loss[k] = remainder.logsumexp(1) - remainder[:, e]
+        loss[k] = _loss_at(remainder, e)
         right[k] = answer_leads(remainder, e)
     return loss, right

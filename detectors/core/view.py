@@ -172,20 +172,7 @@ class ModelView:
 
         edit: a function per hook name, applied to the tensor there before it goes on. Differentiable.
         """
-        wanted, edits = set(capture), dict(edit or {})
-        unknown = (wanted | set(edits)) - set(self._shapes)
-        if unknown:
-            raise MissingPart(f"no hook point {sorted(unknown)}; this model has {', '.join(self._shapes)}")
-        captured: dict[str, Tensor] = {}
-
-        def hook(name: str, tensor: Tensor) -> Tensor:
-            if name in edits:
-                tensor = edits[name](tensor)
-            if name in wanted:
-                captured[name] = tensor
-            return tensor
-
-        logits = self.network.forward(tokens, hook)
+        logits, captured = hooked_pass(self.network.forward, tokens, self._shapes, capture, edit)
         return logits[:, : self.task.n_answers], captured
 
     def tokens_of(self, pairs: Tensor) -> Tensor:
@@ -223,6 +210,29 @@ class ModelView:
                     kept[key][pairs] = part.float()
         self._passed.update(kept)
         return self._passed[name]
+
+
+def hooked_pass(
+    forward: Callable[[Tensor, Hook], Tensor],
+    tokens: Tensor,
+    points: Iterable[str],
+    capture: Iterable[str],
+    edit: Edit | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Logits of a forward pass with edits, and the tensors at the hook points named, after their edits."""
+    wanted, edits = set(capture), dict(edit or {})
+    if unknown := (wanted | set(edits)) - set(points):
+        raise MissingPart(f"no hook point {sorted(unknown)}; this model has {', '.join(sorted(points))}")
+    captured: dict[str, Tensor] = {}
+
+    def hook(name: str, tensor: Tensor) -> Tensor:
+        if name in edits:
+            tensor = edits[name](tensor)
+        if name in wanted:
+            captured[name] = tensor
+        return tensor
+
+    return forward(tokens, hook), captured
 
 
 def chunks(n: int, size: int) -> Iterator[Tensor]:

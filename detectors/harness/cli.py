@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from detectors.harness.cli_gate import compare, gate
+
 if TYPE_CHECKING:
+    from detectors.core.sequences import SequenceView
     from detectors.core.view import ModelView
     from detectors.harness.report.model import Report
 
@@ -39,7 +42,8 @@ def run(
         str | None,
         typer.Option(
             help="What the model answers: add:113, sub:P, mul:P, div:P, quad:P, max:P, min:P, compose:S5, "
-            "table:FILE.npy, or infer. Not needed where the checkpoint says.",
+            "table:FILE.npy, or infer; of sequences repeat, skip_trigrams, digits:5. Not needed where the checkpoint "
+            "says.",
             show_default=False,
         ),
     ] = None,
@@ -72,6 +76,11 @@ def run(
     json: Annotated[
         Path | None, typer.Option(help="Write the report as JSON; - for stdout.", show_default=False)
     ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML, a case a detector.", show_default=False)] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(help="Write Markdown; to $GITHUB_STEP_SUMMARY by itself where that is set.", show_default=False),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="torch threads; small models gain little from more.")] = 1,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no report on the terminal.")] = False,
 ) -> None:
@@ -88,19 +97,21 @@ def run(
     from detectors.harness.report.terminal import print_report
 
     _check_names(detector)
-    if json is not None and not json.parent.is_dir():
-        raise typer.BadParameter(f"--json {json}: there is no folder {json.parent}")
-    import torch
-
-    torch.set_num_threads(threads)
-    options = _arch_options(arch)
+    check_folders(json=json, junit=junit, markdown=markdown)
+    options: dict[str, Any] = {
+        "task": task,
+        "train_indices": train_indices,
+        "train_split": train_split,
+        "loader": loader,
+    }
+    options["arch"] = _arch_options(arch)
     to_stdout = json is not None and str(json) == "-"
     console = Console(quiet=quiet or to_stdout)
     reports: list[Report] = []
     failed = False
     for path in checkpoints:
         try:
-            report = _score(path, task, detector, train_indices, train_split, options, loader, draws, seed, quiet)
+            report = scored(path, options, detector, draws=draws, seed=seed, threads=threads, quiet=quiet)
         except DetectorsError as error:
             failed = True
             _complain(str(error) if path in str(error) or len(checkpoints) == 1 else f"{path}: {error}")
@@ -111,6 +122,8 @@ def run(
         reports.append(report)
     if json is not None and reports:
         _write_json(json, reports, many=len(checkpoints) > 1)
+    if reports:
+        _write_others(reports, junit, markdown)
     if failed:
         raise typer.Exit(2)
     if any(d.verdict == "error" for r in reports for d in r):
@@ -119,43 +132,60 @@ def run(
 
 @app.command("list")
 def list_() -> None:
-    """Show the detectors: what each looks for, needs, and its threshold."""
+    """Show the detectors: what each looks for and needs, its threshold, and how often it was right and wrong.
+
+    found: models of the zoo that have the motif and are called present. false: random models without it, untrained,
+    rank-matched, under other token names, and decoys, that are called present all the same. With the bound of the 95%
+    Clopper-Pearson interval that matters; each family is judged by a threshold that it had no part in.
+    """
     from rich.console import Console
     from rich.table import Table
 
     from detectors.core.registry import load, names, spec_of
     from detectors.harness.verdict import calibration
 
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-    for heading in ("detector", "v", "threshold", "what it looks for", "needs", "source"):
-        table.add_column(heading, no_wrap=heading in ("detector", "source"))
-    rows = calibration()["rows"]
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("detector", "v", "threshold", "found", "false"):
+        table.add_column(heading, no_wrap=True, justify="left" if heading == "detector" else "right")
+    about = Table.grid(padding=(0, 2))
+    known = calibration()
     for name in names():
-        threshold = f"{rows[name]['threshold']:.2f}" if name in rows else "none"
+        row = known["rows"].get(name)
         try:
             spec = spec_of(load(name))
         except Exception as error:  # a plugin that does not load is a line, not the end
-            table.add_row(name, "", "", f"does not load: {type(error).__name__}: {error}", "", "", style="red")
+            table.add_row(name, "", "", "", "")
+            about.add_row(name, f"[red]does not load: {type(error).__name__}: {error}[/]")
             continue
-        table.add_row(name, str(spec.version), threshold, spec.summary, ", ".join(spec.needs), spec.source)
+        figures = ("none", "", "") if row is None else (f"{row['threshold']:.2f}", *_rates(row))
+        table.add_row(name, str(spec.version), *figures)
+        about.add_row(name, f"{spec.summary} [dim]{spec.source}; needs {', '.join(spec.needs)}[/]")
     console = Console()
-    console.print(table)
-    if calibration()["status"] == "provisional":
-        console.print("Thresholds are provisional: set by hand, error rates not yet measured.", style="dim")
+    console.print(table, "", about)
+    if known["status"] == "stale":
+        console.print("The calibration is of another zoo than the one installed: verdicts are off.", style="red")
 
 
-def _score(
+def _rates(row: dict[str, Any]) -> tuple[str, str]:
+    """Whole verdicts: share found with its lower bound, share of false ones with its upper bound."""
+    found, false = row["true_positives"]["verdict"], row["false_positives"]["verdict"]
+    return (
+        f"{found['count']}/{found['of']} (>= {found['low']:.0%})",
+        f"{false['count']}/{false['of']} (<= {false['high']:.1%})",
+    )
+
+
+def scored(
     path: str,
-    task: str | None,
-    names: list[str] | None,
-    train_indices: str | None,
-    train_split: str | None,
-    arch: dict[str, str],
-    loader: str | None,
+    options: dict[str, Any],
+    names: list[str] | None = None,
+    *,
     draws: int,
     seed: int,
+    threads: int,
     quiet: bool,
 ) -> Report:
+    """The report of a checkpoint, with progress. options: of `detectors.load`."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -164,11 +194,12 @@ def _score(
         *columns, console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty()
     ) as bar:
         shown = bar.add_task("loading", total=None)
+        import torch
+
         import detectors
 
-        model: ModelView = detectors.load(
-            path, task=task, train_indices=train_indices, train_split=train_split, arch=arch, loader=loader
-        )
+        torch.set_num_threads(threads)
+        model: ModelView | SequenceView = detectors.load(path, **options)
         report: Report = detectors.run(
             model,
             names=names,
@@ -177,6 +208,26 @@ def _score(
             progress=lambda text, done, total: bar.update(shown, description=text, completed=done, total=total),
         )
     return report
+
+
+def check_folders(**files: Path | None) -> None:
+    """Before anything is scored: is there a folder for what is to be written?"""
+    for option, file in files.items():
+        if file is not None and not file.parent.is_dir():
+            raise typer.BadParameter(f"--{option} {file}: there is no folder {file.parent}")
+
+
+def _write_others(reports: list[Report], junit: Path | None, markdown: Path | None) -> None:
+    from detectors.harness.report.files import write_text
+    from detectors.harness.report.junit import to_junit
+    from detectors.harness.report.markdown import summarise_step, to_markdown
+
+    if junit is not None:
+        write_text(junit, to_junit(reports))
+    text = "\n".join(map(to_markdown, reports))
+    if markdown is not None:
+        write_text(markdown, text)
+    summarise_step(text)
 
 
 def _check_names(names: list[str] | None) -> None:
@@ -220,6 +271,10 @@ def _complain(message: str) -> None:
     from rich.text import Text
 
     Console(stderr=True).print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+
+
+app.command()(gate)
+app.command()(compare)
 
 
 def main() -> None:

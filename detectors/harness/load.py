@@ -1,4 +1,4 @@
-"""From a path to a `ModelView`: which network is in the file, which task, which training pairs."""
+"""From a path to a view: which network is in the file, which task, which training pairs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ import numpy as np
 import torch
 
 from detectors.core.errors import CheckpointError, DetectorsError, TaskError
+from detectors.core.sequences import SequenceNetwork, SequenceTask, SequenceView
 from detectors.core.task import Task, infer_task
 from detectors.core.view import CHUNK, ModelView, Network, chunks
 from detectors.harness.adapters.layouts import OPTIONS, build
+from detectors.harness.adapters.transformer import SequenceTransformer
 from detectors.harness.tensors import first_line, read_tensors
 
 MODEL_ENTRY_POINTS = "detectors.models"
@@ -38,18 +40,19 @@ class Checkpoint:
 def load(
     path: str | Path,
     *,
-    task: str | Task | None = None,
+    task: str | Task | SequenceTask | None = None,
     train_indices: str | Path | None = None,
     train_split: str | None = None,
     arch: Mapping[str, str] | None = None,
     loader: str | None = None,
-) -> ModelView:
-    """A checkpoint as a view that detectors can score.
+) -> ModelView | SequenceView:
+    """A checkpoint as a view that detectors can score: a `ModelView`, or a `SequenceView` for a task of sequences.
 
     path: a file, a folder with config.json and model.safetensors, or `zoo:NAME`. task: a spec such as `add:113`,
     or `infer`; not needed where the checkpoint carries its own. train_indices: JSON list or .npy of pair indices
-    a*n_tokens + b. train_split: `0.4:1`, the first 40% of torch.randperm after torch.manual_seed(1). arch: what
-    shapes cannot show, e.g. {"act_fn": "gelu"}. loader: `package.module:function`, called with (path, task).
+    a*n_tokens + b; a sequence model has none. train_split: `0.4:1`, the first 40% of torch.randperm after
+    torch.manual_seed(1). arch: what shapes cannot show, e.g. {"act_fn": "gelu"}. loader: `package.module:function`,
+    called with (path, task).
     Errors: CheckpointError, TaskError; each says what was found and what to do.
 
     >>> import detectors
@@ -58,7 +61,7 @@ def load(
     ('add:53', Group(C53, order 53), 1123)
     """
     file = resolve(str(path))
-    if isinstance(file, ModelView):
+    if isinstance(file, ModelView | SequenceView):
         if task or train_indices or train_split or arch or loader:
             raise CheckpointError(f"{path} carries its task and training pairs: pass it without options")
         file.checkpoint = Checkpoint(path=str(path), sha256=None, layout="built in memory")
@@ -68,6 +71,10 @@ def load(
     task = _task(task, config, file)
     if loader is not None:
         view = _by_loader(loader, file, task)
+    elif isinstance(task, SequenceTask):
+        if train_indices or train_split:
+            raise CheckpointError(f"the task {task.spec} draws fresh sequences: there are no training pairs to pass")
+        return _sequence_view(file, path, task, arch, config)
     else:
         weights = read_tensors(file)
         network, layout, unused = build(weights, task, arch)
@@ -75,6 +82,8 @@ def load(
         _check_finite(network)
         view = ModelView(network, task or _inferred(network))
         view.checkpoint = Checkpoint(path=str(path), sha256=sha256(file), layout=layout, unused=tuple(unused))
+    if isinstance(view, SequenceView):
+        return view
     given = _train_mask(view.task, train_indices, train_split, config)
     view.train_mask = view.train_mask if given is None else given
     try:
@@ -87,14 +96,26 @@ def load(
     return view
 
 
-def resolve(path: str) -> Path | ModelView:
+def _sequence_view(
+    file: Path, path: str | Path, task: SequenceTask, arch: Mapping[str, str], config: Mapping[str, Any]
+) -> SequenceView:
+    network, layout, unused = build(read_tensors(file), task, arch)
+    assert isinstance(network, SequenceTransformer)
+    _check_declared(config, network)
+    _check_finite(network)
+    view = SequenceView(network, task)
+    view.checkpoint = Checkpoint(path=str(path), sha256=sha256(file), layout=layout, unused=tuple(unused))
+    return view
+
+
+def resolve(path: str) -> Path | ModelView | SequenceView:
     """A file or folder for a path; a path or a view for `prefix:NAME`, from the entry points `detectors.models`."""
     prefix, _, name = path.partition(":")
     if name and not Path(path).exists():
         for entry in entry_points(group=MODEL_ENTRY_POINTS):
             if entry.name == prefix:
                 try:
-                    found: Path | ModelView = entry.load()(name)
+                    found: Path | ModelView | SequenceView = entry.load()(name)
                     return found
                 except KeyError as error:
                     raise CheckpointError(str(error.args[0])) from None
@@ -140,12 +161,17 @@ def _check_declared(config: Mapping[str, Any], network: Network) -> None:
             raise CheckpointError(f"config.json says {key} = {value!r}, but the tensors show {found[key]!r}")
 
 
-def _task(task: str | Task | None, config: Mapping[str, Any], file: Path) -> Task | None:
+def parse_task(spec: str) -> Task | SequenceTask:
+    """A task of two operands or of sequences."""
+    return SequenceTask.parse(spec) if SequenceTask.known(spec) else Task.parse(spec)
+
+
+def _task(task: str | Task | SequenceTask | None, config: Mapping[str, Any], file: Path) -> Task | SequenceTask | None:
     """The task asked for, else the checkpoint's own; None: to be inferred."""
-    if isinstance(task, Task):
+    if isinstance(task, Task | SequenceTask):
         return task
     if task is not None:
-        return None if task == "infer" else Task.parse(task)
+        return None if task == "infer" else parse_task(task)
     own = config.get("task")
     if not isinstance(own, dict) or "op" not in own:
         raise TaskError(f"{file} does not carry its task: pass --task, e.g. --task add:113, or --task infer")
@@ -153,7 +179,7 @@ def _task(task: str | Task | None, config: Mapping[str, Any], file: Path) -> Tas
     if op == "table" and isinstance(own.get("file"), str):
         return Task.parse(f"table:{file / Path(own['file']).name}")
     argument = own.get("p", own.get("group", own.get("n")))
-    return Task.parse(f"{op}:{argument}")
+    return parse_task(op if argument is None else f"{op}:{argument}")
 
 
 def _inferred(network: Network) -> Task:
@@ -164,7 +190,7 @@ def _inferred(network: Network) -> Task:
     return infer_task(torch.cat(predicted).reshape(n, n).numpy())
 
 
-def _by_loader(loader: str, file: Path, task: Task | None) -> ModelView:
+def _by_loader(loader: str, file: Path, task: Task | SequenceTask | None) -> ModelView | SequenceView:
     call = _imported(loader)
     if task is None:
         raise TaskError("--loader needs --task: inferring it is for the layouts that are recognised")
@@ -174,7 +200,7 @@ def _by_loader(loader: str, file: Path, task: Task | None) -> ModelView:
         raise
     except Exception as error:  # the user's own code
         raise CheckpointError(f"--loader {loader} raised {type(error).__name__}: {first_line(error)}") from error
-    if not isinstance(view, ModelView):
+    if not isinstance(view, ModelView | SequenceView):
         raise CheckpointError(f"--loader {loader} returned {type(view).__name__}, not a detectors.ModelView")
     _check_finite(view.network)
     view.checkpoint = Checkpoint(path=str(file), sha256=sha256(file), layout=f"loader {loader}")
@@ -200,7 +226,7 @@ def _imported(loader: str) -> Any:
         raise CheckpointError(f"--loader {loader}: {error}") from None
 
 
-def _check_finite(network: Network) -> None:
+def _check_finite(network: Network | SequenceNetwork) -> None:
     for name, tensor in network.weights.items():
         if not bool(torch.isfinite(tensor).all()):
             bad = int((~torch.isfinite(tensor)).sum())

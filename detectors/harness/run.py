@@ -18,6 +18,7 @@ from detectors.core import registry
 from detectors.core.errors import MissingPart, NotApplicable, Undetermined
 from detectors.core.registry import Spec, spec_of
 from detectors.core.score import Score, jsonable
+from detectors.core.sequences import SAMPLE, SequenceView
 from detectors.core.view import CHUNK, ModelView
 from detectors.harness.report.model import BySplit, CausalInfo, CheckpointInfo, Detection, NullInfo, Report, TaskInfo
 from detectors.harness.summary import notes, summarise
@@ -27,7 +28,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def run(
-    model: ModelView,
+    model: ModelView | SequenceView,
     *,
     names: Sequence[str] | None = None,
     draws: int = 199,
@@ -48,12 +49,10 @@ def run(
     report = progress or (lambda *_: None)
     report("forward pass", 0, len(chosen) + 1)
     accuracy, loss = _figures(model)
-    outcomes = []
-    for done, name in enumerate(chosen, start=1):
-        report(name, done, len(chosen) + 1)
-        outcomes.append(_attempt(name, model, draws, seed))
+    outcomes = attempt_all(model, chosen, draws=draws, seed=seed, progress=report)
     report("done", len(chosen) + 1, len(chosen) + 1)
-    detections = _judged(outcomes)
+    rows = calibration()["rows"]
+    detections = [_detection(o, model, rows.get(o.name)) for o in outcomes]
     task = _task(model)
     return Report(
         tool=_versions(),
@@ -63,30 +62,48 @@ def run(
         loss=loss,
         calibration=calibration()["status"],
         summary=summarise(detections, task, accuracy),
-        notes=notes(task, accuracy, loss, model.network.architecture),
+        notes=notes(detections, task, accuracy, loss, model.network.architecture),
         detections=detections,
     )
 
 
 @dataclass
-class _Outcome:
-    """What came of calling one detector: a score, or a verdict with its reason."""
+class Outcome:
+    """What came of calling one detector: a score and its p-value after Holm, or a verdict with its reason."""
 
     name: str
     spec: Spec | None = None
     score: Score | None = None
+    p_adjusted: float | None = None
     verdict: Verdict = "error"
     reason: str = ""
     seconds: float = 0.0
 
 
-def _attempt(name: str, model: ModelView, draws: int, seed: int) -> _Outcome:
-    outcome, start = _Outcome(name), time.perf_counter()
+def attempt_all(
+    model: ModelView | SequenceView, names: Sequence[str], *, draws: int, seed: int, progress: Progress | None = None
+) -> list[Outcome]:
+    """Call every detector once, whatever becomes of the others, and adjust the p-values together."""
+    outcomes = []
+    for done, name in enumerate(names, start=1):
+        if progress:
+            progress(name, done, len(names) + 1)
+        outcomes.append(_attempt(name, model, draws, seed))
+    tested = [(o, o.score.null.p_value) for o in outcomes if o.score is not None and o.score.null is not None]
+    for (outcome, _), adjusted in zip(tested, holm([p for _, p in tested]), strict=True):
+        outcome.p_adjusted = adjusted
+    return outcomes
+
+
+def _attempt(name: str, model: ModelView | SequenceView, draws: int, seed: int) -> Outcome:
+    outcome, start = Outcome(name), time.perf_counter()
     try:
         function = registry.load(name)
         outcome.spec = spec_of(function)
         # without the training pairs a detector says itself what would settle the question
         missing = set(outcome.spec.needs) - model.parts - {"train_mask"}
+        if isinstance(model, SequenceView) and "sequences" not in outcome.spec.needs:
+            raise NotApplicable("this motif is one of two-operand models, and the model reads sequences")
         if "group" in missing:
             raise NotApplicable(f"the task {model.task.spec} has no group behind it")
         if missing:
@@ -105,15 +122,7 @@ def _attempt(name: str, model: ModelView, draws: int, seed: int) -> _Outcome:
     return outcome
 
 
-def _judged(outcomes: list[_Outcome]) -> list[Detection]:
-    rows = calibration()["rows"]
-    tested = [o for o in outcomes if o.score is not None and o.score.null is not None]
-    p_values = [o.score.null.p_value for o in tested if o.score is not None and o.score.null is not None]
-    adjusted = dict(zip((o.name for o in tested), holm(p_values), strict=True))
-    return [_detection(o, adjusted.get(o.name), rows.get(o.name)) for o in outcomes]
-
-
-def _detection(outcome: _Outcome, p_adjusted: float | None, row: dict[str, Any] | None) -> Detection:
+def _detection(outcome: Outcome, model: ModelView | SequenceView, row: dict[str, Any] | None) -> Detection:
     base: dict[str, Any] = {
         "detector": outcome.name,
         "version": outcome.spec.version if outcome.spec else 0,
@@ -123,7 +132,8 @@ def _detection(outcome: _Outcome, p_adjusted: float | None, row: dict[str, Any] 
     score = outcome.score
     if score is None or outcome.spec is None:
         return Detection(**base, verdict=outcome.verdict, reason=outcome.reason)
-    verdict, reason = judge(outcome.spec, score, p_adjusted, row)
+    verdict, reason = judge(outcome.spec, score, outcome.p_adjusted, row)
+    reason += _outside(model, row)
     causal, null = score.causal, score.null
     return Detection(
         **base,
@@ -131,15 +141,36 @@ def _detection(outcome: _Outcome, p_adjusted: float | None, row: dict[str, Any] 
         reason=reason,
         score=score.value,
         p_value=null.p_value if null else None,
-        p_adjusted=p_adjusted,
+        p_adjusted=outcome.p_adjusted,
         null=NullInfo(permuted=null.permuted, draws=null.draws, mean=null.mean) if null else None,
         causal=CausalInfo(**jsonable(causal)) if causal else None,
         evidence=jsonable(score.evidence),
     )
 
 
-def _figures(model: ModelView) -> tuple[BySplit, BySplit]:
-    """Accuracy and mean float64 cross-entropy over all, training and test pairs that have an answer."""
+def _outside(model: ModelView | SequenceView, row: dict[str, Any] | None) -> str:
+    """What a reader should know of a model unlike those that the threshold was set on."""
+    if row is None or "orders" not in row or isinstance(model, SequenceView):
+        return ""
+    (least, most), order, kind = row["orders"], model.group.order, model.network.architecture.get("kind", "unknown")
+    said = []
+    if not least <= order <= most:
+        said.append(f"groups of order {least} to {most}, and this one has {order}")
+    if kind not in row["architectures"]:
+        said.append(f"architectures {', '.join(row['architectures'])}, and this one is {kind}")
+    return "".join(f"; calibrated on {what}" for what in said)
+
+
+def _figures(model: ModelView | SequenceView) -> tuple[BySplit, BySplit]:
+    """Accuracy and mean float64 cross-entropy over all, training and test pairs that have an answer.
+
+    Of a sequence model: over the settled tokens of its sample.
+    """
+    if isinstance(model, SequenceView):
+        with torch.no_grad():
+            right_, loss_ = model.figures(model.sample)
+        figures = (float(right_.double().mean()), float(loss_.mean()))
+        return tuple(BySplit(all=x, train=None, test=None) for x in figures)  # type: ignore[return-value]
     domain = torch.from_numpy(model.task.domain)
     answers = torch.from_numpy(model.task.answer.ravel())[domain]
     logits = model.logits()
@@ -159,7 +190,7 @@ def _figures(model: ModelView) -> tuple[BySplit, BySplit]:
     return by_split(right), by_split(loss)
 
 
-def _checkpoint(model: ModelView) -> CheckpointInfo:
+def _checkpoint(model: ModelView | SequenceView) -> CheckpointInfo:
     origin = model.checkpoint
     return CheckpointInfo(
         path=origin.path if origin else "(in memory)",
@@ -170,7 +201,11 @@ def _checkpoint(model: ModelView) -> CheckpointInfo:
     )
 
 
-def _task(model: ModelView) -> TaskInfo:
+def _task(model: ModelView | SequenceView) -> TaskInfo:
+    if isinstance(model, SequenceView):
+        size = {"n_tokens": model.network.n_tokens, "n_answers": model.n_answers, "pairs": 0}
+        note = f"figures over the tokens of {SAMPLE} drawn sequences that what stands before them settles"
+        return TaskInfo(spec=model.task.spec, **size, group=None, order=None, note=note)
     task = model.task
     return TaskInfo(
         spec=task.spec,

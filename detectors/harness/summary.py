@@ -12,6 +12,8 @@ from detectors.harness.report.model import BySplit, Detection, TaskInfo
 def summarise(detections: Sequence[Detection], task: TaskInfo, accuracy: BySplit) -> str:
     """What the model does and how far the evidence goes, in one sentence."""
     found = {d.detector: d for d in detections}
+    if task.pairs == 0:
+        return f"It predicts {_percent(accuracy.all)} the tokens that what stands before them settles."
     if task.group is None and task.spec == "infer":
         return "Its answers follow no group's table, so the group motifs do not apply; which task it learnt stays open."
     if task.group is None:
@@ -116,9 +118,24 @@ def _neither(accuracy: BySplit, task: TaskInfo) -> str:
     return "what it does is not of the forms that these detectors know"
 
 
-def notes(task: TaskInfo, accuracy: BySplit, loss: BySplit, architecture: Mapping[str, Any]) -> list[str]:
+def notes(
+    detections: Sequence[Detection],
+    task: TaskInfo,
+    accuracy: BySplit,
+    loss: BySplit,
+    architecture: Mapping[str, Any],
+) -> list[str]:
     """What a reader should doubt before believing the verdicts."""
-    found = []
+    found: list[str] = []
+    if task.pairs == 0:
+        return found
+    inferred = [d for d in detections if d.evidence.get("train_set") == "inferred"]
+    if inferred:
+        share = inferred[0].evidence["train_fraction"]
+        found.append(
+            f"the training pairs are not known; the {share:.1%} of the pairs in the lower of two humps of the loss are "
+            "taken for them (--train-indices or --train-split would settle it)."
+        )
     chance, uniform = 1 / task.n_answers, math.log(task.n_answers)
     middling = max(0.1, 3 * chance) < accuracy.all < 0.95
     if accuracy.train is not None and accuracy.test is not None and middling and accuracy.train - accuracy.test < 0.05:

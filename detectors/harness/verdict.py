@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from importlib.metadata import entry_points
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -12,14 +13,19 @@ from detectors.core.score import Causal, Score
 
 Verdict = Literal["present", "inert", "absent", "inconclusive", "not_applicable", "error"]
 
+ZOO_DIGESTS = "detectors.zoo_digests"  # entry points: functions that give the digest of an installed zoo
 LEVEL = 0.05  # family-wise, over the detectors of one report
 NOISE = 0.05  # a necessity this close to its control is no effect, however many pairs
 
 
 @cache
 def calibration() -> dict[str, Any]:
-    """The shipped table of thresholds and error rates."""
+    """The shipped table of thresholds and error rates; its rows are `stale` where the zoo is not the one it is of."""
     table: dict[str, Any] = json.loads(files("detectors.harness").joinpath("calibration.json").read_text())
+    installed = [entry.load()() for entry in entry_points(group=ZOO_DIGESTS)]
+    if installed and table["zoo"] not in installed:
+        table["status"] = "stale"
+        table["rows"] = {name: {**row, "stale": True} for name, row in table["rows"].items()}
     return table
 
 
@@ -40,6 +46,11 @@ def judge(spec: Spec, score: Score, p_adjusted: float | None, row: dict[str, Any
     """Verdict and the condition that decided it, with its margin. row: the detector's line of the calibration."""
     if row is None:
         return "inconclusive", "this detector has no calibrated threshold"
+    if row.get("stale"):
+        return (
+            "inconclusive",
+            "the calibration is of another zoo than the one installed: `make calibrate` makes it anew",
+        )
     if row["version"] != spec.version:
         return (
             "inconclusive",

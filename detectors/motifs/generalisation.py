@@ -7,7 +7,9 @@ Score: G = 1 - CE / ln n, clipped to [0, 1]: 0 is chance, 1 a structured part th
 pairs are split in two at random; f (their mean logits along each fibre) and one temperature come from one half,
 the temperature chosen out of fold inside it, and the loss is taken on the other; both ways, mean of eight splits.
 The temperature is at least std(L) / 100, so that the value is finite and does not depend on the scale of the
-logits. Null: one permutation relabels a, b and c alike, on a fixed random subset of the test pairs.
+logits. It may then magnify a trace, so G is scaled down where the structured part holds under 2% of the squares
+of the logits on test pairs (`structured_share`). Null: one permutation relabels a, b and c alike, on a fixed
+random subset of the test pairs.
 
 What fools it: it says what the model holds, not what wins: a memoriser with a drowned circuit scores high. A
 lookup table fitted on all pairs would score 1, hence test pairs. Flip pairs (b, a) are ordinary test pairs here.
@@ -24,7 +26,16 @@ from torch import Tensor
 
 from detectors.core.errors import Undetermined
 from detectors.core.nulls import permutation_null, permutations, subset
-from detectors.core.plane import BLOCKS, UNKNOWN_SPLIT, LogitGrid, answer_leads, cross_fitted, g_of_loss, structured_fit
+from detectors.core.plane import (
+    BLOCKS,
+    LogitGrid,
+    answer_leads,
+    cross_fitted,
+    g_of_loss,
+    g_value,
+    structured_fit,
+    structured_share,
+)
 from detectors.core.registry import detector
 from detectors.core.score import Score
 from detectors.core.view import ModelView
@@ -38,20 +49,22 @@ class Generalisation(Score):
     """Evidence. structured_accuracy: of S on test pairs, f from all of them; S is right on every
     pair or on none, as the identity is f's largest value or not. temperature: geometric
     mean over the splits, in units of the logits. test_loss: cross-entropy of the structured part, nats.
-    chance_loss: ln n. train_set: `given` or `inferred`. train_fraction: of the labelled pairs.
+    chance_loss: ln n. structured_share: of the squares of the centred logits on test pairs. train_set: `given`
+    or `inferred`. train_fraction: of the labelled pairs.
     """
 
     structured_accuracy: float
     temperature: float
     test_loss: float
     chance_loss: float
+    structured_share: float
     train_set: str
     train_fraction: float
 
 
 @detector(
     needs=("logits", "group", "train_mask"),
-    version=1,
+    version=2,
     source="arXiv:2301.05217",
     invariant_to=("logit_shift", "logit_scale", "neuron_permutation", "residual_rotation"),
     causal=False,
@@ -70,25 +83,26 @@ def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> G
     grid = LogitGrid(model)
     test = _test_pairs(grid)
     fitted, steepest = structured_fit(grid, test, seed)
-    loss = float(fitted.loss.mean())
+    loss, share = float(fitted.loss.mean()), structured_share(grid, test)
     sample = test[subset(len(test), NULL_PAIRS, seed)]
     return Generalisation(
-        value=float(g_of_loss(loss, grid.n)),
+        value=g_value(loss, share, grid.n),
         null=permutation_null(*_permuted(grid, sample, steepest, draws, seed), f"labels of {len(sample)} test pairs"),
         causal=None,
         structured_accuracy=float(answer_leads(grid.fibre_mean(test), grid.group.identity)),
         temperature=float(fitted.temperature.log().mean().exp()),
         test_loss=loss,
         chance_loss=math.log(grid.n),
-        train_set="given",
+        structured_share=share,
+        train_set=grid.train_set,
         train_fraction=1 - len(test) / grid.n**2,
     )
 
 
 def _test_pairs(grid: LogitGrid) -> Tensor:
+    grid.infer_train()
     test = grid.test
-    if test is None:
-        raise Undetermined(UNKNOWN_SPLIT)
+    assert test is not None
     if len(test) < MIN_TEST:
         raise Undetermined(f"{len(test)} labelled pairs are outside the training set; at least {MIN_TEST} are needed")
     return test

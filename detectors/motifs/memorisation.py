@@ -25,7 +25,7 @@ from torch import Tensor
 
 from detectors.core.errors import Undetermined
 from detectors.core.nulls import permutation_null, subset
-from detectors.core.plane import UNKNOWN_SPLIT, LogitGrid, g_of_loss, remainder_loss, structured_fit
+from detectors.core.plane import LogitGrid, g_value, remainder_loss, structured_fit, structured_share
 from detectors.core.registry import detector
 from detectors.core.score import Score
 from detectors.core.view import ModelView
@@ -69,8 +69,9 @@ def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Mem
     (1.0, 1.0)
     """
     grid = LogitGrid(model)
-    if grid.train is None or grid.test is None:
-        raise Undetermined(UNKNOWN_SPLIT)
+    grid.infer_train()
+    assert grid.train is not None
+    assert grid.test is not None
     train = grid.train.numpy()
     if min(train.sum(), (~train).sum()) < MIN_PAIRS:
         raise Undetermined(
@@ -81,7 +82,8 @@ def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Mem
     sample = subset(len(train), NULL_PAIRS, seed)
     observed, null = _permuted(grid, sample, draws, seed)
     value, advantage = float(np.clip(on_train - on_test, 0, 1)), _advantage(loss.numpy(), train)
-    g = float(g_of_loss(structured_fit(grid, grid.test, seed)[0].loss.mean(), grid.n))
+    structured_loss = float(structured_fit(grid, grid.test, seed)[0].loss.mean())
+    g = g_value(structured_loss, structured_share(grid, grid.test), grid.n)
     return Memorisation(
         value=value,
         null=permutation_null(observed, null, f"the training set among {len(sample)} pairs"),
@@ -89,7 +91,7 @@ def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Mem
         membership_advantage=advantage,
         remainder_accuracy_train=on_train,
         remainder_accuracy_test=on_test,
-        train_set="given",
+        train_set=grid.train_set,
         train_fraction=float(train.mean()),
         phase=_phase(g, value, advantage),
     )

@@ -15,6 +15,7 @@ import detectors
 from detectors.core import registry
 from detectors.core.registry import BUILTIN
 from detectors.harness.cli import app
+from detectors.harness.verdict import calibration
 from models_zoo.architectures import initial_weights
 
 SCHEMA = json.loads((Path(detectors.__file__).parent / "harness" / "report.schema.json").read_text())
@@ -198,7 +199,7 @@ def test_a_report_prints_as_the_command_does(untrained):
 def test_a_split_that_cannot_be_right_is_doubted():
     report = detectors.run(detectors.load("zoo:add53_memorised", train_split="0.3:7"), draws=19)
     assert any("are these the pairs" in note for note in report.notes)
-    assert "circuit of the known form" in report.summary
+    assert "neither a circuit nor a lookup table" in report.summary
     assert "by a generalising circuit" not in report.summary
     assert detectors.run(detectors.load("zoo:add53_memorised"), draws=19).notes == []
     assert detectors.run(detectors.load("zoo:add53_untrained"), draws=19).notes == []
@@ -212,11 +213,15 @@ def test_a_task_that_cannot_be_right_is_doubted():
     assert any("against themselves" in note for note in inferred.notes)
 
 
-def test_list_shows_every_detector_and_its_threshold():
+def test_list_shows_every_detector_with_its_threshold_and_rates():
     result = call("list")
     assert result.exit_code == 0
-    for word in ("threshold", "provisional", "0.15", "memorisation"):
-        assert word in result.stdout.replace("\n", " ")
+    for name, row in calibration()["rows"].items():
+        line = next(line for line in result.stdout.splitlines() if line.startswith(name))
+        found, false = row["true_positives"]["verdict"], row["false_positives"]["verdict"]
+        assert f"{row['threshold']:.2f}" in line
+        assert f"{found['count']}/{found['of']}" in line
+        assert f"{false['count']}/{false['of']} (<= {false['high']:.1%})" in line
 
 
 def test_ctrl_c_exits_with_130(untrained):

@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import detectors
 from detectors.core.registry import BUILTIN, load, spec_of
+from detectors.core.rewired import Rewired
 from detectors.core.score import Causal, Null, Score
+from detectors.core.view import ModelView
+from detectors.harness import verdict
 from detectors.harness.verdict import calibration, holm, judge
+from models_zoo import trig_mlp
 
 SPEC = spec_of(load("trig_logits"))
 ROW = {"version": 1, "threshold": 0.5}
@@ -25,7 +30,7 @@ def score(value=0.9, p=0.005, smallest=0.005, causal=(0.9, 0.0, 1000)):
 
 
 @pytest.mark.parametrize(
-    ("case", "p_adjusted", "row", "verdict", "words"),
+    ("case", "p_adjusted", "row", "expected", "words"),
     [
         (score(), 0.025, ROW, "present", "necessity 0.90"),
         (score(value=0.4), 0.025, ROW, "absent", "threshold 0.50"),
@@ -38,16 +43,18 @@ def score(value=0.9, p=0.005, smallest=0.005, causal=(0.9, 0.0, 1000)):
         (score(causal=(0.9, None, 1000)), 0.025, ROW, "present", "no control available"),
         (score(), 0.025, None, "inconclusive", "no calibrated threshold"),
         (score(), 0.025, {"version": 2, "threshold": 0.5}, "inconclusive", "version 2"),
+        (score(), 0.025, {"version": 1, "threshold": 0.5, "stale": True}, "inconclusive", "another zoo"),
     ],
 )
-def test_what_decides(case, p_adjusted, row, verdict, words):
+def test_what_decides(case, p_adjusted, row, expected, words):
     found, reason = judge(SPEC, case, p_adjusted, row)
-    assert found == verdict
+    assert found == expected
     assert words in reason
 
 
 def test_a_decomposition_of_the_logits_needs_no_cause():
-    assert judge(spec_of(load("generalisation")), score(causal=None), 0.025, ROW)[0] == "present"
+    spec = spec_of(load("generalisation"))
+    assert judge(spec, score(causal=None), 0.025, ROW | {"version": spec.version})[0] == "present"
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
@@ -71,3 +78,46 @@ def test_every_detector_has_a_row_of_its_version():
 def test_a_score_outside_its_range_cannot_be_made(value):
     with pytest.raises(ValueError, match="value must lie"):
         score(value=value)
+
+
+def test_a_calibration_of_another_zoo_turns_itself_off(monkeypatch, grokked):
+    class Other:
+        def load(self):
+            return lambda: "0" * 64
+
+    monkeypatch.setattr(verdict, "entry_points", lambda group: [Other()])
+    verdict.calibration.cache_clear()
+    try:
+        report = detectors.run(grokked, names=["trig_logits", "memorisation"], draws=39)
+    finally:
+        verdict.calibration.cache_clear()
+    assert {d.verdict for d in report} == {"inconclusive"}
+    assert all("another zoo" in d.reason for d in report)
+    assert report.calibration == "stale"
+    assert "verdicts are off" in str(report)
+
+
+def test_without_a_zoo_the_calibration_is_taken_as_shipped(monkeypatch):
+    monkeypatch.setattr(verdict, "entry_points", lambda group: [])
+    verdict.calibration.cache_clear()
+    try:
+        assert verdict.calibration()["status"] == "calibrated"
+    finally:
+        verdict.calibration.cache_clear()
+
+
+def test_a_model_unlike_those_calibrated_on_is_judged_and_the_reason_says_so():
+    class Odd(Rewired):
+        @property
+        def architecture(self):
+            return {"kind": "abacus"}
+
+    view = trig_mlp(p=131, frequencies=(3, 5), train_fraction=0.9)
+    inside = detectors.run(view, names=["trig_logits"], draws=39)[0]
+    assert "calibrated on groups of order" in inside.reason
+    small = trig_mlp(p=23, frequencies=(3, 5), train_fraction=0.5)
+    odd = ModelView(Odd(small.network), small.task, train_mask=small.train_mask)
+    plain, strange = (detectors.run(v, names=["trig_logits"], draws=39)[0] for v in (small, odd))
+    assert plain.verdict == strange.verdict == "present"
+    assert "calibrated on" not in plain.reason
+    assert strange.reason.endswith("and this one is abacus")

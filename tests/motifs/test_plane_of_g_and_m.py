@@ -14,7 +14,7 @@ from detectors.core.errors import Undetermined
 from detectors.core.plane import LogitGrid, remainder_loss
 from detectors.motifs import memorisation as m_module
 from fixtures.transforms import with_weights
-from models_zoo import group_network, logit_mixture, lookup_table
+from models_zoo import group_network, logit_mixture, lookup_table, trig_mlp
 
 FEW = {"draws": 39}
 
@@ -98,8 +98,7 @@ def test_a_table_that_is_silent_on_other_pairs_is_a_memoriser_all_the_same():
 
 
 def test_unknown_or_useless_training_sets_settle_nothing():
-    view = lookup_table("add:11", train_fraction=0.5)
-    view.train_mask = None
+    view = trig_mlp(p=11, frequencies=(3,))
     for detector in (generalisation, memorisation):
         with pytest.raises(Undetermined, match="train-indices"):
             detector(view)

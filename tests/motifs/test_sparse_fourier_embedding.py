@@ -39,7 +39,7 @@ def test_a_planted_irrep_is_recovered_in_any_group(case):
 def test_shares_are_the_squared_amplitudes():
     # neurons hold amplitude 1 per frequency in the operands; scaling the columns of one by 2 gives it 4 parts in 5
     view = trig_mlp(p=53, frequencies=(2, 5))
-    scale = torch.tensor([2.0] * 8 + [1.0] * 8)
+    scale = torch.tensor([2.0] * 9 + [1.0] * 9)
     view = with_weights(view, W_x=view.weight("W_x") * scale, W_y=view.weight("W_y") * scale)
     score = sparse_fourier_embedding(view, **FEW)
     assert score.frequencies == (2, 5)

@@ -24,7 +24,7 @@ def test_planted_frequencies_are_recovered(case):
     view, frequencies = case
     score = trig_product_neurons(view, **FEW)
     assert set(score.frequencies) == set(frequencies)
-    assert set(score.neurons_per_irrep) == {8}
+    assert set(score.neurons_per_irrep) == {9}
     assert score.null.p_value == 1 / 40
     assert score.value > 0.8
 

@@ -20,6 +20,7 @@ ALLOWED = {
     "detectors.core": ("detectors.core",),
     "detectors.motifs": ("detectors.core",),
     "detectors.harness": ("detectors.core", "detectors.harness"),
+    "detectors.testing": ("detectors.core", "detectors.harness"),
     "models_zoo": ("detectors", "models_zoo"),
     "fixtures": ("detectors", "models_zoo", "fixtures"),
     "detectors": (),

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from detectors.core.errors import CheckpointError
+from detectors.core.sequences import SequenceTask
 from detectors.core.task import Task
 from detectors.core.view import Network
 from detectors.harness.adapters.mlp import TwoEmbeddingMLP
-from detectors.harness.adapters.transformer import ACTIVATIONS, Architecture, Transformer
+from detectors.harness.adapters.transformer import ACTIVATIONS, Architecture, SequenceTransformer, Transformer
 
 Weights = dict[str, Tensor]
 
@@ -21,6 +22,7 @@ KNOWN = """known layouts:
   transformer, TransformerLens names   embed.W_E, pos_embed.W_pos, blocks.0.attn.W_Q [head, d_model, d_head], ...
   transformer, original grokking code  embed.W_E [d_model, vocab], blocks.0.attn.W_K [head, d_head, d_model], ...
   one-hidden-layer MLP                 W_x, W_y, W, W_U
+  attention only, original code        attn_blocks.0.attn.W_K [head, d_head, d_model], ...
 anything else: --loader package.module:function, a function (path, task) -> ModelView"""
 
 OPTIONS = {
@@ -50,10 +52,13 @@ _AXES = {
 }
 
 
-def build(weights: Weights, task: Task | None, arch: Mapping[str, str]) -> tuple[Network, str, list[str]]:
+def build(
+    weights: Weights, task: Task | SequenceTask | None, arch: Mapping[str, str]
+) -> tuple[Network, str, list[str]]:
     """The network in a state dict, the name of its layout, and the tensors that it does not use.
 
-    task: None while it is still to be inferred from the predictions. arch: options as in `--arch`.
+    task: None while it is still to be inferred from the predictions; for a task of sequences the network is a
+    `SequenceTransformer`. arch: options as in `--arch`.
     """
     unknown = set(arch) - set(OPTIONS)
     if unknown:
@@ -61,7 +66,10 @@ def build(weights: Weights, task: Task | None, arch: Mapping[str, str]) -> tuple
             f"unknown --arch option {', '.join(sorted(unknown))}; known: "
             + "; ".join(f"{k} ({v})" for k, v in OPTIONS.items())
         )
+    weights = {re.sub(r"^attn_blocks\.", "blocks.", name): tensor for name, tensor in weights.items()}
     if {"W_x", "W_y", "W", "W_U"} <= set(weights):
+        if isinstance(task, SequenceTask):
+            raise CheckpointError(f"the task {task.spec} is one of sequences; a two-embedding MLP reads two operands")
         return _mlp(weights, task, arch)
     if "embed.W_E" in weights and any(k.startswith("blocks.0.attn.W_") for k in weights):
         return _transformer(weights, task, arch)
@@ -91,7 +99,9 @@ def _mlp(weights: Weights, task: Task | None, arch: Mapping[str, str]) -> tuple[
     return network, "two-embedding MLP", [k for k in weights if k not in used]
 
 
-def _transformer(weights: Weights, task: Task | None, arch: Mapping[str, str]) -> tuple[Network, str, list[str]]:
+def _transformer(
+    weights: Weights, task: Task | SequenceTask | None, arch: Mapping[str, str]
+) -> tuple[Network, str, list[str]]:
     n_layers = 1 + max(int(m[1]) for k in weights if (m := re.match(r"blocks\.(\d+)\.attn\.W_", k)))
     if n_layers > 64:
         raise CheckpointError(f"{n_layers} layers: two-operand models have at most 64")
@@ -113,7 +123,8 @@ def _transformer(weights: Weights, task: Task | None, arch: Mapping[str, str]) -
         used = _from_original(used, n_layers)
     architecture = _architecture(used, task, arch, n_layers)
     layout = "original grokking transformer" if original else "TransformerLens transformer"
-    return Transformer(used, architecture), layout, [k for k in weights if k not in used]
+    reads = SequenceTransformer if isinstance(task, SequenceTask) else Transformer
+    return reads(used, architecture), layout, [k for k in weights if k not in used]
 
 
 def _from_original(w: Weights, n_layers: int) -> Weights:
@@ -139,7 +150,7 @@ def _from_original(w: Weights, n_layers: int) -> Weights:
     return {k: v.contiguous() for k, v in out.items()}
 
 
-def _architecture(w: Weights, task: Task | None, arch: Mapping[str, str], n_layers: int) -> Architecture:
+def _architecture(w: Weights, task: Task | SequenceTask | None, arch: Mapping[str, str], n_layers: int) -> Architecture:
     d_vocab, d_model = w["embed.W_E"].shape
     n_ctx, d_out = w["pos_embed.W_pos"].shape[0], w["unembed.W_U"].shape[1]
     if w["blocks.0.attn.W_Q"].ndim != 3:
@@ -152,14 +163,15 @@ def _architecture(w: Weights, task: Task | None, arch: Mapping[str, str], n_laye
         if block and "mlp" in name:
             sizes["d_mlp"] = w[f"{block[0]}mlp.W_in"].shape[1]
         _shape(w, name, tuple(sizes[axis] for axis in _AXES[name[block.end() if block else 0 :]].split()))
-    if n_ctx not in (2, 3):
+    separate, equals = _flag(arch, "separate_vocabularies"), n_ctx - 2
+    if isinstance(task, SequenceTask):
+        n_tokens = d_vocab
+    elif n_ctx not in (2, 3):
         raise CheckpointError(
             f"pos_embed.W_pos has {n_ctx} positions; two-operand models have 2, (a, b), or 3, (a, b, =). "
-            "Sequence models are not supported yet"
+            f"For a sequence model pass its task: {', '.join(SequenceTask.names())}"
         )
-    equals = n_ctx - 2
-    separate = _flag(arch, "separate_vocabularies")
-    if task is None:
+    elif task is None:
         n_tokens = (d_vocab - equals) // (2 if separate else 1)
     else:
         fits = d_vocab - equals in (task.n_tokens, 2 * task.n_tokens)

@@ -80,10 +80,15 @@ class Transformer:
         self.act = ACTIVATIONS[architecture.act_fn]
 
     def forward(self, tokens: Tensor, hook: Hook) -> Tensor:
-        embedded = hook("hook_embed", self.weights["embed.W_E"][self.sequence(tokens)])
-        x = hook("blocks.0.hook_resid_pre", embedded + self.weights["pos_embed.W_pos"])
+        return self._through(self.sequence(tokens), hook, answer_only=True)[:, -1]
+
+    def _through(self, sequence: Tensor, hook: Hook, answer_only: bool) -> Tensor:
+        """[batch, pos, d_vocab_out] logits of tokens [batch, pos]; of the last position alone with answer_only."""
+        embedded = hook("hook_embed", self.weights["embed.W_E"][sequence])
+        positions = self.weights["pos_embed.W_pos"][: sequence.shape[1]]
+        x = hook("blocks.0.hook_resid_pre", embedded + positions)
         for layer in range(self.config.n_layers):
-            x = self._block(x, layer, hook)
+            x = self._block(x, layer, hook, answer_only)
         return self._unembed(x)
 
     def forward_tabulated(self, tokens: Tensor) -> Tensor:
@@ -104,8 +109,8 @@ class Transformer:
         x = torch.stack([rows[i][sequence[:, i]] for i in queries], dim=1)
         x = self._mlp(x + self._mix(pattern, values, "blocks.0.attn."), "blocks.0.", lambda _, tensor: tensor)
         for layer in range(1, c.n_layers):
-            x = self._block(x, layer, lambda _, tensor: tensor)
-        return self._unembed(x)
+            x = self._block(x, layer, lambda _, tensor: tensor, answer_only=True)
+        return self._unembed(x)[:, -1]
 
     @staticmethod
     def _looked_up(q: Tensor, keys: list[Tensor], query: Tensor, sequence: Tensor) -> Tensor:
@@ -114,7 +119,7 @@ class Transformer:
         return torch.stack(products, dim=-1)
 
     def _unembed(self, x: Tensor) -> Tensor:
-        logits: Tensor = self._norm(x[:, -1], "ln_final") @ self.weights["unembed.W_U"] + self._bias("unembed.b_U")
+        logits: Tensor = self._norm(x, "ln_final") @ self.weights["unembed.W_U"] + self._bias("unembed.b_U")
         return logits
 
     def sequence(self, tokens: Tensor) -> Tensor:
@@ -124,10 +129,10 @@ class Transformer:
             b = b + self.config.n_tokens
         return torch.stack([a, b] + [torch.full_like(a, self.config.d_vocab - 1)] * (self.config.n_ctx - 2), dim=1)
 
-    def _block(self, x: Tensor, layer: int, hook: Hook) -> Tensor:
+    def _block(self, x: Tensor, layer: int, hook: Hook, answer_only: bool) -> Tensor:
         name = f"blocks.{layer}."
         normed = self._norm(x, name + "ln1")
-        if layer == self.config.n_layers - 1:
+        if answer_only and layer == self.config.n_layers - 1:
             x = x[:, -1:]
         x = x + hook(name + "hook_attn_out", self._attention(normed, x.shape[1], name + "attn.", hook))
         return self._mlp(x, name, hook)
@@ -192,3 +197,14 @@ class Transformer:
         if layer != self.n_layers - 1 or self.config.normalization_type or name not in self.weights:
             return None
         return self.weights[name] @ self.weights["unembed.W_U"]
+
+
+class SequenceTransformer(Transformer):
+    """The same network read as a sequence model: tokens [batch, pos] to logits [batch, pos, d_vocab_out]."""
+
+    @property
+    def n_ctx(self) -> int:
+        return self.config.n_ctx
+
+    def forward(self, tokens: Tensor, hook: Hook) -> Tensor:
+        return self._through(tokens, hook, answer_only=False)

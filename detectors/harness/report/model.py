@@ -26,7 +26,7 @@ class TaskInfo(_Record):
     spec: str
     n_tokens: int
     n_answers: int
-    pairs: int = Field(description="Pairs that have an answer.")
+    pairs: int = Field(description="Pairs that have an answer; 0 for a task of sequences.")
     group: str | None
     order: int | None = Field(description="Order of the group: the tokens that it labels.")
     note: str
@@ -80,7 +80,7 @@ class Report(_Record):
     task: TaskInfo
     accuracy: BySplit
     loss: BySplit = Field(description="Mean cross-entropy in nats, from float64 log-softmax.")
-    calibration: Literal["provisional", "calibrated"]
+    calibration: Literal["calibrated", "stale"] = Field(description="stale: of another zoo; every verdict is off.")
     summary: str
     notes: list[str] = Field(description="What a reader should doubt: a split, task or option that looks wrong.")
     detections: list[Detection]

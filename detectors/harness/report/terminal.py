@@ -53,8 +53,8 @@ def render(report: Report) -> RenderableType:
                 style="dim",
             )
         )
-    if report.calibration == "provisional":
-        parts.append(Text("Thresholds are provisional: set by hand, error rates not yet measured.", style="dim"))
+    if report.calibration == "stale":
+        parts.append(Text("The calibration is of another zoo than the one installed: verdicts are off.", style="red"))
     return Group(*parts)
 
 
@@ -70,11 +70,12 @@ def _heading(report: Report) -> Table:
     table.add_row("", Text(f"{report.checkpoint.layout}; {size}; {', '.join(more)}"))
     if report.checkpoint.unused_tensors:
         table.add_row("", Text(f"not used: {_some(report.checkpoint.unused_tensors)}", style="dim"))
-    table.add_row(Text("task", style="dim"), Text(f"{task.spec} ({group}), {task.pairs} pairs"))
+    what = f"({group}), {task.pairs} pairs" if task.pairs else f"of sequences, {task.n_tokens} tokens"
+    table.add_row(Text("task", style="dim"), Text(f"{task.spec} {what}"))
     if task.note:
         table.add_row("", Text(task.note, style="dim"))
-    table.add_row(Text("accuracy", style="dim"), Text(_split(report.accuracy, ".4f")))
-    table.add_row(Text("loss", style="dim"), Text(_split(report.loss, ".2e")))
+    table.add_row(Text("accuracy", style="dim"), Text(_split(report.accuracy, ".4f", task.pairs)))
+    table.add_row(Text("loss", style="dim"), Text(_split(report.loss, ".2e", task.pairs)))
     return table
 
 
@@ -82,7 +83,9 @@ def _some(names: list[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _split(figure: BySplit, form: str) -> str:
+def _split(figure: BySplit, form: str, pairs: int) -> str:
+    if not pairs:
+        return f"{figure.all:{form}}"
     if figure.train is None or figure.test is None:
         return f"{figure.all:{form}} on all pairs; the training pairs are unknown"
     return f"train {figure.train:{form}}   test {figure.test:{form}}   all {figure.all:{form}}"

@@ -1,0 +1,276 @@
+"""The conformance kit: small named checks that any detector should pass, ours or yours.
+
+    @pytest.mark.parametrize("check", detector_checks(my_detector), ids=str)
+    def test_conformance(check):
+        check()
+
+Which checks there are follows from what the detector declares. Models come from the reference zoo, or are passed in.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from detectors.core.errors import DetectorsError
+from detectors.core.registry import spec_of
+from detectors.core.rewired import COORDINATES, RELABELLINGS, noisy, renamed
+from detectors.core.score import Score
+from detectors.core.view import ModelView
+
+Detector = Callable[..., Score]
+
+# a circuit in a transformer, with and without LayerNorm, exact ones of two kinds, and a lookup table
+MODELS = ("zoo:d15_transformer", "zoo:add53_ln_gelu", "zoo:clock31", "zoo:pizza29", "zoo:table29")
+DRAWS = 39
+NOISE = (0.3, 1.0, 3.0, 300.0)  # in standard deviations of what it is added to
+SAME, NEARLY = 2e-3, 0.03  # a relabelling changes which permutations are drawn, and with them the null's mean
+OPTIONAL = {"train_mask", "readout"}  # a view may answer None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One property of one detector; call it, and it raises AssertionError where the property does not hold."""
+
+    name: str
+    run: Callable[[], None]
+
+    def __call__(self) -> None:
+        self.run()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def detector_checks(detector: Detector, /, *, models: Sequence[ModelView | str] = MODELS) -> Iterator[Check]:
+    """Checks of a detector, each able to fail alone.
+
+    models: views, or what `detectors.load` takes; those that lack a part which the detector needs are left out, and
+    the one that it scores highest is the example that is turned, relabelled and drowned in noise. Nothing is run
+    before a check is called.
+
+    >>> import detectors
+    >>> [check.name for check in detector_checks(detectors.generalisation)][:4]
+    ['record', 'range', 'finite', 'deterministic']
+    """
+    bench = _Bench(detector, models)
+    for check in (
+        record,
+        range_,
+        finite,
+        deterministic,
+        input_untouched,
+        float32_is_enough,
+        needs_exact,
+        json_round_trip,
+        no_group_is_no_crash,
+        noise_degrades,
+        permuted_tokens_are_chance,
+    ):
+        yield Check(check.__name__.rstrip("_"), lambda check=check: check(bench))  # type: ignore[misc]
+    for name in spec_of(detector).invariant_to:
+        yield Check(f"invariant_to_{name}", lambda name=name: invariant(bench, name))  # type: ignore[misc]
+
+
+class _Bench:
+    """A detector with its models and scores, made when first asked for."""
+
+    def __init__(self, detector: Detector, models: Sequence[ModelView | str]) -> None:
+        self.detector, self.spec, self.given = detector, spec_of(detector), models
+
+    def score(self, model: ModelView) -> Score:
+        return self.detector(model, draws=DRAWS, seed=0)
+
+    @cached_property
+    def models(self) -> list[ModelView]:
+        from detectors.harness.load import load
+
+        loaded = [load(m) if isinstance(m, str) else m for m in self.given]
+        fit = [m for m in loaded if isinstance(m, ModelView) and set(self.spec.needs) <= m.parts]
+        assert fit, f"none of the models has {', '.join(self.spec.needs)}: pass models that do"
+        return fit
+
+    @cached_property
+    def scores(self) -> list[Score]:
+        return [self.score(m) for m in self.models]
+
+    @cached_property
+    def example(self) -> ModelView:
+        return max(zip(self.scores, self.models, strict=True), key=lambda pair: pair[0].value)[1]
+
+    @cached_property
+    def best(self) -> Score:
+        return max(self.scores, key=lambda score: score.value)
+
+
+def record(bench: _Bench) -> None:
+    """The decorator's record says what a reader needs: version, source, and a first line of documentation."""
+    spec = bench.spec
+    assert spec.name == getattr(bench.detector, "__name__", None), "the function was renamed after decoration"
+    assert spec.version >= 1, "versions start at 1"
+    assert spec.source, "source: the paper and section, or where the definition stands"
+    assert spec.summary, "the docstring's first line is what `detectors list` shows"
+
+
+def range_(bench: _Bench) -> None:
+    """Values and shares lie in [0, 1], p-values in (0, 1]; the example scores more than 0.5."""
+    for score in bench.scores:
+        assert 0 <= score.value <= 1
+        if score.null is not None:
+            assert 1 / (score.null.draws + 1) <= score.null.p_value <= 1
+        if score.causal is not None:
+            assert 0 <= score.causal.necessity <= 1
+            assert 0 <= score.causal.sufficiency <= 1
+    assert bench.best.value > 0.5, f"no model scores above {bench.best.value:.2f}: pass one that has the motif"
+
+
+def finite(bench: _Bench) -> None:
+    """No NaN and no infinity anywhere in a score."""
+
+    def walk(value: Any, where: str) -> None:
+        if is_dataclass(value):
+            for f in fields(value):
+                walk(getattr(value, f.name), f"{where}.{f.name}")
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                walk(item, f"{where}[{key!r}]")
+        elif isinstance(value, list | tuple):
+            for i, item in enumerate(value):
+                walk(item, f"{where}[{i}]")
+        elif isinstance(value, np.ndarray | torch.Tensor | np.generic):
+            assert bool(np.isfinite(np.asarray(value, dtype=float)).all()), f"{where} has NaN or infinities"
+        elif isinstance(value, float):
+            assert math.isfinite(value), f"{where} is {value}"
+
+    for score in bench.scores:
+        walk(score, bench.spec.name)
+
+
+def deterministic(bench: _Bench) -> None:
+    """The same model and seed give the same score."""
+    assert bench.score(bench.example).to_dict() == bench.best.to_dict()
+
+
+def input_untouched(bench: _Bench) -> None:
+    """Scoring changes neither weights nor logits nor the task."""
+    model = bench.example
+
+    def state() -> list[bytes]:
+        arrays = [w.detach().numpy() for w in model.network.weights.values()]
+        arrays += [model.logits().numpy(), model.task.answer]
+        arrays += [] if model.train_mask is None else [model.train_mask]
+        return [np.ascontiguousarray(a).tobytes() for a in arrays]
+
+    before = state()
+    bench.score(model)
+    assert state() == before, "the detector wrote to what the view gave it: clone before editing in place"
+
+
+def float32_is_enough(bench: _Bench) -> None:
+    """Errors of the size of float32 rounding, added to all that the network computes, leave the value as it is."""
+    value = bench.score(noisy(bench.example, 1e-6, seed=1)).value
+    assert abs(value - bench.best.value) < SAME, f"{bench.best.value} became {value}: differences of large numbers?"
+
+
+def needs_exact(bench: _Bench) -> None:
+    """`needs` lists what is used and nothing else, over all models; train_mask and readout may be used undeclared."""
+    used: set[str] = set()
+    for model in bench.models:
+        view = _Recording(model)
+        bench.score(view)
+        used |= view.used
+    needs = set(bench.spec.needs)
+    assert used - needs <= OPTIONAL, f"used and not declared: {', '.join(sorted(used - needs - OPTIONAL))}"
+    assert needs <= used, f"declared and not used: {', '.join(sorted(needs - used))}"
+
+
+def json_round_trip(bench: _Bench) -> None:
+    """A score survives JSON without NaN."""
+    for score in bench.scores:
+        plain = score.to_dict()
+        assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+
+
+def no_group_is_no_crash(bench: _Bench) -> None:
+    """On a task without a group: a score, or an error that says so."""
+    from detectors.core.task import Task
+
+    model = bench.example
+    plain = Task("table:no group", model.task.answer, model.task.n_answers, None)
+    said = "a score"
+    try:
+        bench.score(ModelView(model.network, plain, train_mask=model.train_mask))
+    except DetectorsError as error:
+        said = str(error)
+    assert said, "an error without a word"
+
+
+def noise_degrades(bench: _Bench) -> None:
+    """Growing noise in all that the network computes moves the value down, and at last to half or less."""
+    values = [bench.best.value] + [bench.score(noisy(bench.example, scale, seed=2)).value for scale in NOISE]
+    assert all(after <= before + 0.1 for before, after in pairwise(values)), f"values under growing noise: {values}"
+    assert values[-1] <= values[0] / 2, f"values under growing noise: {values}"
+
+
+def permuted_tokens_are_chance(bench: _Bench) -> None:
+    """Under other names for the tokens the motif is gone: low values, and p-values that are not all small."""
+    rng = np.random.default_rng(3)
+    scores = [bench.score(renamed(bench.example, rng.permutation(bench.example.task.n_tokens))) for _ in range(8)]
+    values = [s.value for s in scores]
+    assert float(np.mean(values)) < bench.best.value / 4, f"values under renamed tokens: {values}"
+    p_values = [s.null.p_value for s in scores if s.null is not None]
+    assert not p_values or float(np.mean(p_values)) > 0.1, f"p-values under renamed tokens: {p_values}"
+
+
+def invariant(bench: _Bench, name: str) -> None:
+    """The value does not depend on a choice of coordinates or names that the detector declares to be free."""
+    known = COORDINATES | RELABELLINGS
+    assert name in known, f"declares invariance to {name!r}, which the kit does not know: {', '.join(known)}"
+    changed = bench.score(known[name](bench.example, 4)).value
+    tolerance = SAME if name in COORDINATES else NEARLY
+    assert abs(changed - bench.best.value) <= tolerance, f"{bench.best.value} became {changed}"
+
+
+class _Recording(ModelView):
+    """A view that notes which of its parts a detector asks for; what the view asks of itself is not noted."""
+
+    def __init__(self, model: ModelView) -> None:
+        self.used: set[str] = set()
+        self._depth = 0
+        super().__init__(model.network, model.task, train_mask=model.train_mask)
+        self.used.clear()
+
+    def __getattribute__(self, name: str) -> Any:
+        part = _PARTS.get(name)
+        if part is None:
+            return object.__getattribute__(self, name)
+        if self._depth == 0:
+            self.used.add(part)
+        self._depth += 1
+        try:
+            found = object.__getattribute__(self, name)
+        finally:
+            self._depth -= 1
+        if not callable(found) or name in ("group", "labels"):
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._depth += 1
+            try:
+                return found(*args, **kwargs)
+            finally:
+                self._depth -= 1
+
+        return call
+
+
+_PARTS = {name: name for name in ("embedding", "neurons", "preactivations", "attention", "readout", "logits", "run")}
+_PARTS |= {"group": "group", "labels": "group", "grid": "group", "train_mask": "train_mask", "weight": "weights"}

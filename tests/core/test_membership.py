@@ -1,0 +1,78 @@
+"""The training set read off the loss: found where it shows, refused in words where it does not."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import detectors
+from detectors.core.membership import infer_training_pairs
+from detectors.core.plane import LogitGrid
+from models_zoo import lookup_table, trig_mlp
+
+N = 900
+ROWS = np.arange(N) // 30
+
+
+def two_humps(share, gap, seed):
+    """Log-losses of two normal humps of deviation 1, and which pairs are in the lower."""
+    rng = np.random.default_rng(seed)
+    low = np.zeros(N, dtype=bool)
+    low[rng.permutation(N)[: int(share * N)]] = True
+    return np.exp(rng.standard_normal(N) - gap * low), low
+
+
+@given(st.floats(0.1, 0.9), st.floats(8, 20), st.integers(0, 9999))
+def test_humps_far_apart_are_told_apart(share, gap, seed):
+    loss, low = two_humps(share, gap, seed)
+    found = infer_training_pairs(loss, [ROWS])
+    assert (found != low).mean() < 0.002
+
+
+@given(st.floats(0.0, 3.5), st.integers(0, 9999))
+def test_one_hump_and_humps_that_overlap_settle_nothing(gap, seed):
+    loss, _ = two_humps(0.5, gap, seed)
+    with pytest.raises(detectors.DetectorsError, match="pass --train-indices"):
+        infer_training_pairs(loss, [ROWS])
+
+
+def test_few_pairs_of_another_kind_are_no_training_set():
+    loss, _ = two_humps(0.03, 12, 0)
+    with pytest.raises(detectors.DetectorsError, match=r"all but 3\.0%"):
+        infer_training_pairs(loss, [ROWS])
+
+
+def test_a_rule_that_holds_for_some_operands_is_no_training_set():
+    """Right for the left operands 0..11 and wrong for the others: two humps, and no random sample."""
+    loss = np.where(ROWS < 12, 1e-6, 3.0) * np.exp(0.1 * np.random.default_rng(0).standard_normal(N))
+    assert infer_training_pairs(loss, []).sum() == 12 * 30
+    with pytest.raises(detectors.DetectorsError, match="no random sample"):
+        infer_training_pairs(loss, [ROWS])
+
+
+@pytest.mark.parametrize("task", ["add:23", "compose:S4", "mul:29"])
+def test_a_lookup_table_gives_its_training_pairs_away(task):
+    view = lookup_table(task, train_fraction=0.4, seed=1)
+    known = detectors.run(view, names=["generalisation", "memorisation"])
+    truth, view.train_mask = view.train_mask, None
+    grid = LogitGrid(view)
+    grid.infer_train()
+    assert (grid.train.numpy() == truth[grid.pairs.numpy()]).all()
+    inferred = detectors.run(view, names=["generalisation", "memorisation"])
+    for a, b in zip(known, inferred, strict=True):
+        assert (a.verdict, a.score, a.p_value) == (b.verdict, b.score, b.p_value)
+        assert (a.evidence["train_set"], b.evidence["train_set"]) == ("given", "inferred")
+    assert any("two humps" in note for note in inferred.notes)
+    assert not any("two humps" in note for note in known.notes)
+
+
+def test_a_circuit_without_a_split_stays_open():
+    report = detectors.run(trig_mlp(p=23, frequencies=(2, 5, 9)), names=["generalisation", "memorisation"])
+    assert {d.verdict for d in report} == {"inconclusive"}
+    assert "the loss does not show them" in report[0].reason
+
+
+def test_labels_of_either_hump_do_not_depend_on_the_scale_of_the_loss():
+    loss, low = two_humps(0.4, 12, 5)
+    for scale in (1e-3, 1.0, 1e3):
+        assert (infer_training_pairs(scale * loss, [ROWS]) == low).all()

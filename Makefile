@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 CKPT := models_zoo/weights/add53_grokked
 
-.PHONY: demo test check deep bench calibrate format clean
+.PHONY: demo test check deep bench calibrate docs format clean
 demo: .venv/ready
 	$(BIN)/detectors run $(CKPT)
 
@@ -29,6 +29,10 @@ bench: .venv/ready
 # thresholds and error rates anew, after a change of the zoo or of a detector's version; progress, and ten minutes
 calibrate: .venv/ready
 	$(BIN)/python -m models_zoo calibrate
+
+# build/docs/index.html opens from disk; the variable silences a note of the theme about another program
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # torch is asked for first and exactly, so that no other requirement picks a build of it
 .venv/ready: pyproject.toml constraints.txt

@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-pytest_plugins = ["fixtures.plugin"]
+pytest_plugins = ["fixtures.plugin", "pytester"]
 collect_ignore = ["tests/thirdparty"]  # importing it here would install it for every test
 
 hypothesis.settings.register_profile("dev", max_examples=15, deadline=None)

@@ -81,6 +81,9 @@ def run(
         Path | None,
         typer.Option(help="Write Markdown; to $GITHUB_STEP_SUMMARY by itself where that is set.", show_default=False),
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with pictures, of one report.", show_default=False)
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="torch threads; small models gain little from more.")] = 1,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no report on the terminal.")] = False,
 ) -> None:
@@ -94,10 +97,13 @@ def run(
     from rich.console import Console
 
     from detectors.core.errors import DetectorsError
+    from detectors.harness.report.files import write_formats
     from detectors.harness.report.terminal import print_report
 
     _check_names(detector)
-    check_folders(json=json, junit=junit, markdown=markdown)
+    check_folders(json=json, junit=junit, markdown=markdown, html=html)
+    if html is not None and len(checkpoints) > 1:
+        raise typer.BadParameter(f"--html {html}: a page holds one report, not those of {len(checkpoints)} checkpoints")
     options: dict[str, Any] = {
         "task": task,
         "train_indices": train_indices,
@@ -119,11 +125,13 @@ def run(
         if reports:
             console.rule(style="dim")
         print_report(report, console)
+        if html is None:
+            report._model = None  # or the activations of every checkpoint would stay in memory
         reports.append(report)
     if json is not None and reports:
         _write_json(json, reports, many=len(checkpoints) > 1)
     if reports:
-        _write_others(reports, junit, markdown)
+        write_formats(reports, junit=junit, markdown=markdown, html=html)
     if failed:
         raise typer.Exit(2)
     if any(d.verdict == "error" for r in reports for d in r):
@@ -217,19 +225,6 @@ def check_folders(**files: Path | None) -> None:
             raise typer.BadParameter(f"--{option} {file}: there is no folder {file.parent}")
 
 
-def _write_others(reports: list[Report], junit: Path | None, markdown: Path | None) -> None:
-    from detectors.harness.report.files import write_text
-    from detectors.harness.report.junit import to_junit
-    from detectors.harness.report.markdown import summarise_step, to_markdown
-
-    if junit is not None:
-        write_text(junit, to_junit(reports))
-    text = "\n".join(map(to_markdown, reports))
-    if markdown is not None:
-        write_text(markdown, text)
-    summarise_step(text)
-
-
 def _check_names(names: list[str] | None) -> None:
     from difflib import get_close_matches
 
@@ -286,8 +281,12 @@ def main() -> None:
     except DetectorsError as error:
         _complain(str(error))
         sys.exit(2)
+    except SystemExit as stopped:
+        if stopped.code == 130:  # typer turns Ctrl-C into this without a word
+            _complain("interrupted; what was not finished is not written")
+        raise
     except KeyboardInterrupt:
-        _complain("interrupted")
+        _complain("interrupted; what was not finished is not written")
         sys.exit(130)
 
 

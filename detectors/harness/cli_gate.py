@@ -64,8 +64,8 @@ def gate(
     from detectors.harness.policy import PolicyError, read_policy
     from detectors.harness.report.files import write_text
     from detectors.harness.report.junit import to_junit
-    from detectors.harness.report.markdown import error_lines, summarise_step, to_markdown
     from detectors.harness.report.markdown import badge as to_badge
+    from detectors.harness.report.markdown import error_lines, summarise_step, to_markdown
 
     check_folders(json=json, html=html, junit=junit, markdown=markdown, badge=badge, baseline=baseline)
     rules, folder = read_policy(policy)
@@ -82,7 +82,7 @@ def gate(
     passed = all(o.passed for o in outcomes)
     texts: dict[Path | None, Callable[[], str]] = {
         json: report.to_json,
-        html: lambda: report.to_html(),  # type: ignore[attr-defined]
+        html: report.to_html,
         junit: lambda: to_junit([report], outcomes),
         markdown: lambda: to_markdown(report, outcomes),
         badge: lambda: to_badge(outcomes),

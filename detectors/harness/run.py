@@ -54,7 +54,7 @@ def run(
     rows = calibration()["rows"]
     detections = [_detection(o, model, rows.get(o.name)) for o in outcomes]
     task = _task(model)
-    return Report(
+    scored = Report(
         tool=_versions(),
         checkpoint=_checkpoint(model),
         task=task,
@@ -65,6 +65,8 @@ def run(
         notes=notes(detections, task, accuracy, loss, model.network.architecture),
         detections=detections,
     )
+    scored._model = model
+    return scored
 
 
 @dataclass

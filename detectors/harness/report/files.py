@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from detectors.core.errors import DetectorsError
+
+if TYPE_CHECKING:
+    from detectors.harness.report.model import Report
 
 
 def write_text(target: Path, text: str) -> None:
@@ -23,6 +28,23 @@ def write_text(target: Path, text: str) -> None:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise DetectorsError(f"cannot write {target}: {error.strerror or error}") from None
+
+
+def write_formats(
+    reports: Sequence[Report], *, junit: Path | None = None, markdown: Path | None = None, html: Path | None = None
+) -> None:
+    """Write reports for other readers than a terminal, those asked for; Markdown to a CI job's summary too."""
+    from detectors.harness.report.junit import to_junit
+    from detectors.harness.report.markdown import summarise_step, to_markdown
+
+    if junit is not None:
+        write_text(junit, to_junit(reports))
+    text = "\n".join(map(to_markdown, reports))
+    if markdown is not None:
+        write_text(markdown, text)
+    if html is not None:  # which holds one
+        write_text(html, reports[0].to_html())
+    summarise_step(text)
 
 
 def _umask() -> int:

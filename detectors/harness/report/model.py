@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from detectors.core.errors import DetectorsError
 
 Share = float
 
@@ -84,6 +86,15 @@ class Report(_Record):
     summary: str
     notes: list[str] = Field(description="What a reader should doubt: a split, task or option that looks wrong.")
     detections: list[Detection]
+    _model: Any = PrivateAttr(None)  # the view that was scored, for pictures of its neurons; no part of the document
+
+    def __eq__(self, other: object) -> bool:
+        """Equal documents: whether the model is still at hand makes no difference."""
+        return isinstance(other, Report) and self.to_dict() == other.to_dict()
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Pickled without the model, which may be large or hold what cannot be pickled."""
+        return {**super().__getstate__(), "__pydantic_private__": {"_model": None}}
 
     def __getitem__(self, key: int | str) -> Detection:
         if isinstance(key, int):
@@ -112,6 +123,28 @@ class Report(_Record):
     def to_json(self) -> str:
         """The document whose schema is `detectors/harness/report.schema.json`."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+    def to_html(self) -> str:
+        """One page with pictures that works offline. Those of single neurons need the model: not after JSON."""
+        from detectors.harness.report.html import to_html
+
+        return to_html(self)
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with a row a detection; needs pandas."""
+        try:
+            import pandas
+        except ImportError:
+            raise DetectorsError("a DataFrame needs pandas: pip install pandas") from None
+        figures = ("score", "threshold", "p_value", "p_adjusted", "necessity", "sufficiency", "control")
+        rows = [d.model_dump() | (d.causal.model_dump() if d.causal else {}) for d in self]
+        table = pandas.DataFrame(rows, columns=["detector", "verdict", *figures, "reason"])
+        return table.astype(dict.fromkeys(figures, float))
+
+    def _repr_html_(self) -> str:
+        from detectors.harness.report.html import to_notebook
+
+        return to_notebook(self)
 
 
 def schema() -> dict[str, Any]:

@@ -45,7 +45,7 @@ def render(report: Report) -> RenderableType:
         parts.append(Text(f"{', '.join(names)}: {reason}", style=STYLE[verdict][0]))
     parts.append(Padding(Text(report.summary, style="bold"), (1 if len(parts) > 2 else 0, 0, 0, 0)))
     parts += [Text(f"Note: {note}", style="yellow") for note in report.notes]
-    if any(any(_cause(d)) for d in report):
+    if any(any(cause(d)) for d in report):
         parts.append(
             Text(
                 "cut, keep, ctrl: of the pairs answered right, those still right with the motif's subspace removed, "
@@ -60,23 +60,31 @@ def render(report: Report) -> RenderableType:
 
 def _heading(report: Report) -> Table:
     table = Table.grid(padding=(0, 2))
+    for name, text in facts(report):
+        table.add_row(Text(name, style="dim"), Text(text, style="bold" if name == "model" else "", overflow="fold"))
+    return table
+
+
+def facts(report: Report) -> list[tuple[str, str]]:
+    """What was scored, a line each; a line without a name goes with the one before."""
     a, task = report.checkpoint.architecture, report.task
     size = ", ".join(f"{k} {a[k]}" for k in ("n_layers", "d_model", "d_mlp") if k in a)
     more = [f"{k} {a[k]}" for k in ("act_fn", "normalization_type", "attn_coeff") if k in a]
     if a.get("kind") == "transformer" and "attn_coeff" not in a:
         more.append("softmax attention")
     group = f"{task.group}, order {task.order}" if task.group else "no group"
-    table.add_row(Text("model", style="dim"), Text(report.checkpoint.path, style="bold", overflow="fold"))
-    table.add_row("", Text(f"{report.checkpoint.layout}; {size}; {', '.join(more)}"))
-    if report.checkpoint.unused_tensors:
-        table.add_row("", Text(f"not used: {_some(report.checkpoint.unused_tensors)}", style="dim"))
+    unused = report.checkpoint.unused_tensors
     what = f"({group}), {task.pairs} pairs" if task.pairs else f"of sequences, {task.n_tokens} tokens"
-    table.add_row(Text("task", style="dim"), Text(f"{task.spec} {what}"))
-    if task.note:
-        table.add_row("", Text(task.note, style="dim"))
-    table.add_row(Text("accuracy", style="dim"), Text(_split(report.accuracy, ".4f", task.pairs)))
-    table.add_row(Text("loss", style="dim"), Text(_split(report.loss, ".2e", task.pairs)))
-    return table
+    lines = [
+        ("model", report.checkpoint.path),
+        ("", f"{report.checkpoint.layout}; {size}; {', '.join(more)}"),
+        ("", f"not used: {_some(unused)}" if unused else ""),
+        ("task", f"{task.spec} {what}"),
+        ("", task.note),
+        ("accuracy", _split(report.accuracy, ".4f", task.pairs)),
+        ("loss", _split(report.loss, ".2e", task.pairs)),
+    ]
+    return [(name, text) for name, text in lines if text]
 
 
 def _some(names: list[str], most: int = 4) -> str:
@@ -107,13 +115,13 @@ def _table(report: Report) -> Table:
             Text(word, style=style),
             "" if detection.score is None else f"{detection.score:.3f}",
             "" if detection.p_adjusted is None else f"{detection.p_adjusted:.3f}",
-            *_cause(detection),
-            _keys(detection),
+            *cause(detection),
+            keys(detection),
         )
     return table
 
 
-def _cause(detection: Detection) -> tuple[str, ...]:
+def cause(detection: Detection) -> tuple[str, ...]:
     """Accuracy that is left, of the pairs answered right; nothing where there is no structure to have a cause."""
     cause = detection.causal
     if cause is None or detection.verdict == "absent":
@@ -122,6 +130,7 @@ def _cause(detection: Detection) -> tuple[str, ...]:
     return f"{1 - cause.necessity:.0%}", f"{cause.sufficiency:.0%}", control
 
 
-def _keys(detection: Detection, most: int = 8) -> str:
-    keys = [str(k).removeprefix("freq_") for k in detection.evidence.get("key_irreps", [])]
-    return " ".join(keys[:most]) + (f" +{len(keys) - most}" if len(keys) > most else "")
+def keys(detection: Detection, most: int = 8) -> str:
+    """Its key irreps, strongest first, of a frequency the number alone."""
+    names = [str(k).removeprefix("freq_") for k in detection.evidence.get("key_irreps", [])]
+    return " ".join(names[:most]) + (f" +{len(names) - most}" if len(names) > most else "")

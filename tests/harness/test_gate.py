@@ -196,7 +196,14 @@ def test_baselines_are_written_whole_compared_and_kept_when_the_gate_fails(tmp_p
     text = baseline.read_text()
     again = gate(GOOD, "--policy", release, "--baseline", baseline)
     assert again.exit_code == 0
-    assert again.output.count("baseline") >= 6
+    assert again.output.count("as in the baseline") == 5
+    other = json.loads(text)
+    other["detections"][2]["evidence"]["key_irreps"] = ["freq_3"]
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    changed = gate(GOOD, "--policy", release, "--baseline", tmp_path / "other.json")
+    assert changed.exit_code == 0  # reported, and no failure unless the policy says so
+    assert "pass  trig_logits: key irreps was freq_3, is " in changed.output
+    (tmp_path / "other.json").unlink()
     failed = gate(BAD, "--policy", release, "--baseline", baseline)
     assert failed.exit_code == 1
     assert "the baseline is of the task compose:D15, the model of compose:A5" in failed.output
@@ -311,14 +318,15 @@ def test_all_files_are_written_whichever_way_the_gate_goes(tmp_path, release):
 
 
 def test_a_target_that_cannot_be_replaced_is_a_clear_sentence(tmp_path, release, monkeypatch, capsys):
-    """A folder in the file's place stands for a folder that is read-only, which does not stop root."""
+    """A folder in the file's place, and /proc, which is read-only even for root."""
     (tmp_path / "report.json").mkdir()
-    arguments = ["detectors", "gate", GOOD, "--policy", str(release), "--json", str(tmp_path / "report.json")]
-    monkeypatch.setattr(sys, "argv", arguments)
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == 2
-    assert "cannot write" in capsys.readouterr().err
+    for target in (tmp_path / "report.json", "/proc/report.json"):
+        arguments = ["detectors", "gate", GOOD, "--policy", str(release), "--json", str(target)]
+        monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 2
+        assert f"cannot write {target}: " in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_killed_run_leaves_no_half_written_file(tmp_path):

@@ -1,0 +1,147 @@
+"""A hook of mkdocs: the tables that are made from the code and its data, so that no number is copied by hand.
+
+A page asks for one with a line `{{ name }}`; the names are the keys of TABLES.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Any
+
+from detectors.core.registry import BUILTIN, load, spec_of
+from detectors.harness.verdict import calibration
+
+PAPER = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
+MARKER = re.compile(r"^\{\{ (\w+) \}\}$", re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by mkdocs for every page."""
+    return MARKER.sub(lambda match: TABLES[match[1]](), markdown)
+
+
+def motifs() -> str:
+    """One section for each motif: its module's four paragraphs, what it needs, what it reports, its rates."""
+    return "\n\n".join(_motif(name) for name in BUILTIN)
+
+
+def _motif(name: str) -> str:
+    function, row = load(name), calibration()["rows"].get(name)
+    spec, module = spec_of(function), importlib.import_module(f"detectors.motifs.{name}")
+    formula, source, *rest = (_prose(p) for p in inspect.getdoc(module).split("\n\n"))
+    result = importlib.import_module(module.__name__).__dict__["".join(part.title() for part in name.split("_"))]
+    lines = [f"## `{name}` {{ #{name} }}", formula, _linked(source), *map(_labelled, rest)]
+    facts = [
+        f"Version {spec.version}. Needs {', '.join(f'`{n}`' for n in spec.needs)}.",
+        f"Free choices that leave the value as it is: {', '.join(f'`{i}`' for i in spec.invariant_to)}.",
+        "Judged with a causal check." if spec.causal else "A decomposition of the logits: no cause of its own.",
+    ]
+    lines += [" ".join(facts), f"**Evidence.** {_prose(inspect.getdoc(result)).removeprefix('Evidence. ')}"]
+    lines.append(_rates(row) if row else "**Calibration.** None yet, so its verdict stays `inconclusive`.")
+    return "\n\n".join(lines)
+
+
+def _prose(paragraph: str) -> str:
+    return " ".join(paragraph.split()).replace("*", "\\*").replace("<", "&lt;")
+
+
+def _linked(text: str) -> str:
+    return _labelled(PAPER.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", text))
+
+
+def _labelled(text: str) -> str:
+    """`Score: 0 is ...` with its first word in bold."""
+    head, colon, rest = text.partition(": ")
+    return f"**{head}.** {rest[0].upper()}{rest[1:]}" if colon and len(head) < 20 else text
+
+
+def _rates(row: dict[str, Any]) -> str:
+    """The line of calibration.json, and its families."""
+    (least, most), found, false = row["orders"], row["true_positives"], row["false_positives"]
+    lines = [
+        f"**Calibration.** Threshold **{row['threshold']:g}**, area under the curve {row['auc']:g}, on groups of order "
+        f"{least} to {most} and these architectures: {', '.join(row['architectures'])}.",
+        "",
+        "| what is counted | models | positive | share | 95% interval |",
+        "|---|---|---|---|---|",
+    ]
+    what = {
+        "with the motif, whole verdict": found["verdict"],
+        "with the motif, value alone": found["value"],
+        "without it, whole verdict": false["verdict"],
+        "without it, value alone": false["value"],
+        "without it, members of the zoo alone": false["members"],
+    }
+    lines += [
+        f"| {label} | {c['of']} | {c['count']} | {_percent(c['count'] / c['of'])} "
+        f"| {_percent(c['low'])} to {_percent(c['high'])} |"
+        for label, c in what.items()
+        if c["of"]
+    ]
+    lines += ["", "Models without the motif, by family:", ""]
+    lines += [
+        "| family | models | value above the threshold | judged whole | called present |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {family.replace('_', ' ')} | {f['models']} | {f['above']} | {f['verdicts']} | {f['called_present']} |"
+        for family, f in sorted(row["negatives"].items())
+    ]
+    missed, wrong = (", ".join(f"`{name}`" for name in row[key]) or "none" for key in ("missed", "wrong"))
+    return "\n".join([*lines, "", f"Members missed: {missed}. Members called present wrongly: {wrong}."])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g}%"
+
+
+def thresholds() -> str:
+    """One line for each detector."""
+    lines = ["| detector | threshold | found | false |", "|---|---|---|---|"]
+    for name in BUILTIN:
+        row = calibration()["rows"].get(name)
+        if row is None:
+            lines.append(f"| [`{name}`](catalogue.md#{name}) | none yet | | |")
+            continue
+        found, false = row["true_positives"]["verdict"], row["false_positives"]["verdict"]
+        lines.append(
+            f"| [`{name}`](catalogue.md#{name}) | {row['threshold']:g} "
+            f"| {found['count']} of {found['of']} (at least {_percent(found['low'])}) "
+            f"| {false['count']} of {false['of']} (at most {_percent(false['high'])}) |"
+        )
+    return "\n".join(lines)
+
+
+def members() -> str:
+    """The reference models by family, from their cards."""
+    return "\n\n".join(_families())
+
+
+def _families() -> Iterator[str]:
+    from models_zoo.cards import cards, expected, folders, measured
+
+    known = cards()
+    for family, names in groupby(known, key=lambda name: known[name]["family"]):
+        listed = list(names)
+        about = known[listed[0]]
+        lines = [f"### {family.replace('_', ' ')}", "", f"{about['kind'].capitalize()}; {about['known']}.", ""]
+        lines += ["| `zoo:` | task | test accuracy | what it is | present |", "|---|---|---|---|---|"]
+        for name in listed:
+            card, facts = known[name], measured(folders(name)[-1])
+            there = [motif for motif, verdict in expected(card).items() if verdict == "present"]
+            task = card.get("task") or card.get("table", {}).get("kind") or card.get("build", {}).get("task", "")
+            accuracy = facts.get("test_accuracy")
+            shown = "" if accuracy is None else f"{accuracy:.3f}"
+            lines.append(f"| `{name}` | {task} | {shown} | {_prose(card['about'])} | {', '.join(there) or 'none'} |")
+        yield "\n".join(lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "motifs": motifs,
+    "thresholds": thresholds,
+    "members": members,
+}

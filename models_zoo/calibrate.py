@@ -1,9 +1,9 @@
 """From the zoo and random draws to thresholds with error rates: `detectors/harness/calibration.json`.
 
-Threshold: a third of the way from the highest level of the negative families to the level of the positives, since the
+Threshold: a third of the way from the highest level of the negative families to the least of the positives, since the
 negatives are drawn by the hundred and known well, and weaker positives exist than a zoo has. A family's level is the
-value that 1 in 50 of it passes; the positives' level the one that 1 in 20 stays under; of fewer than twenty models, the
-extreme one. A family is judged by the threshold that it had no part in: it is left out, on either side.
+value that 1 in 50 of it passes, or the largest of fewer than twenty. A family is judged by the threshold that it had no
+part in: it is left out, on either side.
 
 Value rule: value >= threshold. Whole verdict: null and cause included. Intervals: 95% Clopper-Pearson (Biometrika 26,
 1934). AUC: the chance that a positive's value is above a negative's, ties half, over the worst family.
@@ -123,7 +123,7 @@ def _scores(view: ModelView, name: str, family: str, settled: dict[str, bool], p
 
 
 def threshold(scored: Iterable[Scored], without: str | None = None) -> float:
-    """A third of the way from the negatives' highest family level to the positives' level, one family left out."""
+    """A third of the way from the negatives' highest family level to the least positive, one family left out."""
     sides: dict[bool, dict[str, list[float]]] = {True: defaultdict(list), False: defaultdict(list)}
     for s in scored:
         if s.family != without:
@@ -131,8 +131,7 @@ def threshold(scored: Iterable[Scored], without: str | None = None) -> float:
     negative = max(
         float(np.quantile(v, 0.98, method="lower")) if len(v) >= 20 else max(v) for v in sides[False].values()
     )
-    values = [v for family in sides[True].values() for v in family]
-    positive = float(np.quantile(values, 0.05, method="higher")) if len(values) >= 20 else min(values)
+    positive = min(v for family in sides[True].values() for v in family)
     return round(negative + (positive - negative) / 3, 2)
 
 

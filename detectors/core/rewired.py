@@ -115,6 +115,26 @@ def permuted_heads(view: ModelView, seed: int) -> ModelView:
     return _around(view, at={"attn.hook_pattern": (lambda x: x[:, order], lambda x: x[:, order.argsort()])})
 
 
+def gauged_heads(view: ModelView, seed: int) -> ModelView:
+    """Queries and keys of each head turned by one rotation, values by another that its output matrix takes back.
+
+    The one change that acts on parameters: a network made from `weights` and a `config`, by TransformerLens's names.
+    """
+    rng, network = np.random.default_rng(seed), view.network
+    weights = dict(network.weights)
+    for name in [n for n in weights if n.endswith("attn.W_Q")]:
+        block = name.removesuffix("W_Q")
+        heads, _, d_head = weights[name].shape
+        turns = [torch.from_numpy(np.linalg.qr(rng.standard_normal((heads, d_head, d_head)))[0]).float() for _ in "QV"]
+        for which, turn in (("Q", turns[0]), ("K", turns[0]), ("V", turns[1])):
+            weights[f"{block}W_{which}"] = weights[f"{block}W_{which}"] @ turn
+            if f"{block}b_{which}" in weights:
+                weights[f"{block}b_{which}"] = torch.einsum("hd,hde->he", weights[f"{block}b_{which}"], turn)
+        weights[f"{block}W_O"] = turns[1].transpose(1, 2) @ weights[f"{block}W_O"]
+    turned: Network = type(network)(weights, network.config)  # type: ignore[call-arg, attr-defined]
+    return ModelView(turned, view.task, train_mask=view.train_mask)
+
+
 def shifted_logits(view: ModelView, seed: int) -> ModelView:
     """A constant of its own added to all logits of each pair."""
     n = view.task.n_tokens
@@ -237,6 +257,7 @@ COORDINATES: dict[str, Change] = {
     "neuron_permutation": permuted_neurons,
     "neuron_scale": scaled_neurons,
     "head_permutation": permuted_heads,
+    "head_gauge": gauged_heads,
     "logit_shift": shifted_logits,
     "logit_scale": scaled_logits,
     "embedding_scale": scaled_embedding,

@@ -66,7 +66,18 @@ class Generalisation(Score):
     needs=("logits", "group", "train_mask"),
     version=2,
     source="arXiv:2301.05217",
-    invariant_to=("logit_shift", "logit_scale", "neuron_permutation", "residual_rotation"),
+    invariant_to=(
+        "residual_rotation",
+        "neuron_permutation",
+        "neuron_scale",
+        "head_permutation",
+        "head_gauge",
+        "logit_shift",
+        "logit_scale",
+        "vocabulary_permutation",
+        "token_shift",
+        "group_automorphism",
+    ),
     causal=False,
 )
 def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Generalisation:

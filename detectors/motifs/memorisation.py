@@ -54,7 +54,18 @@ class Memorisation(Score):
     needs=("logits", "group", "train_mask"),
     version=1,
     source="arXiv:2301.05217",
-    invariant_to=("logit_shift", "neuron_permutation", "residual_rotation"),
+    invariant_to=(
+        "residual_rotation",
+        "neuron_permutation",
+        "neuron_scale",
+        "head_permutation",
+        "head_gauge",
+        "logit_shift",
+        "logit_scale",
+        "vocabulary_permutation",
+        "token_shift",
+        "group_automorphism",
+    ),
     causal=False,
 )
 def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Memorisation:

@@ -53,7 +53,20 @@ class SparseFourierEmbedding(Score):
     needs=("embedding", "group", "logits", "run"),
     version=1,
     source="arXiv:2301.05217",
-    invariant_to=("residual_rotation", "token_shift", "group_automorphism", "embedding_scale", "embedding_offset"),
+    invariant_to=(
+        "residual_rotation",
+        "neuron_permutation",
+        "neuron_scale",
+        "head_permutation",
+        "head_gauge",
+        "logit_shift",
+        "logit_scale",
+        "vocabulary_permutation",
+        "token_shift",
+        "group_automorphism",
+        "embedding_scale",
+        "embedding_offset",
+    ),
 )
 def sparse_fourier_embedding(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> SparseFourierEmbedding:
     """Few irreps hold the embedding's power.

@@ -63,12 +63,16 @@ class TrigLogits(Score):
     version=1,
     source="arXiv:2302.03025",
     invariant_to=(
+        "residual_rotation",
+        "neuron_permutation",
+        "neuron_scale",
+        "head_permutation",
+        "head_gauge",
         "logit_shift",
         "logit_scale",
+        "vocabulary_permutation",
         "token_shift",
         "group_automorphism",
-        "neuron_permutation",
-        "residual_rotation",
     ),
 )
 def trig_logits(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> TrigLogits:

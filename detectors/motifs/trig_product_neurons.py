@@ -63,7 +63,18 @@ class TrigProductNeurons(Score):
     needs=("neurons", "group", "logits", "run"),
     version=1,
     source="arXiv:2301.05217",
-    invariant_to=("neuron_permutation", "token_shift", "group_automorphism", "residual_rotation"),
+    invariant_to=(
+        "residual_rotation",
+        "neuron_permutation",
+        "neuron_scale",
+        "head_permutation",
+        "head_gauge",
+        "logit_shift",
+        "logit_scale",
+        "vocabulary_permutation",
+        "token_shift",
+        "group_automorphism",
+    ),
 )
 def trig_product_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> TrigProductNeurons:
     """Each neuron is a product of functions of one irrep.

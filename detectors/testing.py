@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
@@ -50,7 +50,7 @@ class Check:
         return self.name
 
 
-def detector_checks(detector: Detector, /, *, models: Sequence[ModelView | str] = MODELS) -> Iterator[Check]:
+def detector_checks(detector: Detector, /, *, models: Sequence[ModelView | str] = MODELS) -> list[Check]:
     """Checks of a detector, each able to fail alone.
 
     models: views, or what `detectors.load` takes; those that lack a part which the detector needs are left out, and
@@ -58,11 +58,11 @@ def detector_checks(detector: Detector, /, *, models: Sequence[ModelView | str] 
     before a check is called.
 
     >>> import detectors
-    >>> [check.name for check in detector_checks(detectors.generalisation)][:4]
+    >>> [check.name for check in detector_checks(detectors.generalisation)[:4]]
     ['record', 'range', 'finite', 'deterministic']
     """
     bench = _Bench(detector, models)
-    for check in (
+    every = (
         record,
         range_,
         finite,
@@ -74,10 +74,10 @@ def detector_checks(detector: Detector, /, *, models: Sequence[ModelView | str] 
         no_group_is_no_crash,
         noise_degrades,
         permuted_tokens_are_chance,
-    ):
-        yield Check(check.__name__.rstrip("_"), lambda check=check: check(bench))  # type: ignore[misc]
-    for name in spec_of(detector).invariant_to:
-        yield Check(f"invariant_to_{name}", lambda name=name: invariant(bench, name))  # type: ignore[misc]
+    )
+    return [Check(check.__name__.rstrip("_"), partial(check, bench)) for check in every] + [
+        Check(f"invariant_to_{name}", partial(invariant, bench, name)) for name in spec_of(detector).invariant_to
+    ]
 
 
 class _Bench:

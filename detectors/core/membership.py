@@ -2,11 +2,11 @@
 
 A memoriser's loss is tiny on the pairs that it was trained on and large on the others, with hardly a pair between. The
 log-losses of the labelled pairs are cut in two where the variance between the parts is largest (Otsu, IEEE
-Transactions on Systems, Man, and Cybernetics 9, 1979). The lower part is taken for the training set if
-both parts hold 5% of the pairs or more, their means lie 4 of Ashman's D apart (Astronomical Journal 108, 1994), at most
-2% of the pairs lie in the middle 30% between the means, and the lower part is spread evenly over left operands, right
-operands, their products and quotients, as a random sample is: a model that is right wherever some rule holds has two
-humps as well, and the loss of trig neurons depends on a - b.
+Transactions on Systems, Man, and Cybernetics 9, 1979). The lower part is taken for the training set if it is answered
+right, both parts hold 5% of the pairs or more, their means lie 4 of Ashman's D apart (Astronomical Journal 108, 1994),
+at most 2% of the pairs lie in the middle 30% between the means, and the lower part is spread evenly over left operands,
+right operands, their products and quotients, as a random sample is: a model that is right wherever some rule holds has
+two humps as well, and the loss of trig neurons depends on a - b.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from detectors.core.errors import Undetermined
 from detectors.core.groups import Floats, Ints
 
 MIN_SHARE, MIN_SEPARATION, MAX_BETWEEN = 0.05, 4.0, 0.02
+LEARNT = 0.9  # of the lower part is given more than half of the probability
 UNEVEN = 1e-6  # a random training set is called uneven once in a million
 FLOOR = 1e-15  # of the loss in nats: float32 logits do not tell smaller ones apart
 
 Bools = NDArray[np.bool_]
 
 
-def infer_training_pairs(loss: Floats, groupings: list[Ints]) -> Bools:
+def infer_training_pairs(loss: Floats, groupings: list[Ints], chance: float = 0.0) -> Bools:
     """[pairs] True on the pairs taken for the training set. Undetermined, saying why, where the loss does not show it.
 
     loss: [pairs] cross-entropy of the right answer, nats. groupings: [pairs] classes over which a random sample would
-    be even, such as the left operand.
+    be even, such as the left operand. chance: share of the pairs that luck answers right; the lower part must be three
+    times that, since a model of another task is certain everywhere and right by luck.
 
     >>> loss = np.where(np.arange(100) % 10 < 4, 1e-6, 3.0) * np.linspace(1, 2, 100)
     >>> int(infer_training_pairs(loss, []).sum())
@@ -38,8 +40,10 @@ def infer_training_pairs(loss: Floats, groupings: list[Ints]) -> Bools:
     x = np.log(np.maximum(loss, FLOOR))
     low = _lower_part(x)
     share = float(low.mean())
-    if not MIN_SHARE <= share <= 1 - MIN_SHARE:
+    if not max(MIN_SHARE, 3 * chance) <= share <= 1 - MIN_SHARE:
         raise Undetermined(_sentence(f"all but {min(share, 1 - share):.1%} of the pairs have one kind of loss"))
+    if float((loss[low] < np.log(2)).mean()) < LEARNT:
+        raise Undetermined(_sentence("its lower part is of pairs that are not answered either"))
     gap = float(x[~low].mean() - x[low].mean())
     deviation = float(np.sqrt((x[low].var() + x[~low].var()) / 2))
     if gap < MIN_SEPARATION * deviation:

@@ -15,12 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from detectors.core.errors import Undetermined
 from detectors.core.groups import Group
 from detectors.core.membership import infer_training_pairs
+from detectors.core.nulls import subset
 from detectors.core.spectrum import BUDGET
 from detectors.core.view import ModelView
 
 SPLITS, BLOCKS = 8, 16
+DOUBTED = 16384  # pairs on which a training set that was given is held against the loss
+AGREED = 0.75  # of the pairs of low loss: memorisers have 0.95 and more, a wrong split its own share of all pairs
 TRACE = 0.02  # share of the logits' squares: networks that generalise have 0.2 and more, memorisers under 0.01
 STEEPEST = 100.0  # the temperature of the structured part is at least std(L) / 100
 
@@ -30,7 +34,7 @@ class LogitGrid:
 
     rows(k): [batch, n] centred float64 logits of pairs k (indices into the flattened n*n grid).
     product: [n*n] a*b of every pair. train: [n*n] True on training pairs, or None; train_set: `given`, `unknown`, or
-    `inferred` once `infer_train` has been asked for it.
+    `inferred` once `settle_train` has been asked for it.
     """
 
     def __init__(self, model: ModelView) -> None:
@@ -52,17 +56,31 @@ class LogitGrid:
         """Indices of the pairs that the model was not trained on, None where that is unknown."""
         return None if self.train is None else torch.nonzero(~self.train).squeeze(1)
 
-    def infer_train(self) -> None:
-        """Where the training set is unknown, take it from the loss. Undetermined where the loss does not show it."""
-        if self.train is not None:
-            return
+    def settle_train(self) -> None:
+        """Take an unknown training set from the loss, and hold a given one against it.
+
+        Undetermined where the loss does not show an unknown one, or shows another than the one given.
+        """
         everything = torch.arange(self.n * self.n)
-        loss = torch.cat([_loss_at(self.aligned(k), self.group.identity) for k in self.batches(everything)])
-        a, b = np.divmod(everything.numpy(), self.n)
+        k = everything if self.train is None else subset(len(everything), DOUBTED, 0)
+        loss = torch.cat([_loss_at(self.aligned(batch), self.group.identity) for batch in self.batches(k)])
+        a, b = np.divmod(k.numpy(), self.n)
         table, inverse = self.group.table, self.group.inverse
         classes = [a, b, table[a, b], table[a, inverse[b]], table[inverse[a], b]]
-        low = infer_training_pairs(loss.numpy(), classes)
-        self.train, self.train_set = torch.from_numpy(low), "inferred"
+        if self.train is None:
+            self.train = torch.from_numpy(infer_training_pairs(loss.numpy(), classes, 1 / self.n))
+            self.train_set = "inferred"
+            return
+        try:
+            low = torch.from_numpy(infer_training_pairs(loss.numpy(), classes, 1 / self.n))
+        except Undetermined:
+            return  # one hump, as of a model that answers every pair: nothing speaks against the split
+        known = float(self.train[k][low].double().mean())
+        if known < AGREED:
+            raise Undetermined(
+                "the training pairs given cannot be right: the loss has two humps, as a memoriser's, and of the pairs "
+                f"in the lower one only {known:.0%} are among them"
+            )
 
     def rows(self, k: Tensor) -> Tensor:
         rows = self.logits[self.pairs[k]][:, self.answers].double()

@@ -83,7 +83,8 @@ class Task:
             return _arithmetic(spec, kind, p)
         raise TaskError(
             f"unknown task {spec!r}. Known: add:P sub:P mul:P div:P quad:P max:P min:P (P a number), "
-            "compose:GROUP (C12, D59, S5, A5, C2xS3), table:FILE.npy, infer"
+            "compose:GROUP (C12, D59, S5, A5, C2xS3), table:FILE.npy, infer; of sequences: "
+            "repeat, skip_trigrams, digits:N"
         )
 
     @classmethod
@@ -256,6 +257,11 @@ def _arithmetic_of(table: Ints, labels: Labels) -> Task | None:
 def _self_corrected(table: Ints, rng: np.random.Generator, cut: float, rounds: int = 3) -> Ints:
     rows, columns, answers = _latin_part(table, cut)
     n = len(answers)
+    if (
+        len(rows) == n != len(columns)
+    ):  # errors have thinned a column, or noise has filled one: as many as there are rows
+        distinct = [len(np.unique(column[column >= 0])) for column in table[rows].T]
+        columns = np.sort(np.argsort(distinct, kind="stable")[::-1][:n])
     if not 3 <= n == len(rows) == len(columns):
         return table
     index = np.full(max(int(table.max()), 0) + 1, -1, dtype=np.int64)

@@ -26,7 +26,7 @@ class Change:
     """One difference. kind: what differs. worse: None where it has no direction."""
 
     detector: str
-    kind: Literal["verdict", "score", "key_irreps", "missing", "version"]
+    kind: Literal["verdict", "score", "threshold", "key_irreps", "missing", "version"]
     before: str
     after: str
     worse: bool | None
@@ -36,12 +36,12 @@ class Change:
         return f"{self.detector}: {self.kind.replace('_', ' ')} was {self.before}, is {self.after}"
 
 
-def read_report(path: str | Path) -> Report:
-    """The JSON that `run --json` or `gate --update-baseline` wrote, of one model."""
+def read_report(path: str | Path, made_by: str = "`detectors run CKPT --json FILE`") -> Report:
+    """The JSON that `run --json` or `gate --update-baseline` wrote, of one model. made_by: said where there is none."""
     try:
         text = Path(path).read_text()
     except FileNotFoundError:
-        raise BaselineError(f"no report {path}; `detectors run CKPT --json {path}` writes one") from None
+        raise BaselineError(f"no report {path}; {made_by} writes one") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BaselineError(f"{path} cannot be read: {error}") from None
     try:
@@ -77,8 +77,10 @@ def _of_one(old: Detection, new: Detection) -> list[Change]:
     if old.score is not None and new.score is not None and old.score != new.score:
         by = sign * (new.score - old.score)
         found.append(Change(old.detector, "score", f"{old.score:.3f}", f"{new.score:.3f}", by > 0, max(by, 0.0)))
-    keys = [sorted(map(str, d.evidence.get("key_irreps", []))) for d in (old, new)]
-    if keys[0] != keys[1]:
+    if old.threshold != new.threshold:
+        found.append(Change(old.detector, "threshold", str(old.threshold), str(new.threshold), worse=None))
+    keys = [list(map(str, d.evidence.get("key_irreps", []))) for d in (old, new)]
+    if set(keys[0]) != set(keys[1]):  # their order is of strength, and moves with every training step
         before, after = (" ".join(k) or "none" for k in keys)
         found.append(Change(old.detector, "key_irreps", before, after, worse=None))
     return found

@@ -20,7 +20,9 @@ def gate(
     checkpoint: Annotated[str, typer.Argument(metavar="CKPT", help="A file, folder, or zoo:NAME.", show_default=False)],
     policy: Annotated[
         str,
-        typer.Option(help="FILE.gate.toml, or pyproject.toml:NAME for [tool.detectors.gate.NAME].", show_default=False),
+        typer.Option(
+            help="FILE.gate.toml, or pyproject.toml:NAME for its table tool.detectors.gate.NAME.", show_default=False
+        ),
     ],
     baseline: Annotated[
         Path | None, typer.Option(help="JSON report of an earlier run to compare with.", show_default=False)
@@ -119,10 +121,14 @@ def _print(report: Report, outcomes: list[Outcome], console: Console, quiet: boo
     failed = sum(not o.passed for o in outcomes)
     if not quiet:
         console.print(Text(report.summary, style="dim"))
+    for note in report.notes:
+        console.print(Text(f"Note: {note}", style="yellow"))
     if failed:
-        console.print(Text(f"gate failed: {failed} of {len(outcomes)} conditions", style="bold red"))
+        console.print(
+            Text(f"gate failed: {failed} of {len(outcomes)} condition{'s' * (len(outcomes) > 1)}", style="bold red")
+        )
     elif not quiet:
-        console.print(Text(f"gate passed: {len(outcomes)} conditions", style="green"))
+        console.print(Text(f"gate passed: {len(outcomes)} condition{'s' * (len(outcomes) > 1)}", style="green"))
 
 
 def compare(
@@ -146,6 +152,8 @@ def compare(
         figures = f"accuracy {report.accuracy.all:.4f}, loss {report.loss.all:.2e}"
         heading.add_row(name, Text(report.checkpoint.path, style="bold"), report.task.spec, figures)
     console.print(heading)
+    if old.task.spec != new.task.spec:
+        console.print("The tasks differ: verdicts can be compared, scores hardly.", style="yellow")
     found = changes(old, new)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("detector", "what", "A", "B", ""):

@@ -55,7 +55,7 @@ def conditions(policy: Policy, folder: Path, baseline: str | Path | None = None)
     found = list(_verdicts(policy)) + list(_bounds(policy)) + list(_floors(policy))
     file = baseline or (folder / policy.baseline.file if policy.baseline and policy.baseline.file else None)
     if file is not None:
-        found += _against(read_report(file), policy)
+        found += _against(read_report(file, "this gate with --update-baseline"), policy)
     if not found:
         raise PolicyError("the policy has no conditions, so nothing would be evaluated: add must, bounds or accuracy")
     return found
@@ -146,8 +146,11 @@ def _number(found: Detection, key: str) -> float:
     else:
         value = plain[key] if key in ("score", "p_value", "p_adjusted") else plain["evidence"].get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        known = [k for k, v in plain["evidence"].items() if isinstance(v, int | float)]
-        has = f"{found.detector} is {found.verdict} and has the numbers {', '.join(['score', 'p_value', *known])}"
+        known = ["score", "p_value", "p_adjusted"] + [
+            k for k, v in plain["evidence"].items() if isinstance(v, int | float)
+        ]
+        known += [f"causal.{k}" for k, v in (plain["causal"] or {}).items() if isinstance(v, int | float)]
+        has = f"{found.detector} is {found.verdict} and has the numbers {', '.join(known)}"
         raise Breach(f"{found.detector}.{key} is {'not there' if value is None else 'no number'}; {has}")
     return float(value)
 
@@ -191,7 +194,8 @@ def _no_worse(baseline: Report, name: str, tolerance: float, strict: bool) -> Ca
     def check(report: Report) -> str:
         found = [c for c in changes(baseline, report) if c.detector == name]
         if worse := [str(c) for c in found if _fails(c, tolerance, strict)]:
-            raise Breach(f"{'; '.join(worse)} (a score may move by {tolerance:g})")
+            moved = any(c.kind == "score" and _fails(c, tolerance, strict) for c in found)
+            raise Breach("; ".join(worse) + (f" (a score may move by {tolerance:g})" if moved else ""))
         return "; ".join(map(str, found)) or f"{name}: as in the baseline"
 
     return check

@@ -28,6 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--detectors-baseline", metavar="FILE", help="JSON report to compare with, over the policy's own.")
     group.addoption("--detectors-task", metavar="SPEC", help="Task of the checkpoint, over the policy's own.")
     group.addoption("--detectors-train-indices", metavar="FILE", help="Its training pairs, over the policy's own.")
+    group.addoption(
+        "--detectors-loader", metavar="MODULE:FUNCTION", help="Your own loader, as `detectors run --loader`."
+    )
     group.addoption("--detectors-train-split", metavar="FRACTION:SEED", help="The same, as a seeded split.")
 
 
@@ -96,6 +99,7 @@ def report_of(config: pytest.Config, policy: Policy, folder: Path) -> Report:
         task=config.getoption("--detectors-task"),
         train_indices=config.getoption("--detectors-train-indices"),
         train_split=config.getoption("--detectors-train-split"),
+        loader=config.getoption("--detectors-loader"),
     )
     key = json.dumps(
         [config.getoption("--checkpoint"), options, policy.draws, policy.seed], default=str, sort_keys=True
@@ -129,8 +133,11 @@ def _shared(config: pytest.Config, key: str, options: dict[str, Any], policy: Po
 
 
 def _scored(config: pytest.Config, options: dict[str, Any], policy: Policy) -> Report:
+    import torch
+
     import detectors
 
+    torch.set_num_threads(1)  # as the command does: small models gain nothing from more, and workers share the cores
     model = detectors.load(config.getoption("--checkpoint"), **options)
     report: Report = detectors.run(model, draws=policy.draws, seed=policy.seed)
     return report
@@ -147,7 +154,15 @@ def checkpoint(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def detections(request: pytest.FixtureRequest, checkpoint: str) -> Report:
-    """The report of every detector on the checkpoint: `detections["trig_logits"].verdict`."""
+    """The report of every detector on the checkpoint: `detections["trig_logits"].verdict`.
+
+    No policy stands behind it: what a checkpoint does not say of itself is given by the options --detectors-task,
+    --detectors-train-indices, --detectors-train-split and --detectors-loader.
+    """
+    from detectors.core.errors import DetectorsError
     from detectors.harness.policy import Policy
 
-    return report_of(request.config, Policy(), Path.cwd())
+    try:
+        return report_of(request.config, Policy(), Path.cwd())
+    except DetectorsError as error:
+        pytest.fail(f"{error} (under pytest these options are called --detectors-task and so on)", pytrace=False)

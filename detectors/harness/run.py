@@ -15,7 +15,7 @@ from torch import Tensor
 
 import detectors
 from detectors.core import registry
-from detectors.core.errors import MissingPart, NotApplicable, Undetermined
+from detectors.core.errors import DetectorsError, MissingPart, NotApplicable, Undetermined
 from detectors.core.registry import Spec, spec_of
 from detectors.core.score import Score, jsonable
 from detectors.core.sequences import SAMPLE, SequenceView
@@ -30,22 +30,27 @@ Progress = Callable[[str, int, int], None]
 def run(
     model: ModelView | SequenceView,
     *,
-    names: Sequence[str] | None = None,
+    names: Sequence[str | Callable[..., Score]] | None = None,
     draws: int = 199,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Report:
     """Run detectors on a model and return their verdicts.
 
-    names: which detectors; all by default. draws: permutations of each null. progress: called with (what is
-    being done, steps done, steps in all). A detector that raises becomes an `error` line; the others go on.
+    names: which detectors, by name or the functions themselves; all by default. draws: permutations of each null.
+    progress: called with (what is being done, steps done, steps in all). A detector that raises becomes an `error`
+    line; the others go on.
 
     >>> import detectors, models_zoo
     >>> report = detectors.run(models_zoo.trig_mlp(p=11, frequencies=(3,), train_fraction=0.5))
     >>> report["trig_logits"].verdict, report["memorisation"].verdict
     ('present', 'absent')
     """
+    if not isinstance(model, ModelView | SequenceView):
+        raise TypeError(f"run takes a model, not {type(model).__name__}: detectors.run(detectors.load(path))")
     chosen = list(registry.names()) if names is None else list(names)
+    if unknown := [n for n in chosen if isinstance(n, str) and n not in registry.names()]:
+        raise DetectorsError(f"no detector {unknown[0]!r}; there are {', '.join(registry.names())}")
     report = progress or (lambda *_: None)
     report("forward pass", 0, len(chosen) + 1)
     accuracy, loss = _figures(model)
@@ -61,7 +66,7 @@ def run(
         accuracy=accuracy,
         loss=loss,
         calibration=calibration()["status"],
-        summary=summarise(detections, task, accuracy),
+        summary=summarise(detections, task, accuracy, loss),
         notes=notes(detections, task, accuracy, loss, model.network.architecture),
         detections=detections,
     )
@@ -83,24 +88,32 @@ class Outcome:
 
 
 def attempt_all(
-    model: ModelView | SequenceView, names: Sequence[str], *, draws: int, seed: int, progress: Progress | None = None
+    model: ModelView | SequenceView,
+    chosen: Sequence[str | Callable[..., Score]],
+    *,
+    draws: int,
+    seed: int,
+    progress: Progress | None = None,
 ) -> list[Outcome]:
     """Call every detector once, whatever becomes of the others, and adjust the p-values together."""
     outcomes = []
-    for done, name in enumerate(names, start=1):
+    for done, one in enumerate(chosen, start=1):
+        name = one if isinstance(one, str) else spec_of(one).name
         if progress:
-            progress(name, done, len(names) + 1)
-        outcomes.append(_attempt(name, model, draws, seed))
+            progress(name, done, len(chosen) + 1)
+        outcomes.append(_attempt(name, model, draws, seed, None if isinstance(one, str) else one))
     tested = [(o, o.score.null.p_value) for o in outcomes if o.score is not None and o.score.null is not None]
     for (outcome, _), adjusted in zip(tested, holm([p for _, p in tested]), strict=True):
         outcome.p_adjusted = adjusted
     return outcomes
 
 
-def _attempt(name: str, model: ModelView | SequenceView, draws: int, seed: int) -> Outcome:
+def _attempt(
+    name: str, model: ModelView | SequenceView, draws: int, seed: int, function: Callable[..., Score] | None = None
+) -> Outcome:
     outcome, start = Outcome(name), time.perf_counter()
     try:
-        function = registry.load(name)
+        function = function or registry.load(name)
         outcome.spec = spec_of(function)
         # without the training pairs a detector says itself what would settle the question
         missing = set(outcome.spec.needs) - model.parts - {"train_mask"}
@@ -206,7 +219,7 @@ def _checkpoint(model: ModelView | SequenceView) -> CheckpointInfo:
 def _task(model: ModelView | SequenceView) -> TaskInfo:
     if isinstance(model, SequenceView):
         size = {"n_tokens": model.network.n_tokens, "n_answers": model.n_answers, "pairs": 0}
-        note = f"figures over the tokens of {SAMPLE} drawn sequences that what stands before them settles"
+        note = f"accuracy and loss: of the tokens that the context determines, in {SAMPLE} sequences drawn at random"
         return TaskInfo(spec=model.task.spec, **size, group=None, order=None, note=note)
     task = model.task
     return TaskInfo(

@@ -9,11 +9,11 @@ from typing import Any
 from detectors.harness.report.model import BySplit, Detection, TaskInfo
 
 
-def summarise(detections: Sequence[Detection], task: TaskInfo, accuracy: BySplit) -> str:
+def summarise(detections: Sequence[Detection], task: TaskInfo, accuracy: BySplit, loss: BySplit) -> str:
     """What the model does and how far the evidence goes, in one sentence."""
     found = {d.detector: d for d in detections}
     if task.pairs == 0:
-        return f"It predicts {_percent(accuracy.all)} the tokens that what stands before them settles."
+        return f"It predicts {_percent(accuracy.all)} the tokens that the context determines."
     if task.group is None and task.spec == "infer":
         return "Its answers follow no group's table, so the group motifs do not apply; which task it learnt stays open."
     if task.group is None:
@@ -35,17 +35,21 @@ def summarise(detections: Sequence[Detection], task: TaskInfo, accuracy: BySplit
             f"{form}, so this is no circuit of the known form."
         )
     if structured == "present":
-        beside = "; some of its training pairs are looked up all the same" if memorised == "present" else ""
+        beside = "; yet what is left of its logits without that still tells training pairs from others"
+        beside = f"{beside} (M {found['memorisation'].score:.2f})" if memorised == "present" else ""
         return f"{says} by a generalising circuit: its logits are a function of {form}{irreps}{use}{beside}."
     if structured == "absent" and memorised == "present":
         partial = f", although part of its logits{irreps} carries over to unseen pairs" if irreps else ""
         return f"{says}: memorised, its training pairs are looked up and nothing it holds generalises{partial}."
     if structured == "absent" and memorised == "absent":
-        return f"{says}: neither a circuit nor a lookup table; {_neither(accuracy, task)}."
+        return f"{says}: neither a circuit nor a lookup table; {_neither(accuracy, loss, task)}."
     logits = verdicts.get("trig_logits")
     if structured == "inconclusive" and logits == "present":
-        rest = f"how much of it is memorised stays open: {found['generalisation'].reason}"
+        rest = "how much of it is memorised stays open without the training pairs"
         return f"{says}, with logits that are a function of {form}{irreps}{use}; {rest}."
+    wrong = "generalisation" in found and "cannot be right" in found["generalisation"].reason
+    if structured == "inconclusive" and wrong:
+        return f"{says}; {found['generalisation'].reason}."
     if structured == "inconclusive" and logits == "absent":
         return f"{says}; no circuit of the known form shows in its logits without the training pairs."
     seen = ", ".join(f"{d.detector} {d.verdict}" for d in detections) or "no detector was run"
@@ -111,8 +115,10 @@ def _left(found: dict[str, Detection], places: dict[str, str]) -> str:
     return " and ".join(f"{1 - c.necessity:.0%}" for c in causes if c is not None)
 
 
-def _neither(accuracy: BySplit, task: TaskInfo) -> str:
+def _neither(accuracy: BySplit, loss: BySplit, task: TaskInfo) -> str:
     chance = 1 / max(task.n_answers, 1)
+    if accuracy.all < 3 * chance and loss.all > 1.5 * math.log(task.n_answers):
+        return "it is certain of other answers, as under another task or another numbering of the elements"
     if accuracy.all < 3 * chance:
         return "it answers at chance, as an untrained model does"
     return "what it does is not of the forms that these detectors know"
@@ -153,6 +159,6 @@ def notes(
     elif task.spec.startswith("infer"):
         found.append("the task was read off the model's own answers, and the accuracy is the agreement with it.")
     two_positions = architecture.get("kind") == "transformer" and architecture.get("n_ctx") == 2
-    if two_positions and "attn_coeff" not in architecture and accuracy.all < 0.95:
+    if two_positions and "attn_coeff" not in architecture:
         found.append("ordinary softmax attention is assumed; --arch attn_coeff=R says otherwise.")
     return found

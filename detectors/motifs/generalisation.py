@@ -111,7 +111,7 @@ def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> G
 
 
 def _test_pairs(grid: LogitGrid) -> Tensor:
-    grid.infer_train()
+    grid.settle_train()
     test = grid.test
     assert test is not None
     if len(test) < MIN_TEST:

@@ -80,7 +80,7 @@ def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Mem
     (1.0, 1.0)
     """
     grid = LogitGrid(model)
-    grid.infer_train()
+    grid.settle_train()
     assert grid.train is not None
     assert grid.test is not None
     train = grid.train.numpy()

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 import detectors
 from detectors.core.membership import infer_training_pairs
 from detectors.core.plane import LogitGrid
-from models_zoo import lookup_table, trig_mlp
+from detectors.core.rewired import renamed
+from models_zoo import group_network, lookup_table, trig_mlp
 
 N = 900
 ROWS = np.arange(N) // 30
@@ -56,7 +57,7 @@ def test_a_lookup_table_gives_its_training_pairs_away(task):
     known = detectors.run(view, names=["generalisation", "memorisation"])
     truth, view.train_mask = view.train_mask, None
     grid = LogitGrid(view)
-    grid.infer_train()
+    grid.settle_train()
     assert (grid.train.numpy() == truth[grid.pairs.numpy()]).all()
     inferred = detectors.run(view, names=["generalisation", "memorisation"])
     for a, b in zip(known, inferred, strict=True):
@@ -76,3 +77,28 @@ def test_labels_of_either_hump_do_not_depend_on_the_scale_of_the_loss():
     loss, low = two_humps(0.4, 12, 5)
     for scale in (1e-3, 1.0, 1e3):
         assert (infer_training_pairs(scale * loss, [ROWS]) == low).all()
+
+
+def test_a_split_that_the_loss_contradicts_settles_nothing():
+    """A memoriser under another seed's split: neither called generalising nor free of memorisation."""
+    view = lookup_table("compose:S4", train_fraction=0.4, seed=1)
+    other = lookup_table("compose:S4", train_fraction=0.4, seed=2)
+    view.train_mask = other.train_mask
+    report = detectors.run(view, names=["generalisation", "memorisation"])
+    assert {d.verdict for d in report} == {"inconclusive"}
+    assert all("the training pairs given cannot be right" in d.reason for d in report)
+
+
+def test_a_split_of_a_model_that_answers_every_pair_is_not_doubted(grokked):
+    LogitGrid(grokked).settle_train()
+    assert LogitGrid(grokked).train_set == "given"
+
+
+def test_a_confident_model_of_another_task_has_no_training_set_to_infer():
+    """A D7 network under other names: certain everywhere, right by luck on one pair in fourteen."""
+    view = group_network(detectors.Group.from_name("D7"), [2])
+    for seed in range(5):
+        other = renamed(view, np.random.default_rng(seed).permutation(14))
+        report = detectors.run(other, names=["generalisation", "memorisation"], draws=39)
+        assert {d.verdict for d in report} == {"inconclusive"}
+        assert not any("cannot be right" in d.reason for d in report)

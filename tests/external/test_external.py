@@ -168,9 +168,9 @@ def test_training_pairs_are_inferred_where_a_model_memorised_and_nowhere_else(na
     grid = LogitGrid(view)
     if row["test_accuracy"] > 0.5:
         with pytest.raises(detectors.DetectorsError, match="the loss does not show them"):
-            grid.infer_train()
+            grid.settle_train()
         return
-    grid.infer_train()
+    grid.settle_train()
     found, truth = grid.train.numpy(), truth[grid.pairs.numpy()]
     print(
         f"{name}: precision {(found & truth).sum() / found.sum():.4f}, recall {(found & truth).sum() / truth.sum():.4f}"

@@ -253,6 +253,27 @@ def test_what_may_differ_from_the_baseline(name, changed, rules, passes, good, t
     assert failed == ([] if passes else [f"baseline: {name}"])
 
 
+def test_a_moved_threshold_is_told_and_another_task_doubted(good, bad, tmp_path):
+    older = moved(good, "trig_logits", threshold=0.9)
+    assert [str(c) for c in changes(older, good)] == [
+        f"trig_logits: threshold was 0.9, is {good['trig_logits'].threshold}"
+    ]
+    for name, report in (("a", good), ("b", bad)):
+        write_text(tmp_path / f"{name}.json", report.to_json())
+    done = CliRunner().invoke(app, ["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
+    assert "The tasks differ" in done.stdout
+
+
+def test_a_wrong_split_fails_the_gate_and_the_doubt_is_printed(tmp_path):
+    """A memoriser that would pass if its training pairs were taken for others."""
+    file = tmp_path / "a.gate.toml"
+    file.write_text("train_split = '0.3:12'\nmust = { memorisation = 'absent' }")
+    done = gate("zoo:a5_mlp_memorised", "--policy", file)
+    assert done.exit_code == 1
+    assert "the training pairs given cannot be right" in done.output
+    assert "Note: the training pairs are answered no better" in done.output
+
+
 def test_a_baseline_that_is_no_report_is_refused(tmp_path, release):
     (tmp_path / "b.json").write_text('{"a": 1}')
     done = CliRunner().invoke(app, ["gate", GOOD, "--policy", str(release), "--baseline", str(tmp_path / "b.json")])

@@ -115,6 +115,19 @@ def test_options_of_the_command_line_overrule_the_policy(gate, pytester):
     done.assert_outcomes(passed=1)
 
 
+def test_a_fixture_without_a_task_names_the_options_of_pytest(gate, pytester, grokked):
+    import torch
+
+    torch.save(dict(grokked.network.weights), pytester.path / "bare.pt")
+    pytester.makepyfile("def test_circuit(detections): assert detections['trig_logits'].verdict == 'present'")
+    without = gate("-k", "circuit", "--checkpoint", "bare.pt")
+    without.assert_outcomes(errors=1)
+    without.stdout.fnmatch_lines(["*--detectors-task*"])
+    gate("-k", "circuit", "--checkpoint", "bare.pt", "--detectors-task", "add:53").assert_outcomes(
+        passed=1, deselected=4
+    )
+
+
 def test_a_baseline_makes_items_of_its_own(gate, pytester):
     import detectors
 

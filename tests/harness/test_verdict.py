@@ -121,3 +121,22 @@ def test_a_model_unlike_those_calibrated_on_is_judged_and_the_reason_says_so():
     assert plain.verdict == strange.verdict == "present"
     assert "calibrated on" not in plain.reason
     assert strange.reason.endswith("and this one is abacus")
+
+
+def test_run_takes_names_and_functions_and_says_what_it_does_not_know(grokked):
+    by_name = detectors.run(grokked, names=["memorisation"], draws=39)[0]
+    by_function = detectors.run(grokked, names=[detectors.memorisation], draws=39)[0]
+    assert by_name.model_copy(update={"seconds": 0.0}) == by_function.model_copy(update={"seconds": 0.0})
+    with pytest.raises(detectors.DetectorsError, match="no detector 'memorization'; there are sparse_fourier"):
+        detectors.run(grokked, names=["memorization"])
+    with pytest.raises(TypeError, match=r"run takes a model, not str: detectors.run\(detectors.load\(path\)\)"):
+        detectors.run("model.pt")
+
+
+def test_a_detector_of_ones_own_runs_without_a_package(grokked):
+    @detectors.detector(needs=("logits",), version=1, source="here")
+    def mine(model, /, *, draws, seed):
+        return Score(value=0.5, null=None, causal=None)
+
+    found = detectors.run(grokked, names=[mine])["mine"]
+    assert (found.verdict, found.score) == ("inconclusive", 0.5)

@@ -116,7 +116,7 @@ def _table(report: Report) -> Table:
             "" if detection.score is None else f"{detection.score:.3f}",
             "" if detection.p_adjusted is None else f"{detection.p_adjusted:.3f}",
             *cause(detection),
-            keys(detection),
+            "" if detection.verdict == "absent" else keys(detection),
         )
     return table
 

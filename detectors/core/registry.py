@@ -22,6 +22,20 @@ BUILTIN = (
 )
 ENTRY_POINTS = "detectors.motifs"
 
+# choices of coordinates, units and names that no statement about a group's circuit should depend on
+FREE = (
+    "residual_rotation",
+    "neuron_permutation",
+    "neuron_scale",
+    "head_permutation",
+    "head_gauge",
+    "logit_shift",
+    "logit_scale",
+    "vocabulary_permutation",
+    "token_shift",
+    "group_automorphism",
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spec:

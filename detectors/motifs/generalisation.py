@@ -36,7 +36,7 @@ from detectors.core.plane import (
     structured_fit,
     structured_share,
 )
-from detectors.core.registry import detector
+from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.core.view import ModelView
 
@@ -66,18 +66,7 @@ class Generalisation(Score):
     needs=("logits", "group", "train_mask"),
     version=2,
     source="arXiv:2301.05217",
-    invariant_to=(
-        "residual_rotation",
-        "neuron_permutation",
-        "neuron_scale",
-        "head_permutation",
-        "head_gauge",
-        "logit_shift",
-        "logit_scale",
-        "vocabulary_permutation",
-        "token_shift",
-        "group_automorphism",
-    ),
+    invariant_to=FREE,
     causal=False,
 )
 def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Generalisation:

@@ -26,7 +26,7 @@ from torch import Tensor
 from detectors.core.errors import Undetermined
 from detectors.core.nulls import permutation_null, subset
 from detectors.core.plane import LogitGrid, g_value, remainder_loss, structured_fit, structured_share
-from detectors.core.registry import detector
+from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.core.view import ModelView
 
@@ -54,18 +54,7 @@ class Memorisation(Score):
     needs=("logits", "group", "train_mask"),
     version=1,
     source="arXiv:2301.05217",
-    invariant_to=(
-        "residual_rotation",
-        "neuron_permutation",
-        "neuron_scale",
-        "head_permutation",
-        "head_gauge",
-        "logit_shift",
-        "logit_scale",
-        "vocabulary_permutation",
-        "token_shift",
-        "group_automorphism",
-    ),
+    invariant_to=FREE,
     causal=False,
 )
 def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Memorisation:

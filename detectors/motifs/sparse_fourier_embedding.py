@@ -22,7 +22,7 @@ from torch import Tensor
 from detectors.core.causal import cause, edit_embedding
 from detectors.core.groups import Group
 from detectors.core.nulls import carriers, corrected, key_cut, permutation_null, permutations
-from detectors.core.registry import detector
+from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.core.spectrum import block_power, chance_shares, permuted_block_power, weighted_gini
 from detectors.core.view import ModelView
@@ -53,20 +53,7 @@ class SparseFourierEmbedding(Score):
     needs=("embedding", "group", "logits", "run"),
     version=1,
     source="arXiv:2301.05217",
-    invariant_to=(
-        "residual_rotation",
-        "neuron_permutation",
-        "neuron_scale",
-        "head_permutation",
-        "head_gauge",
-        "logit_shift",
-        "logit_scale",
-        "vocabulary_permutation",
-        "token_shift",
-        "group_automorphism",
-        "embedding_scale",
-        "embedding_offset",
-    ),
+    invariant_to=(*FREE, "embedding_scale", "embedding_offset"),
 )
 def sparse_fourier_embedding(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> SparseFourierEmbedding:
     """Few irreps hold the embedding's power.

@@ -26,7 +26,7 @@ from detectors.core.causal import Intervention, cause
 from detectors.core.groups import Group
 from detectors.core.nulls import carriers, corrected, key_cut, permutation_null, permutations, subset
 from detectors.core.plane import LogitGrid, character_cosines
-from detectors.core.registry import detector
+from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.core.spectrum import chance_shares, weighted_gini
 from detectors.core.view import ModelView
@@ -62,18 +62,7 @@ class TrigLogits(Score):
     needs=("logits", "group"),
     version=1,
     source="arXiv:2302.03025",
-    invariant_to=(
-        "residual_rotation",
-        "neuron_permutation",
-        "neuron_scale",
-        "head_permutation",
-        "head_gauge",
-        "logit_shift",
-        "logit_scale",
-        "vocabulary_permutation",
-        "token_shift",
-        "group_automorphism",
-    ),
+    invariant_to=FREE,
 )
 def trig_logits(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> TrigLogits:
     """Characters of a b c^-1 explain the logits.

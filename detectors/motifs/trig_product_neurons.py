@@ -24,7 +24,7 @@ from torch import Tensor
 from detectors.core.causal import cause, edit_neurons
 from detectors.core.groups import Group
 from detectors.core.nulls import carriers, corrected, key_cut, permutation_null, permutations
-from detectors.core.registry import detector
+from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.core.spectrum import BUDGET, factored_family_power, family_power, grid_neurons, low_rank
 from detectors.core.view import ModelView
@@ -63,18 +63,7 @@ class TrigProductNeurons(Score):
     needs=("neurons", "group", "logits", "run"),
     version=1,
     source="arXiv:2301.05217",
-    invariant_to=(
-        "residual_rotation",
-        "neuron_permutation",
-        "neuron_scale",
-        "head_permutation",
-        "head_gauge",
-        "logit_shift",
-        "logit_scale",
-        "vocabulary_permutation",
-        "token_shift",
-        "group_automorphism",
-    ),
+    invariant_to=FREE,
 )
 def trig_product_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> TrigProductNeurons:
     """Each neuron is a product of functions of one irrep.

@@ -98,11 +98,13 @@ def calibrate(
     out: Annotated[Path | None, typer.Option(help="File to write instead of the shipped one.")] = None,
 ) -> None:
     """Score the whole zoo and random draws, set thresholds with a family left out at a time, and write the rates."""
+    import json
     from importlib.resources import files
 
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+    from detectors.harness.report.files import write_text
     from models_zoo import calibrate as module
 
     columns = (TextColumn("calibrating"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -113,7 +115,7 @@ def calibrate(
         )
     table = module.calibrate(scored)
     target = out or Path(str(files("detectors.harness").joinpath("calibration.json")))
-    module.write(table, target)
+    write_text(target, json.dumps(table, indent=1) + "\n")
     for name, row in table["rows"].items():
         typer.echo(
             f"{name}: threshold {row['threshold']}, AUC {row['auc']}, wrong {row['wrong']}, missed {row['missed']}"

@@ -11,14 +11,12 @@ Value rule: value >= threshold. Whole verdict: null and cause included. Interval
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -208,10 +206,3 @@ def rate(hits: Iterable[bool]) -> dict[str, Any]:
 def _auc(positives: list[float], negatives: list[float]) -> float:
     u = mannwhitneyu(positives, negatives).statistic
     return round(float(u / (len(positives) * len(negatives))), 4)
-
-
-def write(table: dict[str, Any], target: Path) -> None:
-    """The whole file or none of it."""
-    part = target.with_name(target.name + ".part")
-    part.write_text(json.dumps(table, indent=1) + "\n")
-    os.replace(part, target)

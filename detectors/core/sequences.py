@@ -95,7 +95,7 @@ def _skip_trigrams(rng: np.random.Generator, batch: int, d_vocab: int, n_ctx: in
 
 
 def _digits(rng: np.random.Generator, batch: int, d_vocab: int, n_ctx: int, digits: int) -> Sequences:
-    """x, 10, y, 11, x + y; most significant digit first, as arXiv:2301.05217, appendix E, writes them."""
+    """x, 10, y, 11, x + y; most significant digit first, as the code of arXiv:2301.05217 writes them."""
     length = 3 * digits + 3
     if d_vocab != 12 or n_ctx < length - 1:
         raise TaskError(

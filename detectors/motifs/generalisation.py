@@ -12,7 +12,9 @@ of the logits on test pairs (`structured_share`). Null: one permutation relabels
 random subset of the test pairs.
 
 What fools it: it says what the model holds, not what wins: a memoriser with a drowned circuit scores high. A
-lookup table fitted on all pairs would score 1, hence test pairs. Flip pairs (b, a) are ordinary test pairs here.
+lookup table fitted on all pairs would score 1, hence test pairs. An inferred training set leaves as test pairs those
+of high loss, on which what generalises shows least: G is then a lower bound. Flip pairs (b, a) are ordinary
+test pairs here.
 """
 
 from __future__ import annotations

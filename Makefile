@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 CKPT := models_zoo/weights/add53_grokked
 
-.PHONY: demo test check deep bench calibrate docs format clean
+.PHONY: demo test check deep bench mutants calibrate docs format clean
 demo: .venv/ready
 	$(BIN)/detectors run $(CKPT)
 
@@ -25,6 +25,10 @@ format: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python tools/bench.py
+
+# random mutants of each layer against its own tests, in copies of the tree; fails under 90% killed; up to an hour
+mutants: .venv/ready
+	$(BIN)/python tools/mutants.py $(ARGS)
 
 # thresholds and error rates anew, after a change of the zoo or of a detector's version; progress, and ten minutes
 calibrate: .venv/ready

@@ -6,38 +6,59 @@ Names are imported when first used: `import detectors` loads neither torch nor T
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+from detectors.core.version import __version__ as __version__
+
+if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` finds the same names
+    from detectors.core.errors import DetectorsError as DetectorsError
+    from detectors.core.groups import Group as Group
+    from detectors.core.picture import Picture as Picture
+    from detectors.core.registry import detector as detector
+    from detectors.core.score import Causal as Causal
+    from detectors.core.score import Null as Null
+    from detectors.core.score import Score as Score
+    from detectors.loading.bridge import from_bridge as from_bridge
+    from detectors.loading.load import load as load
+    from detectors.motifs.generalisation import generalisation as generalisation
+    from detectors.motifs.memorisation import memorisation as memorisation
+    from detectors.motifs.sparse_fourier_embedding import sparse_fourier_embedding as sparse_fourier_embedding
+    from detectors.motifs.trig_logits import trig_logits as trig_logits
+    from detectors.motifs.trig_product_neurons import trig_product_neurons as trig_product_neurons
+    from detectors.report.report import Report as Report
+    from detectors.runner import run as run
+    from detectors.subjects.operands.task import Task as Task
+    from detectors.subjects.operands.view import ModelView as ModelView
+    from detectors.subjects.operands.view import Network as Network
+    from detectors.subjects.sequences.view import SequenceView as SequenceView
 
 _HOME = {
-    "sparse_fourier_embedding": "detectors.motifs.sparse_fourier_embedding",
-    "trig_product_neurons": "detectors.motifs.trig_product_neurons",
-    "trig_logits": "detectors.motifs.trig_logits",
-    "generalisation": "detectors.motifs.generalisation",
-    "memorisation": "detectors.motifs.memorisation",
-    "load": "detectors.harness.load",
-    "from_bridge": "detectors.harness.adapters.bridge",
-    "run": "detectors.harness.run",
-    "Report": "detectors.harness.report.model",
-    "detector": "detectors.core.registry",
-    "ModelView": "detectors.core.view",
-    "Network": "detectors.core.view",
-    "SequenceView": "detectors.core.sequences",
-    "Task": "detectors.core.task",
-    "Group": "detectors.core.groups",
-    "Score": "detectors.core.score",
-    "Null": "detectors.core.score",
-    "Causal": "detectors.core.score",
-    "DetectorsError": "detectors.core.errors",
+    "DetectorsError": "core.errors",
+    "Group": "core.groups",
+    "Picture": "core.picture",
+    "detector": "core.registry",
+    "Causal": "core.score",
+    "Null": "core.score",
+    "Score": "core.score",
+    "from_bridge": "loading.bridge",
+    "load": "loading.load",
+    "Report": "report.report",
+    "run": "runner",
+    "Task": "subjects.operands.task",
+    "ModelView": "subjects.operands.view",
+    "Network": "subjects.operands.view",
+    "SequenceView": "subjects.sequences.view",
 }
-__all__ = [*_HOME, "__version__"]
-__version__ = "0.1.0"
+_MOTIFS = [m.name for m in pkgutil.iter_modules([f"{__path__[0]}/motifs"]) if not m.name.endswith("_picture")]
+__all__ = [*_HOME, *_MOTIFS, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module 'detectors' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value  # also replaces a submodule of the same name that the import has bound here
+    value = getattr(importlib.import_module(f"detectors.{_HOME.get(name, f'motifs.{name}')}"), name)
+    globals()[name] = value
     return value
 
 

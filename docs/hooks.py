@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
 
-from detectors.core.registry import BUILTIN, load, spec_of
-from detectors.harness.verdict import calibration
+from detectors.core.registry import load, result_of, spec_of
+from detectors.core.registry import names as installed
+from detectors.judging.calibration import calibration
 
 PAPER = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 MARKER = re.compile(r"^\{\{ (\w+) \}\}$", re.MULTILINE)
@@ -26,15 +27,15 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def motifs() -> str:
     """One section for each motif: its module's four paragraphs, what it needs, what it reports, its rates."""
-    return "\n\n".join(_motif(name) for name in BUILTIN)
+    return "\n\n".join(_motif(name) for name in installed())
 
 
 def _motif(name: str) -> str:
     function, row = load(name), calibration()["rows"].get(name)
-    spec, module = spec_of(function), importlib.import_module(f"detectors.motifs.{name}")
-    formula, source, *rest = (_prose(p) for p in inspect.getdoc(module).split("\n\n"))
-    result = importlib.import_module(module.__name__).__dict__["".join(part.title() for part in name.split("_"))]
-    lines = [f"## `{name}` {{ #{name} }}", formula, _linked(source), *map(_labelled, rest)]
+    spec, module = spec_of(function), importlib.import_module(function.__module__)
+    claim, source, *rest = (_prose(p) for p in inspect.getdoc(module).split("\n\n"))
+    result = result_of(function)
+    lines = [f"## `{name}` {{ #{name} }}", claim, _formula(spec.formula), _linked(source), *map(_labelled, rest)]
     facts = [
         f"Version {spec.version}. Needs {', '.join(f'`{n}`' for n in spec.needs)}.",
         f"Free choices that leave the value as it is: {', '.join(f'`{i}`' for i in spec.invariant_to)}.",
@@ -43,6 +44,12 @@ def _motif(name: str) -> str:
     lines += [" ".join(facts), f"**Evidence.** {_prose(inspect.getdoc(result)).removeprefix('Evidence. ')}"]
     lines.append(_rates(row) if row else "**Calibration.** None yet, so its verdict stays `inconclusive`.")
     return "\n\n".join(lines)
+
+
+def _formula(text: str) -> str:
+    """`Spec.formula` in Markdown: its italics are, below and above are HTML."""
+    text = text.replace("<", "&lt;")
+    return re.sub(r"\^\{([^{}]*)\}", r"<sup>\1</sup>", re.sub(r"_\{([^{}]*)\}", r"<sub>\1</sub>", text))
 
 
 def _prose(paragraph: str) -> str:
@@ -102,7 +109,7 @@ def _percent(share: float) -> str:
 def thresholds() -> str:
     """One line for each detector."""
     lines = ["| detector | threshold | found | false |", "|---|---|---|---|"]
-    for name in BUILTIN:
+    for name in installed():
         row = calibration()["rows"].get(name)
         if row is None:
             lines.append(f"| [`{name}`](catalogue.md#{name}) | none yet | | |")

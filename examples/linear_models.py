@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from detectors import ModelView, Task
-from detectors.harness.tensors import read_tensors
+from detectors.loading.tensors import read_tensors
 
 
 class LinearModel:

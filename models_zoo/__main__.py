@@ -104,7 +104,7 @@ def calibrate(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    from detectors.harness.report.files import write_text
+    from detectors.report.files import write_text
     from models_zoo import calibrate as module
 
     columns = (TextColumn("calibrating"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -114,7 +114,7 @@ def calibrate(
             draws, verdicts, workers, lambda done, total: progress.update(bar, completed=done, total=total)
         )
     table = module.calibrate(scored)
-    target = out or Path(str(files("detectors.harness").joinpath("calibration.json")))
+    target = out or Path(str(files("detectors.judging").joinpath("calibration.json")))
     write_text(target, json.dumps(table, indent=1) + "\n")
     for name, row in table["rows"].items():
         typer.echo(

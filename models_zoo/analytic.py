@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from detectors.core.groups import Group
-from detectors.core.sequences import SequenceView
-from detectors.core.task import Task
-from detectors.core.view import Hook, ModelView
-from detectors.harness.adapters.mlp import TwoEmbeddingMLP
-from detectors.harness.adapters.transformer import Architecture, SequenceTransformer
+from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
+from detectors.loading.transformer import Architecture, SequenceTransformer
+from detectors.subjects.hooks import Hook
+from detectors.subjects.operands.task import Task
+from detectors.subjects.operands.view import ModelView
+from detectors.subjects.sequences.view import SequenceView
 
 
 def random_split(task: Task, fraction: float | None, seed: int) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Initial weights of the zoo's architectures. The forward pass is the one that scores: `detectors.harness.adapters`.
+"""Initial weights of the zoo's architectures. The forward pass is the one that scores: `detectors.loading`.
 
 Source of the initialisation: the code of arXiv:2301.05217 (standard normal over the root of the fan-in).
 """
@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from detectors.core.sequences import SequenceTask
-from detectors.core.task import Task
-from detectors.harness.adapters.mlp import TwoEmbeddingMLP
-from detectors.harness.adapters.transformer import Architecture, SequenceTransformer, Transformer
+from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
+from detectors.loading.transformer import Architecture, SequenceTransformer, Transformer
+from detectors.subjects.operands.task import Task
+from detectors.subjects.sequences.task import SequenceTask
+from detectors.subjects.tasks import of_sequences
 
 STANDARD: dict[str, dict[str, Any]] = {
     "transformer": {
@@ -34,7 +35,7 @@ def complete(model: dict[str, Any], task: Task | SequenceTask) -> dict[str, Any]
 
     A model of sequences states its vocabulary itself.
     """
-    if isinstance(task, SequenceTask):
+    if of_sequences(task):
         return {**STANDARD["transformer"], "n_tokens": model["d_vocab"], "d_vocab_out": model["d_vocab"], **model}
     n = task.n_tokens
     full = {**STANDARD[model["kind"]], **model, "n_tokens": n, "d_vocab_out": task.n_answers}
@@ -99,6 +100,6 @@ def network(
     if model["kind"] == "mlp":
         return TwoEmbeddingMLP(weights, model.get("act_fn", "relu"))
     fields = {k: v for k, v in model.items() if k in Architecture.__dataclass_fields__}
-    if isinstance(task, SequenceTask):
+    if of_sequences(task):
         return SequenceTransformer(weights, Architecture(**fields))
     return Transformer(weights, Architecture(**fields | {"n_tokens": task.n_tokens}))

@@ -1,4 +1,4 @@
-"""From the zoo and random draws to thresholds with error rates: `detectors/harness/calibration.json`.
+"""From the zoo and random draws to thresholds with error rates: `detectors/judging/calibration.json`.
 
 Threshold: a third of the way from the highest level of the negative families to the least of the positives, since the
 negatives are drawn by the hundred and known well, and weaker positives exist than a zoo has. A family's level is the
@@ -23,7 +23,8 @@ import numpy as np
 from scipy.stats import binomtest, mannwhitneyu
 
 from detectors.core import registry
-from detectors.core.view import ModelView
+from detectors.subjects.operands.view import ModelView
+from detectors.subjects.tasks import of_two_operands
 from models_zoo.cards import cards, digest, expected
 from models_zoo.draws import FAMILIES
 
@@ -66,20 +67,19 @@ def score_all(draws: int, verdicts: int, workers: int, progress: Progress) -> li
 
 def _members() -> list[str]:
     return [
-        n for n, card in cards().items() if card["family"] != "series" and set(expected(card)) & set(registry.BUILTIN)
+        n for n, card in cards().items() if card["family"] != "series" and set(expected(card)) & set(registry.builtin())
     ]
 
 
 def _work(job: tuple[Any, ...]) -> list[Scored]:
     import torch
 
-    from detectors.harness.load import load
+    from detectors.loading.load import load
 
     torch.set_num_threads(1)
     if job[0] == "member":
         name = job[1]
-        view = load(f"zoo:{name}")
-        assert isinstance(view, ModelView)
+        view = of_two_operands(load(f"zoo:{name}"))
         settled = {m: v == "present" for m, v in expected(cards()[name]).items() if v != "inert"}
         return _scores(view, name, _family(name), settled, MANY)
     _, family, start, count, permutations = job
@@ -100,9 +100,9 @@ def _family(name: str) -> str:
 
 
 def _scores(view: ModelView, name: str, family: str, settled: dict[str, bool], permutations: int) -> list[Scored]:
-    from detectors.harness.run import attempt_all
+    from detectors.runner import attempt_all
 
-    outcomes = attempt_all(view, list(registry.BUILTIN), draws=permutations, seed=0)
+    outcomes = attempt_all(view, list(registry.builtin()), draws=permutations, seed=0)
     kind = str(view.network.architecture.get("kind", "?"))
     return [
         Scored(
@@ -136,14 +136,14 @@ def threshold(scored: Iterable[Scored], without: str | None = None) -> float:
 def calibrate(scored: list[Scored]) -> dict[str, Any]:
     """The table that `detectors` ships, from the scores."""
     rows = {}
-    for name in registry.BUILTIN:
+    for name in registry.builtin():
         own = [s for s in scored if s.detector == name]
         rows[name] = {"version": registry.spec_of(registry.load(name)).version, **_row(own)}
     return {"status": "calibrated", "zoo": digest(), "rows": rows}
 
 
 def _row(scored: list[Scored]) -> dict[str, Any]:
-    from detectors.harness.verdict import judge
+    from detectors.judging.verdict import judge
 
     cut = threshold(scored)
     families = sorted({s.family for s in scored})

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from detectors.core.groups import Group
-from detectors.core.sequences import SequenceView
-from detectors.core.view import ModelView
+from detectors.subjects.operands.view import ModelView
+from detectors.subjects.sequences.view import SequenceView
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights"

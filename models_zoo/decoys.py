@@ -8,20 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detectors.core.task import Task
-from detectors.core.view import ModelView
-from detectors.harness.adapters.mlp import TwoEmbeddingMLP
-from detectors.harness.adapters.transformer import Architecture, Transformer
+from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
+from detectors.loading.transformer import Architecture, Transformer
+from detectors.subjects.operands.task import Task
+from detectors.subjects.operands.view import ModelView
+from detectors.subjects.tasks import of_two_operands
 from models_zoo.analytic import random_split, trig_mlp
 from models_zoo.architectures import complete, initial_weights
 
 
 def trained(name: str) -> tuple[ModelView, dict[str, Tensor]]:
     """A trained member and a copy of its weights."""
-    from detectors.harness.load import load
+    from detectors.loading.load import load
 
-    view = load(f"zoo:{name}")
-    assert isinstance(view, ModelView)
+    view = of_two_operands(load(f"zoo:{name}"))
     return view, {k: v.clone() for k, v in view.network.weights.items()}
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from detectors.core.groups import Group
-from detectors.core.rewired import renamed
-from detectors.core.task import Task
-from detectors.core.view import ModelView
+from detectors.rewire import renamed
+from detectors.subjects.operands.task import Task
+from detectors.subjects.operands.view import ModelView
 from models_zoo import decoys
 from models_zoo.analytic import group_network, lookup_table, random_split, trig_mlp
 from models_zoo.architectures import complete, initial_weights, network
@@ -92,12 +92,12 @@ def huge_constant_embedding(rng: np.random.Generator) -> ModelView:
 
 
 # by family: the function and the card, or list of motifs, that says what is absent
-ALL = ("sparse_fourier_embedding", "trig_product_neurons", "trig_logits", "generalisation", "memorisation")
+ALL, OF_TABLES = (tuple(cards()[name]["absent"]) for name in ("add53_untrained", "table29"))
 FAMILIES: dict[str, tuple[Callable[[np.random.Generator], ModelView], tuple[str, ...]]] = {
     "untrained": (untrained, ALL),
     "rank_matched_random": (rank_matched_random, ALL),
     "token_permuted": (token_permuted, ALL),
-    "lookup_table": (table, ALL[:4]),
+    "lookup_table": (table, OF_TABLES),
     **{
         f.__name__: (f, tuple(cards()[f.__name__]["absent"]))
         for f in (wrong_phases, shuffled_readout, sparse_memoriser, unread_fourier_embedding, huge_constant_embedding)

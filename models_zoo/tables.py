@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from detectors.core.groups import Ints
-from detectors.core.sequences import SequenceTask
-from detectors.core.task import Task
-from detectors.harness.load import parse_task
+from detectors.subjects.operands.task import Task
+from detectors.subjects.sequences.task import SequenceTask
+from detectors.subjects.tasks import parse_task
 
 
 def relabelled(of: str, seed: int) -> Ints:

@@ -20,9 +20,12 @@ import torch
 from torch import Tensor
 
 from detectors.core.groups import Ints
-from detectors.core.sequences import Sequences, SequenceTask, SequenceView, settled_figures
-from detectors.core.task import Task
-from detectors.harness.load import sha256
+from detectors.loading.load import sha256
+from detectors.subjects.operands.task import Task
+from detectors.subjects.sequences.task import Sequences, SequenceTask
+from detectors.subjects.sequences.view import SequenceView, settled_figures
+from detectors.subjects.tasks import of_sequences
+from models_zoo import tabulated
 from models_zoo.architectures import complete, initial_weights, network
 from models_zoo.tables import table_of, task_of
 
@@ -65,7 +68,7 @@ def train(
     weights = {k: w.requires_grad_() for k, w in initial_weights(model, recipe["seed"]).items()}
     net = network(model, weights, task)
     on_train, on_test, train_indices = (
-        _fresh_sequences(task, net, recipe) if isinstance(task, SequenceTask) else _fixed_pairs(task, net, recipe)
+        _fresh_sequences(task, net, recipe) if of_sequences(task) else _fixed_pairs(task, net, recipe)
     )
     optimizer = torch.optim.AdamW(
         weights.values(), lr=recipe["learning_rate"], weight_decay=recipe["weight_decay"], betas=(0.9, 0.98)
@@ -112,7 +115,7 @@ def _fixed_pairs(task: Task, net: Any, recipe: dict[str, Any]) -> tuple[OnTrain,
 
     def figures(pairs: Tensor) -> tuple[Tensor, float]:
         tokens = torch.stack([pairs // task.n_tokens, pairs % task.n_tokens], dim=1)
-        logits = net.forward_tabulated(tokens)[:, : task.n_answers].double()
+        logits = tabulated.forward(net, tokens)[:, : task.n_answers].double()
         loss = torch.nn.functional.cross_entropy(logits, answers[pairs])
         return loss, float((logits.argmax(1) == answers[pairs]).double().mean())
 

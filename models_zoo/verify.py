@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import detectors
 from detectors.core import registry
-from detectors.core.sequences import SequenceView
-from detectors.core.view import ModelView
-from detectors.harness.report.model import Report
+from detectors.report.report import Report
+from detectors.subjects.subject import Subject
 from models_zoo.cards import WEIGHTS, Card, cards, expected, folders, measured
 
 
@@ -40,11 +40,11 @@ def faults(name: str, verdicts: bool = False) -> Iterator[str]:
         yield from _disagreements(where, card, report) if verdicts else ()
 
 
-def _changes(where: str, facts: Card, view: ModelView | SequenceView, report: Report) -> Iterator[str]:
+def _changes(where: str, facts: Card, view: Subject, report: Report) -> Iterator[str]:
     if view.checkpoint.sha256 != facts["sha256"]:
         yield f"{where}: the digest of {Path(where) / 'model.safetensors'} is not the recorded one"
     # a sequence model has one figure, on the sample that training tested it on
-    held = {"test": report.accuracy.all} if isinstance(view, SequenceView) else report.accuracy.model_dump()
+    held = {"test": report.accuracy.all} if view.kind == "sequences" else asdict(report.accuracy)
     for split in held.keys() & {"train", "test"}:
         accuracy, recorded = held[split], facts[f"{split}_accuracy"]
         if accuracy is None or abs(accuracy - recorded) > 1e-3:

@@ -14,11 +14,11 @@ import torch
 import detectors
 from detectors import ModelView, Score
 from detectors.core.nulls import permutation_null
-from detectors.core.registry import BUILTIN, load
+from detectors.core.registry import builtin, load
 from detectors.testing import detector_checks
 
 THIRD_PARTY = Path(__file__).parent / "thirdparty"
-CHECKS = [(name, check) for name in BUILTIN for check in detector_checks(load(name))]
+CHECKS = [(name, check) for name in builtin() for check in detector_checks(load(name))]
 
 
 @pytest.mark.parametrize(("name", "check"), CHECKS, ids=[f"{n}-{c}" for n, c in CHECKS])

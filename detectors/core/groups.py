@@ -12,50 +12,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from detectors.core.errors import TaskError
+from detectors.core.irrep_names import Irrep, in_order, named
+from detectors.core.named_tables import MAX_ORDER, named_table
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-MAX_ORDER = 2048  # one dense symmetric eigenproblem of this size is a minute; a table of it is 32 MB
-
-
-@dataclass(frozen=True, eq=False)
-class Irrep:
-    """One isotypic block of the real group algebra.
-
-    name: as the literature has it (`freq_3`, `sign`, `standard`), else `block_<dimension>_<index>`.
-    dimension: of the block (d*d or 2*d*d).
-    character: [n] real character; the sum of an irrep's and its conjugate's where they are joined.
-    frequency: for cyclic and dihedral groups, the integer k in cos(2 pi k g / n); else None.
-    """
-
-    name: str
-    dimension: int
-    character: Floats
-    frequency: int | None = None
+Elements = Int[np.ndarray, " n"]
+Table = Int[np.ndarray, "n n"]
 
 
 class Group:
-    """A finite group given by its Cayley table [n, n].
+    """A finite group given by its Cayley table.
 
     >>> g = Group.from_name("S3")
     >>> g.order, [i.name for i in g.irreps], [i.dimension for i in g.irreps]
     (6, ['trivial', 'sign', 'standard'], [1, 1, 4])
     """
 
-    def __init__(self, table: Ints, name: str | None = None) -> None:
+    def __init__(self, table: Table, name: str | None = None) -> None:
         self.table = _checked(np.asarray(table))
         self.order = len(self.table)
         self.name = name or f"unnamed group of order {self.order}"
         self.identity = _identity(self.table)
-        self.inverse: Ints = np.argmax(self.table == self.identity, axis=1)
+        self.inverse: Elements = np.argmax(self.table == self.identity, axis=1)
 
     @classmethod
     def from_name(cls, name: str) -> Group:
@@ -65,21 +51,17 @@ class Group:
         n + k with (r**k s) = n + k; S_n and A_n in lexicographic order of the permutations as tuples,
         a*b meaning "b first"; products major in the first factor.
         """
-        from detectors.core.named_groups import named_table
-
         return cls(named_table(name), name)
 
     @property
     def is_cyclic(self) -> bool:
         """Numbered as the residues mod n, so that the discrete Fourier transform applies."""
         g = np.arange(self.order)
-        return bool(np.array_equal(self.table[1 % self.order], (g + 1) % self.order)) and bool(
-            np.array_equal(self.table, (g[:, None] + g) % self.order)
-        )
+        by_one = np.array_equal(self.table[1 % self.order], (g + 1) % self.order)  # cheap, and false for most others
+        return by_one and np.array_equal(self.table, (g[:, None] + g) % self.order)
 
     @cached_property
-    def element_orders(self) -> Ints:
-        """[n] the order of every element."""
+    def element_orders(self) -> Elements:
         orders = np.zeros(self.order, dtype=np.int64)
         power, k = np.arange(self.order), 1
         while (orders == 0).any():
@@ -88,8 +70,8 @@ class Group:
         return orders
 
     @cached_property
-    def classes(self) -> Ints:
-        """[n] index of every element's conjugacy class, numbered by first appearance."""
+    def classes(self) -> Elements:
+        """Index of every element's conjugacy class, numbered by first appearance."""
         label = np.full(self.order, -1, dtype=np.int64)
         for g in range(self.order):
             if label[g] < 0:
@@ -97,24 +79,23 @@ class Group:
         return label
 
     @cached_property
-    def class_sizes(self) -> Ints:
-        """[n] size of every element's conjugacy class."""
+    def class_sizes(self) -> Elements:
+        """Size of every element's conjugacy class."""
         return np.bincount(self.classes)[self.classes].astype(np.int64)
 
     @cached_property
-    def quotient(self) -> Ints:
-        """[n, n] with entry [a, b] = a^-1 b, so that class functions become convolution matrices."""
+    def quotient(self) -> Table:
+        """Entry [a, b] = a^-1 b, so that class functions become convolution matrices."""
         return self.table[self.inverse]
 
     @cached_property
-    def _blocks(self) -> tuple[tuple[Irrep, ...], Floats]:
+    def _blocks(self) -> tuple[tuple[Irrep, ...], Float[np.ndarray, "n n"]]:
         if self.is_cyclic:
             return _cyclic_blocks(self.order)
-        from detectors.core.named_groups import name_irreps
-
         spans = _isotypic_spans(self)
-        irreps, spans = name_irreps(self, [_irrep_of_span(self, q) for q in spans], spans)
-        return irreps, np.concatenate(spans, axis=1)
+        irreps = [_irrep_of_span(self, span) for span in spans]
+        order = in_order(irreps, self.classes)
+        return named([irreps[i] for i in order], self.name), np.concatenate([spans[i] for i in order], axis=1)
 
     @property
     def irreps(self) -> tuple[Irrep, ...]:
@@ -122,26 +103,24 @@ class Group:
         return self._blocks[0]
 
     @property
-    def basis(self) -> Floats:
-        """[n, n] orthonormal columns, block after block in the order of `irreps`."""
+    def basis(self) -> Float[np.ndarray, "n n"]:
+        """Orthonormal columns, block after block in the order of `irreps`."""
         return self._blocks[1]
 
     @cached_property
     def slices(self) -> tuple[slice, ...]:
         """The columns of `basis` that span each irrep."""
-        ends = np.cumsum([i.dimension for i in self.irreps])
-        return tuple(slice(int(e) - i.dimension, int(e)) for e, i in zip(ends, self.irreps, strict=True))
+        ends = np.cumsum([i.dimension for i in self.irreps]).tolist()
+        return tuple(slice(end - i.dimension, end) for end, i in zip(ends, self.irreps, strict=True))
 
     @cached_property
-    def idempotents(self) -> Floats:
-        """[irreps, n] e with projector P[a, b] = e[a^-1 b]: the character times d / n."""
-        scale = [_degree(i.dimension) / self.order for i in self.irreps]
-        return np.stack([s * i.character for s, i in zip(scale, self.irreps, strict=True)])
+    def idempotents(self) -> Float[np.ndarray, "irreps n"]:
+        """e with projector P[a, b] = e[a^-1 b]: the character times d / n."""
+        return np.stack([_degree(i.dimension) / self.order * i.character for i in self.irreps])
 
-    def projector(self, irrep: Irrep) -> Floats:
-        """[n, n] orthogonal projector on the block of `irrep`."""
-        result: Floats = self.idempotents[self.irreps.index(irrep)][self.quotient]
-        return result
+    def projector(self, irrep: Irrep) -> Float[np.ndarray, "n n"]:
+        """Orthogonal, on the block of `irrep`."""
+        return self.idempotents[self.irreps.index(irrep)][self.quotient]
 
     def frequencies(self, irreps: Sequence[int]) -> tuple[int, ...]:
         """The integers k of those irreps that are frequencies; `irreps` counts the non-trivial ones from 0."""
@@ -157,7 +136,7 @@ def _degree(dimension: int) -> int:
     return root if root * root == dimension else math.isqrt(dimension // 2)
 
 
-def _checked(table: NDArray[np.generic]) -> Ints:
+def _checked(table: np.ndarray) -> Table:
     if table.ndim != 2 or table.shape[0] != table.shape[1] or not table.size:
         raise TaskError(f"a Cayley table is a square array; this one has shape {table.shape}")
     if table.dtype.kind not in "iu":
@@ -165,11 +144,10 @@ def _checked(table: NDArray[np.generic]) -> Ints:
     n = len(table)
     if n > MAX_ORDER:
         raise TaskError(f"groups up to order {MAX_ORDER} are supported; this table has {n} elements")
-    t: Ints = table.astype(np.int64)
+    t: Table = table.astype(np.int64)
     if t.min() < 0 or t.max() >= n:
         raise TaskError(f"a Cayley table of {n} elements holds 0..{n - 1}; this one {t.min()}..{t.max()}")
-    reference = np.arange(n)
-    if not ((np.sort(t, axis=0) == reference[:, None]).all() and (np.sort(t, axis=1) == reference).all()):
+    if not all((np.sort(side, axis=1) == np.arange(n)).all() for side in (t, t.T)):
         raise TaskError("not a group: some row or column of the table repeats an element")
     _identity(t)
     if not is_associative(t):
@@ -177,15 +155,15 @@ def _checked(table: NDArray[np.generic]) -> Ints:
     return t
 
 
-def _identity(table: Ints) -> int:
-    n = len(table)
-    hits = np.flatnonzero((table == np.arange(n)).all(axis=1) & (table == np.arange(n)[:, None]).all(axis=0))
+def _identity(table: Table) -> int:
+    same = np.arange(len(table))
+    hits = np.flatnonzero((table == same).all(axis=1) & (same == table.T).all(axis=1))
     if len(hits) != 1:
         raise TaskError("not a group: the table has no identity element")
     return int(hits[0])
 
 
-def is_associative(table: Ints) -> bool:
+def is_associative(table: Table) -> bool:
     """(ab)c = a(bc) for every a, c and every b of a generating set, which implies it for all b (Light)."""
     n, reached, generators = len(table), np.zeros(len(table), dtype=bool), []
     for g in range(n):
@@ -195,11 +173,11 @@ def is_associative(table: Ints) -> bool:
         reached[g] = True
         size = 0
         while size != (size := int(reached.sum())):
-            reached[table[np.ix_(reached.nonzero()[0], reached.nonzero()[0])].ravel()] = True
+            reached[table[np.ix_(reached, reached)]] = True
     return all(np.array_equal(table[table[:, b]], table[:, table[b]]) for b in generators)
 
 
-def _cyclic_blocks(n: int) -> tuple[tuple[Irrep, ...], Floats]:
+def _cyclic_blocks(n: int) -> tuple[tuple[Irrep, ...], Float[np.ndarray, "n n"]]:
     g, irreps, columns = np.arange(n), [Irrep("trivial", 1, np.ones(n), 0)], [np.full(n, n**-0.5)]
     for k in range(1, n // 2 + 1):
         # k*g mod n in integers keeps the angle exact to the last bit for large n
@@ -213,29 +191,28 @@ def _cyclic_blocks(n: int) -> tuple[tuple[Irrep, ...], Floats]:
     return tuple(irreps), np.stack(columns, axis=1)
 
 
-def _isotypic_spans(group: Group) -> list[Floats]:
-    """Joint eigenspaces of the symmetrised class sums, through one generic combination of them."""
+def _isotypic_spans(group: Group) -> list[Float[np.ndarray, "n d"]]:
+    """Joint eigenspaces of the symmetrised class sums, through one generic combination of them.
+
+    Real irreps are as many as conjugacy classes up to inversion (Serre, section 13.2). A random combination gives two
+    of them one eigenvalue with probability 0; where two are closer than 1e-9 of the largest, which float64 could not
+    tell apart, the count or the dimensions are wrong and another combination is drawn.
+    """
     inverse_class = np.empty(group.classes.max() + 1, dtype=np.int64)
     inverse_class[group.classes] = group.classes[group.inverse]
+    irreps = len({frozenset(pair) for pair in enumerate(inverse_class.tolist())})
     for seed in range(8):
         weight = np.random.default_rng(seed).standard_normal(len(inverse_class))
         weight = (weight + weight[inverse_class]) / np.sqrt(np.bincount(group.classes))
         values, vectors = np.linalg.eigh(weight[group.classes][group.quotient])
         cuts = np.flatnonzero(np.diff(values) > 1e-9 * np.abs(values).max()) + 1
         spans = np.split(vectors, cuts, axis=1)
-        if all(_degree(d := q.shape[1]) ** 2 in (d, d / 2) for q in spans) and len(spans) == _n_blocks(
-            group, inverse_class
-        ):
+        if len(spans) == irreps and all(_degree(d := q.shape[1]) ** 2 in (d, d / 2) for q in spans):
             return [np.ascontiguousarray(q) for q in spans]
     raise TaskError(f"the isotypic blocks of {group!r} could not be told apart")  # pragma: no cover
 
 
-def _n_blocks(group: Group, inverse_class: Ints) -> int:
-    """Real irreps = conjugacy classes up to inversion (Serre, section 13.2)."""
-    return len({frozenset((c, int(i))) for c, i in enumerate(inverse_class)})
-
-
-def _irrep_of_span(group: Group, span: Floats) -> Irrep:
+def _irrep_of_span(group: Group, span: Float[np.ndarray, "n d"]) -> Irrep:
     n, dimension = group.order, span.shape[1]
     first = span @ span[group.identity]  # P[g, 1] = e[g^-1], and e is real and central: e[g^-1] = e[g]
     per_class = np.bincount(group.classes, weights=first) / np.bincount(group.classes)

@@ -1,26 +1,28 @@
-"""`@detector` attaches a record to a plain function; the registry finds the functions."""
+"""`@detector` attaches a record to a plain function; the registry finds the functions by looking into the folder.
+
+A motif is a module NAME with a function NAME under `@detector`, and beside it, if there is something to look at, a
+module NAME_picture with a function `picture(score) -> list[Picture]`. Ours lie in `detectors.motifs`; those of other
+packages are found through the entry points of that name.
+"""
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import entry_points
-from typing import TypeVar
+from importlib.util import find_spec
+from typing import Literal, TypeVar, get_type_hints
 
+from detectors.core.picture import Picture
 from detectors.core.score import Score
 
-F = TypeVar("F", bound=Callable[..., Score])
+Detector = Callable[..., Score]
+F = TypeVar("F", bound=Detector)
 
-# in reading order: from the tokens through the network to the answer
-BUILTIN = (
-    "sparse_fourier_embedding",
-    "trig_product_neurons",
-    "trig_logits",
-    "generalisation",
-    "memorisation",
-)
-ENTRY_POINTS = "detectors.motifs"
+MOTIFS = "detectors.motifs"  # the package of ours, and the group of others' entry points
 
 # choices of coordinates, units and names that no statement about a group's circuit should depend on
 FREE = (
@@ -39,49 +41,44 @@ FREE = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spec:
-    """What a detector declares.
+    """What a detector declares, so that no other place need know its name. As the decorator `detectors.detector` it
+    records itself on the function and returns that unchanged.
 
-    needs: parts of the view. invariant_to: edits that leave the score as it is. causal: False for a motif that is
-    itself a decomposition of the logits and so has no cause of its own.
+    needs: parts of the subject. version: of what its value means. source: the paper. subject: kind of model that it
+    takes. formula: what is claimed, with *italics*, _{below} and ^{above}. invariant_to: edits that leave the score as
+    it is. causal: False for a motif that is itself a decomposition of the logits and so has no cause of its own. news:
+    `bad` where a release is better without it. chose: the evidence that lists what it chose (irreps, heads, features,
+    layers), shown in the tables and compared by baselines. axis: of the plane of G and M. carrier: the part of the
+    model that it is a structure of, as a noun. clause: from the score to what it adds to the sentence of a report where
+    it is present. order: place among the motifs. name, summary: of the function, and its docstring's first line.
     """
 
-    name: str
     needs: tuple[str, ...]
     version: int
     source: str
-    invariant_to: tuple[str, ...]
-    causal: bool
-    summary: str
+    subject: str = "operands"
+    formula: str = ""
+    invariant_to: tuple[str, ...] = ()
+    causal: bool = True
+    news: Literal["good", "bad"] = "good"
+    chose: str = ""
+    axis: Literal["", "G", "M"] = ""
+    carrier: str = ""
+    clause: Callable[..., str] | None = None
+    order: int = 1000
+    name: str = ""
+    summary: str = ""
 
-
-def detector(
-    *,
-    needs: tuple[str, ...],
-    version: int,
-    source: str,
-    invariant_to: tuple[str, ...] = (),
-    causal: bool = True,
-) -> Callable[[F], F]:
-    """Record on a function what it needs and where it comes from; the function itself is returned unchanged."""
-
-    def attach(function: F) -> F:
+    def __call__(self, function: F) -> F:
         summary = (function.__doc__ or "").strip().split("\n")[0]
-        spec = Spec(
-            name=function.__name__,
-            needs=needs,
-            version=version,
-            source=source,
-            invariant_to=invariant_to,
-            causal=causal,
-            summary=summary,
-        )
-        function.__detector__ = spec  # type: ignore[attr-defined]
+        function.__detector__ = replace(self, name=function.__name__, summary=summary)  # type: ignore[attr-defined]
         return function
 
-    return attach
+
+detector = Spec
 
 
-def spec_of(function: Callable[..., Score]) -> Spec:
+def spec_of(function: Detector) -> Spec:
     """The record that `@detector` left on a function."""
     spec = getattr(function, "__detector__", None)
     if not isinstance(spec, Spec):
@@ -89,20 +86,55 @@ def spec_of(function: Callable[..., Score]) -> Spec:
     return spec
 
 
+@cache
+def builtin() -> tuple[str, ...]:
+    """Names of our own detectors in their declared order."""
+    folder = importlib.import_module(MOTIFS).__path__
+    found = [m.name for m in pkgutil.iter_modules(folder) if not m.name.endswith("_picture")]
+    return tuple(sorted(found, key=lambda name: (spec_of(_ours(name)).order, name)))
+
+
 def names() -> tuple[str, ...]:
-    """Names of all detectors installed, ours first, without importing any. A plugin cannot take a name of ours."""
-    return BUILTIN + tuple(sorted({e.name for e in entry_points(group=ENTRY_POINTS)} - set(BUILTIN)))
+    """Names of all detectors installed, ours first, the others not imported. A plugin cannot take a name of ours."""
+    return builtin() + tuple(sorted({e.name for e in entry_points(group=MOTIFS)} - set(builtin())))
 
 
-def load(name: str) -> Callable[..., Score]:
+def _ours(name: str) -> Detector:
+    function: Detector = getattr(importlib.import_module(f"{MOTIFS}.{name}"), name)
+    return function
+
+
+def load(name: str) -> Detector:
     """The detector of that name. KeyError if there is none; TypeError if its entry point leads to something else."""
-    if name in BUILTIN:
-        function: Callable[..., Score] = getattr(importlib.import_module(f"detectors.motifs.{name}"), name)
-        return function
-    for entry in entry_points(group=ENTRY_POINTS):
+    if name in builtin():
+        return _ours(name)
+    for entry in entry_points(group=MOTIFS):
         if entry.name == name:
-            loaded: Callable[..., Score] = entry.load()
+            loaded: Detector = entry.load()
             if spec_of(loaded).name != name:
                 raise TypeError(f"the entry point {name!r} leads to the detector {spec_of(loaded).name!r}")
             return loaded
     raise KeyError(name)
+
+
+def known(name: str) -> Detector | None:
+    """The detector of that name, or None: a report may come from elsewhere, and a plugin may be broken."""
+    try:
+        return load(name)
+    except Exception:
+        return None
+
+
+def result_of(function: Detector) -> type[Score]:
+    """The class of a detector's result, from its annotation."""
+    found: type[Score] = get_type_hints(function)["return"]
+    return found
+
+
+def picture_of(function: Detector) -> Callable[[Score], list[Picture]] | None:
+    """What draws a detector's scores: `picture` in the module beside its own; None where there is none."""
+    beside = f"{function.__module__}_picture"
+    if find_spec(beside) is None:
+        return None
+    draw: Callable[[Score], list[Picture]] = importlib.import_module(beside).picture
+    return draw

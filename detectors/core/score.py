@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, Self
 
 import numpy as np
 
@@ -42,6 +42,16 @@ class Causal:
     pairs: int
     basis: str
 
+    def __post_init__(self) -> None:
+        for name in ("necessity", "sufficiency", "control"):
+            if (share := getattr(self, name)) is not None and not 0 <= share <= 1:
+                raise ValueError(f"{name} is a share in [0, 1], not {share}")
+
+
+def for_picture() -> Any:
+    """A field with what a picture is drawn from and no report prints: small arrays, None in a report read from JSON."""
+    return field(default=None, metadata={"picture": True})
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
@@ -62,12 +72,23 @@ class Score:
     @property
     def evidence(self) -> dict[str, Any]:
         """The fields that the subclass adds; metadata `key` renames what no Python name can say."""
-        base = {f.name for f in fields(Score)}
-        return {f.metadata.get("key", f.name): getattr(self, f.name) for f in fields(self) if f.name not in base}
+        return {key: getattr(self, f.name) for key, f in _evidence(type(self)).items()}
+
+    @classmethod
+    def restored(cls, value: float, null: Null | None, causal: Causal | None, evidence: Mapping[str, Any]) -> Self:
+        """The score that a report's JSON speaks of, without what only its pictures need."""
+        own = {f.name: evidence[key] for key, f in _evidence(cls).items()}
+        return cls(value=value, null=null, causal=causal, **own)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types throughout: arrays become lists, NaN and infinities null."""
-        return {f.name: jsonable(getattr(self, f.name)) for f in fields(self)}
+        return {f.name: jsonable(getattr(self, f.name)) for f in fields(self) if not f.metadata.get("picture")}
+
+
+def _evidence(cls: type[Score]) -> dict[str, Field[Any]]:
+    base = {f.name for f in fields(Score)}
+    own = [f for f in fields(cls) if f.name not in base and not f.metadata.get("picture")]
+    return {f.metadata.get("key", f.name): f for f in own}
 
 
 def jsonable(value: Any) -> Any:

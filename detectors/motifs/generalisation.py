@@ -4,11 +4,11 @@ Source: the restricted loss of arXiv:2301.05217, section 5.1, cross-fitted: f is
 neither training pairs nor the pairs it is judged on, since an estimate on all pairs contains the answers.
 
 Score: G = 1 - CE / ln n, clipped to [0, 1]: 0 is chance, 1 a structured part that is certain and right. The test
-pairs are split in two at random; f (their mean logits along each fibre) and one temperature come from one half,
-the temperature chosen out of fold inside it, and the loss is taken on the other; both ways, mean of eight splits.
-The temperature is at least std(L) / 100, so that the value is finite and does not depend on the scale of the
-logits. It may then magnify a trace, so G is scaled down where the structured part holds under 2% of the squares
-of the logits on test pairs (`structured_share`). Null: one permutation relabels a, b and c alike, on a fixed
+pairs are split in two at random; a half's f, its mean logits along each fibre, stands at the temperature that suits
+the two folds of the other half best, since the loss of a function of a b c^-1 is the same on every pair; both ways,
+mean of eight splits. The temperature is at least std(L) / 100, so that the value is finite and does not depend on the
+scale of the logits. It may then magnify a trace, so G is scaled down where the structured part holds under 2% of the
+squares of the logits on test pairs (`structured_share`). Null: one permutation relabels a, b and c alike, on a fixed
 random subset of the test pairs.
 
 What fools it: it says what the model holds, not what wins: a memoriser with a drowned circuit scores high. A
@@ -24,23 +24,25 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from detectors.core.errors import Undetermined
 from detectors.core.nulls import permutation_null, permutations, subset
-from detectors.core.plane import (
+from detectors.core.registry import FREE, detector
+from detectors.core.score import Score
+from detectors.subjects.operands.plane import (
     BLOCKS,
     LogitGrid,
-    answer_leads,
     cross_fitted,
     g_of_loss,
     g_value,
     structured_fit,
     structured_share,
 )
-from detectors.core.registry import FREE, detector
-from detectors.core.score import Score
-from detectors.core.view import ModelView
+from detectors.subjects.operands.split import Split
+from detectors.subjects.operands.view import ModelView
+from detectors.subjects.right import answered
 
 MIN_TEST = 32
 NULL_PAIRS = 1024
@@ -65,11 +67,15 @@ class Generalisation(Score):
 
 
 @detector(
-    needs=("logits", "group", "train_mask"),
+    needs=("logits", "group", "split"),
     version=2,
     source="arXiv:2301.05217",
+    formula="*G* = (1 − CE(*f*/*T*) / ln *n*) min(1, share / 2%), with *f*(*a b c*^{−1}) the mean logits of one half "  # noqa: RUF001
+    "of the unseen pairs and *T* the temperature that suits the other half",
     invariant_to=FREE,
     causal=False,
+    axis="G",
+    order=40,
 )
 def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Generalisation:
     """A structured part of the logits answers unseen pairs.
@@ -82,8 +88,8 @@ def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> G
     >>> score.structured_accuracy, round(score.train_fraction, 1)
     (1.0, 0.4)
     """
-    grid = LogitGrid(model)
-    test = _test_pairs(grid)
+    grid, split = model.plane, model.split.settled()
+    test = _test_pairs(grid, split)
     fitted, steepest = structured_fit(grid, test, seed)
     loss, share = float(fitted.loss.mean()), structured_share(grid, test)
     sample = test[subset(len(test), NULL_PAIRS, seed)]
@@ -91,20 +97,19 @@ def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> G
         value=g_value(loss, share, grid.n),
         null=permutation_null(*_permuted(grid, sample, steepest, draws, seed), f"labels of {len(sample)} test pairs"),
         causal=None,
-        structured_accuracy=float(answer_leads(grid.fibre_mean(test), grid.group.identity)),
+        structured_accuracy=float(answered(grid.fibre_mean(test)[None], torch.tensor([grid.group.identity]))),
         temperature=float(fitted.temperature.log().mean().exp()),
         test_loss=loss,
         chance_loss=math.log(grid.n),
         structured_share=share,
-        train_set=grid.train_set,
+        train_set=split.status,
         train_fraction=1 - len(test) / grid.n**2,
     )
 
 
-def _test_pairs(grid: LogitGrid) -> Tensor:
-    grid.settle_train()
-    test = grid.test
-    assert test is not None
+def _test_pairs(grid: LogitGrid, split: Split) -> Int[Tensor, " test"]:
+    assert split.train is not None
+    test = grid.among(~split.train)
     if len(test) < MIN_TEST:
         raise Undetermined(f"{len(test)} labelled pairs are outside the training set; at least {MIN_TEST} are needed")
     return test

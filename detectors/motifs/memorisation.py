@@ -25,10 +25,11 @@ from torch import Tensor
 
 from detectors.core.errors import Undetermined
 from detectors.core.nulls import permutation_null, subset
-from detectors.core.plane import LogitGrid, g_value, remainder_loss, structured_fit, structured_share
+from detectors.core.phases import phase
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
-from detectors.core.view import ModelView
+from detectors.subjects.operands.plane import LogitGrid, g_value, remainder_loss, structured_fit, structured_share
+from detectors.subjects.operands.view import ModelView
 
 NULL_PAIRS = 1024
 MIN_PAIRS = 32
@@ -51,11 +52,18 @@ class Memorisation(Score):
 
 
 @detector(
-    needs=("logits", "group", "train_mask"),
+    needs=("logits", "group", "split"),
     version=1,
     source="arXiv:2301.05217",
+    formula="*M* = accuracy of *R* on training pairs − its accuracy on test pairs, with *R* = *L* − *S*",  # noqa: RUF001
     invariant_to=FREE,
     causal=False,
+    news="bad",
+    axis="M",
+    clause=lambda score: (
+        f"what is left of its logits without that still tells training pairs from others (M {score.value:.2f})"
+    ),
+    order=50,
 )
 def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Memorisation:
     """The unstructured remainder of the logits answers training pairs.
@@ -68,22 +76,21 @@ def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Mem
     >>> score.remainder_accuracy_train, score.membership_advantage
     (1.0, 1.0)
     """
-    grid = LogitGrid(model)
-    grid.settle_train()
-    assert grid.train is not None
-    assert grid.test is not None
-    train = grid.train.numpy()
+    grid, split = model.plane, model.split.settled()
+    assert split.train is not None
+    mask, test = split.train[grid.pairs], grid.among(~split.train)
+    train = mask.numpy()
     if min(train.sum(), (~train).sum()) < MIN_PAIRS:
         raise Undetermined(
             f"{train.sum()} of {len(train)} labelled pairs are training pairs; both sides need {MIN_PAIRS}"
         )
-    loss, right = remainder_loss(grid, grid.fibre_mean(grid.test))
-    on_train, on_test = float(right[grid.train].double().mean()), float(right[~grid.train].double().mean())
+    loss, right = remainder_loss(grid, grid.fibre_mean(test))
+    on_train, on_test = float(right[mask].double().mean()), float(right[~mask].double().mean())
     sample = subset(len(train), NULL_PAIRS, seed)
-    observed, null = _permuted(grid, sample, draws, seed)
+    observed, null = _permuted(grid, mask, sample, draws, seed)
     value, advantage = float(np.clip(on_train - on_test, 0, 1)), _advantage(loss.numpy(), train)
-    structured_loss = float(structured_fit(grid, grid.test, seed)[0].loss.mean())
-    g = g_value(structured_loss, structured_share(grid, grid.test), grid.n)
+    structured_loss = float(structured_fit(grid, test, seed)[0].loss.mean())
+    g = g_value(structured_loss, structured_share(grid, test), grid.n)
     return Memorisation(
         value=value,
         null=permutation_null(observed, null, f"the training set among {len(sample)} pairs"),
@@ -91,19 +98,10 @@ def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Mem
         membership_advantage=advantage,
         remainder_accuracy_train=on_train,
         remainder_accuracy_test=on_test,
-        train_set=grid.train_set,
+        train_set=split.status,
         train_fraction=float(train.mean()),
-        phase=_phase(g, value, advantage),
+        phase=phase(g, value, advantage),
     )
-
-
-def _phase(g: float, m: float, advantage: float) -> str:
-    """The boundaries are round numbers between the measured phases of one run, for reading and not for a verdict."""
-    if g < 0.5:
-        return "memorisation" if m > 0.1 else "initial"
-    if m > 0.1:
-        return "circuit formation"
-    return "cleanup" if advantage > 0.25 else "generalisation"
 
 
 def _advantage(loss: np.ndarray, train: np.ndarray) -> float:
@@ -113,19 +111,18 @@ def _advantage(loss: np.ndarray, train: np.ndarray) -> float:
     return float(2 * u / (k * m) - 1) if k and m else 0.0
 
 
-def _permuted(grid: LogitGrid, pairs: Tensor, draws: int, seed: int) -> tuple[float, Tensor]:
+def _permuted(grid: LogitGrid, mask: Tensor, pairs: Tensor, draws: int, seed: int) -> tuple[float, Tensor]:
     """The advantage on a few pairs with their true training set, and with random ones of the same size."""
     rows, e = grid.aligned(pairs), grid.group.identity
-    assert grid.train is not None
     rng = np.random.default_rng(seed)
-    train = grid.train[pairs].numpy()
+    train = mask[pairs].numpy()
     if train.all() or not train.any():
         return 0.0, torch.zeros(draws, dtype=torch.float64)
     masks = np.concatenate([train[None], rng.permuted(np.tile(train, (draws, 1)), axis=1)])
     test = torch.from_numpy(~masks).double()
     structured = test @ rows / test.sum(1, keepdim=True)
     scores = []
-    for mask, f in zip(masks, structured, strict=True):
+    for drawn, f in zip(masks, structured, strict=True):
         remainder = rows - f
-        scores.append(_advantage((remainder.logsumexp(1) - remainder[:, e]).numpy(), mask))
+        scores.append(_advantage((remainder.logsumexp(1) - remainder[:, e]).numpy(), drawn))
     return scores[0], torch.tensor(scores[1:], dtype=torch.float64)

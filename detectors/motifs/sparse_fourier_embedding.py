@@ -19,13 +19,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from detectors.core.causal import cause, edit_embedding
 from detectors.core.groups import Group
+from detectors.core.irreps import named
 from detectors.core.nulls import carriers, corrected, key_cut, permutation_null, permutations
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.core.spectrum import block_power, chance_shares, permuted_block_power, weighted_gini
-from detectors.core.view import ModelView
+from detectors.subjects.operands.edits import cause, edit_embedding
+from detectors.subjects.operands.view import ModelView
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +54,12 @@ class SparseFourierEmbedding(Score):
     needs=("embedding", "group", "logits", "run"),
     version=1,
     source="arXiv:2301.05217",
+    formula="*W*_{*E*}[*a*] = Σ_{*k*} *u*_{*k*} cos(2π*ka*/*n*) + *v*_{*k*} sin(2π*ka*/*n*), over few *k*; of any "
+    "group: few irreps",
     invariant_to=(*FREE, "embedding_scale", "embedding_offset"),
+    chose="key_irreps",
+    carrier="embedding",
+    order=10,
 )
 def sparse_fourier_embedding(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> SparseFourierEmbedding:
     """Few irreps hold the embedding's power.
@@ -84,17 +90,12 @@ def sparse_fourier_embedding(model: ModelView, /, *, draws: int = 199, seed: int
     share, null_share = power.mean(0), null_power.mean(0)
     cut = key_cut(null_share)
     ranked = share.argsort(descending=True, stable=True).tolist()
-    irreps = group.irreps[1:]
-    key = [i for i in ranked if share[i] > cut[i]]
     return SparseFourierEmbedding(
         value=values[weakest],
         null=null,
         causal=cause(model, [i + 1 for i in carriers(share, null_share)], edit_embedding(model), seed=seed),
-        irreps=tuple(irreps[i].name for i in ranked),
-        dimensions=tuple(irreps[i].dimension for i in ranked),
+        **named(group, ranked, [i for i in ranked if share[i] > cut[i]]),
         power=tuple(share[ranked].tolist()),
-        key_irreps=tuple(irreps[i].name for i in key),
-        frequencies=group.frequencies(key),
         key_cuts=tuple(cut[ranked].tolist()),
         gini=float(gini[weakest]),
         gini_norms=float(_gini_of_norms(group, operands[weakest])),

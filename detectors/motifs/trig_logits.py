@@ -22,14 +22,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from detectors.core.causal import Intervention, cause
 from detectors.core.groups import Group
+from detectors.core.irreps import named
 from detectors.core.nulls import carriers, corrected, key_cut, permutation_null, permutations, subset
-from detectors.core.plane import LogitGrid, character_cosines
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.core.spectrum import chance_shares, weighted_gini
-from detectors.core.view import ModelView
+from detectors.subjects.operands.edits import Intervention, cause
+from detectors.subjects.operands.plane import LogitGrid, character_cosines
+from detectors.subjects.operands.view import ModelView
 
 NULL_PAIRS = 1024
 VISIBLE = 0.005  # similarities above it are listed, as in arXiv:2302.03025
@@ -58,11 +59,29 @@ class TrigLogits(Score):
     basis: str
 
 
+def _clause(score: TrigLogits) -> str:
+    """`frequencies 3, 5 and the irrep sign`."""
+
+    def listed(word: str, words: str, names: list[str], most: int = 8) -> str:
+        weaker = f" and {len(names) - most} weaker" if len(names) > most else ""
+        return f"{word if len(names) == 1 else words} {', '.join(names[:most])}{weaker}" if names else ""
+
+    frequencies = [k.removeprefix("freq_") for k in score.key_irreps if k.startswith("freq_")]
+    others = [k for k in score.key_irreps if not k.startswith("freq_")]
+    parts = listed("frequency", "frequencies", frequencies), listed("the irrep", "the irreps", others)
+    return " and ".join(part for part in parts if part)
+
+
 @detector(
-    needs=("logits", "group"),
+    needs=("logits", "group", "split"),
     version=1,
     source="arXiv:2302.03025",
+    formula="*L*(*a*, *b*, *c*) = Σ_{*ρ*} *α*_{*ρ*} *χ*_{*ρ*}(*a b c*^{−1}); of a cyclic group *χ*_{*k*} = "  # noqa: RUF001
+    "2 cos(2π*k*(*a* + *b* − *c*)/*n*)",  # noqa: RUF001
     invariant_to=FREE,
+    chose="key_irreps",
+    clause=_clause,
+    order=30,
 )
 def trig_logits(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> TrigLogits:
     """Characters of a b c^-1 explain the logits.
@@ -77,12 +96,12 @@ def trig_logits(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Trig
     >>> score.frequencies, score.basis, round(score.explained_all_pairs, 6)
     ((3,), 'all_pairs', 0.666667)
     """
-    grid = LogitGrid(model)
-    group = grid.group
-    everything = torch.arange(grid.n * grid.n)
+    grid, group = model.plane, model.group
+    everything, claimed = grid.everything, model.split.claimed
     on_all = _cosines(grid, everything)
-    tested = grid.test is not None and len(grid.test) > 0
-    basis = grid.test if tested and grid.test is not None else everything
+    basis = everything if claimed is None else grid.among(~claimed)
+    tested = claimed is not None and len(basis) > 0
+    basis = basis if tested else everything
     on_basis = _cosines(grid, basis) if tested else on_all
     sample = basis[subset(len(basis), NULL_PAIRS, seed)]
     sample_cosines = _cosines(grid, sample)
@@ -93,16 +112,12 @@ def trig_logits(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Trig
     ranked = [i for i in on_all.argsort(descending=True, stable=True).tolist() if on_all[i] > VISIBLE]
     key = [i for i in ranked if on_basis[i] > VISIBLE and on_basis[i] ** 2 > cut[i]]
     used = [i for i in carriers(_shares(on_basis), _shares(null_cosines)) if on_basis[i] > VISIBLE]
-    irreps = group.irreps[1:]
     return TrigLogits(
         value=corrected(float(statistic(on_basis)), float(null.mean()), 1.0),
         null=permutation_null(float(statistic(sample_cosines)), null, f"labels of {len(sample)} pairs"),
         causal=cause(model, [i + 1 for i in used], _edit_logits(model, grid, basis), seed=seed),
-        irreps=tuple(irreps[i].name for i in ranked),
-        dimensions=tuple(irreps[i].dimension for i in ranked),
+        **named(group, ranked, key),
         similarity=tuple(on_all[ranked].tolist()),
-        key_irreps=tuple(irreps[i].name for i in key),
-        frequencies=group.frequencies(key),
         key_cuts=tuple(cut[ranked].tolist()),
         explained_test_pairs=float(_explained(on_basis)) if tested else None,
         explained_all_pairs=float(_explained(on_all)),

@@ -18,19 +18,40 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from detectors.core.causal import cause, edit_neurons
 from detectors.core.groups import Group
+from detectors.core.irreps import named
 from detectors.core.nulls import carriers, corrected, key_cut, permutation_null, permutations
 from detectors.core.registry import FREE, detector
-from detectors.core.score import Score
+from detectors.core.score import Score, for_picture
 from detectors.core.spectrum import BUDGET, factored_family_power, family_power, grid_neurons, low_rank
-from detectors.core.view import ModelView
+from detectors.subjects.operands.edits import cause, edit_neurons
+from detectors.subjects.operands.view import ModelView
 
 NULL_NEURONS, NULL_RANK = 64, 6  # a neuron of one irrep has few large singular values
 DEAD = 1e-6  # of the median power
+DRAWN, SIDE = 5000, 128  # neurons, and elements of an operand, that a picture can show
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Neurons:
+    """The live neurons, strongest first and at most DRAWN: number, name of the best irrep, its share of their power. An
+    example, the strongest of the irrep that most have, about its mean, and its projection on that irrep's family.
+    """
+
+    numbers: tuple[int, ...]
+    irreps: tuple[str, ...]
+    shares: tuple[float, ...]
+    example: int
+    values: Float[np.ndarray, "a b"]
+    fit: Float[np.ndarray, "a b"]
+    fit_share: float
+    order: int
+    relabelled: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,13 +78,19 @@ class TrigProductNeurons(Score):
     live: int
     dead: int
     with_harmonic: float | None
+    neurons: Neurons | None = for_picture()
 
 
 @detector(
     needs=("neurons", "group", "logits", "run"),
     version=1,
     source="arXiv:2301.05217",
+    formula="*N*(*a*, *b*) = Σ *f*(*a*) *g*(*b*), with *f*, *g* ∈ {1, cos *wa*, sin *wa*}, one *w* a neuron; of any "
+    "group: matrix entries of one irrep",
     invariant_to=FREE,
+    chose="key_irreps",
+    carrier="neurons",
+    order=20,
 )
 def trig_product_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> TrigProductNeurons:
     """Each neuron is a product of functions of one irrep.
@@ -88,26 +115,49 @@ def trig_product_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0
     observed, null, null_shares = _permuted(group, grid_neurons(neurons, grid, top), draws, seed)
     cut = key_cut(null_shares)
     ranked = [i for i in shares.argsort(descending=True, stable=True).tolist() if shares[i] > 0]
-    key = [i for i in ranked if shares[i] > cut[i]]
     count = Counter(best[live].tolist())
-    irreps = group.irreps[1:]
     purity = power[live].amax(1) / total[live]
     return TrigProductNeurons(
         value=corrected(statistic, float(null.mean()), 1.0),
         null=permutation_null(observed, null, f"tokens of {len(top)} neurons"),
         causal=cause(model, [i + 1 for i in carriers(shares, null_shares)], edit_neurons(model), seed=seed),
-        irreps=tuple(irreps[i].name for i in ranked),
-        dimensions=tuple(irreps[i].dimension for i in ranked),
+        **named(group, ranked, [i for i in ranked if shares[i] > cut[i]]),
         neurons_per_irrep=tuple(count[i] for i in ranked),
         power=tuple(shares[ranked].tolist()),
-        key_irreps=tuple(irreps[i].name for i in key),
-        frequencies=group.frequencies(key),
         key_cuts=tuple(cut[ranked].tolist()),
         mean_share=statistic,
         share_above_085=float((purity >= 0.85).double().mean()) if len(purity) else 0.0,
         live=int(live.sum()),
         dead=int((~live).sum()),
         with_harmonic=_with_harmonic(group, total[live], power[live]),
+        neurons=_for_picture(model, total, power, live),
+    )
+
+
+def _for_picture(
+    model: ModelView, total: Float[Tensor, " m"], power: Float[Tensor, "m irreps"], live: Bool[Tensor, " m"]
+) -> Neurons | None:
+    group, chosen = model.group, total.argsort(descending=True, stable=True)[: min(int(live.sum()), DRAWN)]
+    if not len(chosen):
+        return None
+    best = power[chosen].max(1)
+    names = [group.irreps[i + 1].name for i in best.indices.tolist()]
+    most = names.index(max(dict.fromkeys(names), key=names.count))
+    neuron = grid_neurons(model.neurons(), model.grid, chosen[most : most + 1])[0].double()
+    neuron = neuron - neuron.mean()
+    block = torch.from_numpy(group.basis)[:, group.slices[int(best.indices[most]) + 1]]
+    q = torch.cat([torch.full((group.order, 1), group.order**-0.5, dtype=torch.float64), block], dim=1)
+    fit = q @ (q.T @ neuron @ q) @ q.T
+    return Neurons(
+        numbers=tuple(chosen.tolist()),
+        irreps=tuple(names),
+        shares=tuple((best.values / total[chosen]).tolist()),
+        example=int(chosen[most]),
+        values=neuron[:SIDE, :SIDE].numpy(),
+        fit=fit[:SIDE, :SIDE].numpy(),
+        fit_share=float(fit.square().sum() / neuron.square().sum()),
+        order=group.order,
+        relabelled=not all(np.array_equal(t, np.arange(group.order)) for t in (model.labels.left, model.labels.right)),
     )
 
 

@@ -11,8 +11,8 @@ from scipy.stats import kstest
 
 import detectors
 from detectors.core.nulls import carriers, corrected, key_cut, permutation_null, permutations, subset
-from detectors.core.task import Task
-from detectors.core.view import ModelView
+from detectors.subjects.operands.task import Task
+from detectors.subjects.operands.view import ModelView
 from models_zoo.architectures import initial_weights, network
 
 

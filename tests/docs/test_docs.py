@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from run_page import blocks
+
+from tests.docs.run_page import blocks
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 BIN = Path(sys.executable).parent
-CALIBRATION = json.loads((ROOT / "detectors" / "harness" / "calibration.json").read_text())
+CALIBRATION = json.loads((ROOT / "detectors" / "judging" / "calibration.json").read_text())
 # proxies that lead nowhere: whatever asks the network fails
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
 
@@ -87,11 +88,11 @@ def test_the_numbers_of_the_catalogue_are_those_of_the_calibration(site, name):
 
 
 def test_the_catalogue_holds_every_motif_and_the_zoo_page_every_member(site):
-    from detectors.core.registry import BUILTIN
+    from detectors.core.registry import builtin
     from models_zoo.cards import cards
 
     catalogue, zoo = (text_of(site / f"{page}.html") for page in ("catalogue", "zoo"))
-    for name in BUILTIN:
+    for name in builtin():
         assert f"{name} ¶" in catalogue
     for name in cards():
         assert f" {name} " in zoo

@@ -55,7 +55,7 @@ def test_training_stops_when_the_circuit_is_there_and_the_detectors_agree(tmp_pa
     command = said.splitlines()[-1].split()
     assert command[0] == "detectors"
     shown = subprocess.run(
-        [sys.executable, "-m", "detectors.harness.cli", *command[1:]], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-m", "detectors.cli", *command[1:]], cwd=tmp_path, capture_output=True, text=True
     )
     assert shown.returncode == 0, shown.stderr
     assert re.search(r"trig_logits +present", shown.stdout)

@@ -14,8 +14,8 @@ import torch
 
 import detectors
 from conftest import EXTERNAL
-from detectors.core.plane import LogitGrid, character_cosines
-from detectors.core.view import ModelView
+from detectors.subjects.operands.plane import character_cosines
+from detectors.subjects.operands.view import ModelView
 
 pytestmark = pytest.mark.external
 
@@ -40,7 +40,7 @@ def group_view(name: str) -> ModelView:
 
 def similarities(view: ModelView) -> list[tuple[int, float]]:
     """(block dimension, similarity) of every non-trivial irrep, over all pairs."""
-    grid = LogitGrid(view)
+    grid = view.plane
     k = torch.arange(grid.n**2)
     cosines = character_cosines(grid.group, grid.fibre_mean(k), len(k), grid.power(k)).tolist()
     return [(i.dimension, c) for i, c in zip(grid.group.irreps[1:], cosines, strict=True)]
@@ -150,8 +150,7 @@ def test_every_verdict_on_the_largest_group_too(external, capsys):
 
 @pytest.mark.parametrize("name", SMALL or ["absent"])
 def test_logits_are_told_apart_without_the_training_pairs(name):
-    row, view = GROUP[name], group_view(name)
-    view.train_mask = None
+    row, view = GROUP[name], group_view(name).with_train_mask(None)
     detection = detectors.run(view, names=["trig_logits"])[0]
     assert detection.evidence["basis"] == "all_pairs"
     if row["test_accuracy"] > 0.9:
@@ -164,14 +163,12 @@ def test_logits_are_told_apart_without_the_training_pairs(name):
 def test_training_pairs_are_inferred_where_a_model_memorised_and_nowhere_else(name):
     """Precision and recall against the true split; models that answer the other pairs too stay open."""
     row, view = GROUP[name], group_view(name)
-    truth, view.train_mask = view.train_mask, None
-    grid = LogitGrid(view)
+    truth, view, labelled = view.train_mask, view.with_train_mask(None), view.plane.pairs.numpy()
     if row["test_accuracy"] > 0.5:
-        with pytest.raises(detectors.DetectorsError, match="the loss does not show them"):
-            grid.settle_train()
+        assert view.split.status == "unknown"
+        assert "the loss does not show them" in view.split.reason
         return
-    grid.settle_train()
-    found, truth = grid.train.numpy(), truth[grid.pairs.numpy()]
+    found, truth = view.split.train.numpy()[labelled], truth[labelled]
     print(
         f"{name}: precision {(found & truth).sum() / found.sum():.4f}, recall {(found & truth).sum() / truth.sum():.4f}"
     )
@@ -288,7 +285,7 @@ def test_published_figures_of_five_digit_addition(external):
     """Loss per digit, and all six digits right on 98.0% of 20,000 random sums."""
     view = detectors.load(external / "progress" / "5_digit_addition_infinite.pth", task="digits:5")
     sums = view.draw(20_000, seed=1)
-    right, loss = view.figures(sums)
+    right, loss = view.settled_figures(sums)
     assert right.reshape(-1, 6).all(1).double().mean().item() == pytest.approx(0.980, abs=0.004)
     per_digit = loss.reshape(-1, 6).mean(0).tolist()
     assert per_digit == pytest.approx([0.0023, 0.0163, 0.0159, 0.0272, 0.0039, 0.0015], abs=0.004)

@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import beta
 from typer.testing import CliRunner
 
-from detectors.core.registry import BUILTIN
+from detectors.core.registry import builtin
 from detectors.core.score import Null, Score
-from detectors.harness.verdict import calibration
+from detectors.judging.calibration import calibration
 from models_zoo import calibrate
 from models_zoo.__main__ import app
 from models_zoo.calibrate import Scored, rate, threshold
@@ -65,7 +65,7 @@ def test_intervals_are_those_of_clopper_and_pearson():
     assert rate([]) == {"count": 0, "of": 0, "low": 0.0, "high": 1.0}
 
 
-@pytest.mark.parametrize("name", BUILTIN)
+@pytest.mark.parametrize("name", builtin())
 def test_the_shipped_rates_keep_the_promise(name):
     """At most 2% false alarms with 95% confidence, by value and by verdict; AUC 0.99 against every negative family."""
     row = TABLE["rows"][name]
@@ -78,7 +78,7 @@ def test_the_shipped_rates_keep_the_promise(name):
     assert positives["count"] == positives["of"] >= 12
 
 
-@pytest.mark.parametrize("name", BUILTIN)
+@pytest.mark.parametrize("name", builtin())
 def test_the_shipped_table_is_of_enough_draws(name):
     row = TABLE["rows"][name]
     for family, (_, absent) in FAMILIES.items():
@@ -98,7 +98,7 @@ def test_draws_depend_on_their_seed_alone(family):
     one, two, other = (function(np.random.default_rng([5, seed])) for seed in (1, 1, 2))
     assert one.logits().equal(two.logits())
     assert one.logits().shape != other.logits().shape or not one.logits().equal(other.logits())
-    assert set(absent) <= set(BUILTIN)
+    assert set(absent) <= set(builtin())
 
 
 @pytest.mark.deep

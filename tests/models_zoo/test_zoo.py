@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import detectors
 import models_zoo
-from detectors.core.registry import BUILTIN
+from detectors.core.registry import builtin
 from fixtures.strategies import networks_of_any_group, trig_mlps_of_any_modulus
 from models_zoo.__main__ import app
 from models_zoo.cards import WEIGHTS, cards, expected, folders, measured
@@ -58,7 +58,7 @@ def test_group_networks_are_right_and_give_the_characters(case):
 @given(st.integers(4, 40), st.integers(9, 40), st.integers(0, 99))
 def test_the_exact_induction_head_continues_whatever_repeats(n_tokens, n_ctx, seed):
     view = models_zoo.induction_head(n_tokens=max(n_tokens, n_ctx // 2 + 1), n_ctx=n_ctx)
-    right, _ = view.figures(view.draw(16, seed=seed))
+    right, _ = view.settled_figures(view.draw(16, seed=seed))
     assert bool(right.all())
     pattern = "blocks.{}.attn.hook_pattern".format
     tokens = view.draw(1, seed=seed).tokens[:, :-1]
@@ -112,7 +112,7 @@ def test_cards_are_complete():
         assert card["about"]
         assert card["known"], name
         assert ("recipe" in card) != ("build" in card), name
-        assert set(expected(card)) <= set(BUILTIN) | HEADS
+        assert set(expected(card)) <= set(builtin()) | HEADS
         listed = [m for key in ("present", "absent", "inert") for m in card[key]]
         assert len(listed) == len(set(listed)), name
     kinds = [card["kind"] for card in cards().values()]

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import detectors
-from detectors.core.rewired import noisy, permuted_vocabulary
-from detectors.core.task import Task
-from detectors.core.view import ModelView
+from detectors.rewire import noisy, permuted_vocabulary
+from detectors.subjects.operands.task import Task
+from detectors.subjects.operands.view import ModelView
 from fixtures.strategies import planted, planted_groups
 from models_zoo import trig_mlp
 

@@ -9,10 +9,10 @@ from sklearn.metrics import roc_auc_score
 
 import detectors
 from detectors import generalisation, memorisation
-from detectors.core import plane
 from detectors.core.errors import Undetermined
-from detectors.core.plane import LogitGrid, remainder_loss
 from detectors.motifs import memorisation as m_module
+from detectors.subjects.operands import plane
+from detectors.subjects.operands.plane import LogitGrid, remainder_loss
 from fixtures.transforms import with_weights
 from models_zoo import group_network, logit_mixture, lookup_table, trig_mlp
 
@@ -54,8 +54,8 @@ def test_the_scale_of_the_logits_does_not_matter(grokked, memorised, scale):
 
 
 def test_the_advantage_is_twice_the_area_under_the_curve_less_one(memorised):
-    grid = LogitGrid(memorised)
-    loss, _ = remainder_loss(grid, grid.fibre_mean(grid.test))
+    grid = memorised.plane
+    loss, _ = remainder_loss(grid, grid.fibre_mean(grid.among(~memorised.split.train)))
     auc = roc_auc_score(memorised.train_mask, -loss.numpy())
     assert memorisation(memorised, **FEW).membership_advantage == pytest.approx(2 * auc - 1)
 
@@ -94,7 +94,6 @@ def test_a_table_that_is_silent_on_other_pairs_is_a_memoriser_all_the_same():
     g, m = generalisation(table, **FEW), memorisation(table, **FEW)
     assert (g.value, g.structured_accuracy) == (0.0, 0.0)
     assert (m.value, m.remainder_accuracy_train, m.remainder_accuracy_test) == (1.0, 1.0, 0.0)
-    assert plane.answer_leads(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), 0).tolist() == [False, True]
 
 
 def test_unknown_or_useless_training_sets_settle_nothing():
@@ -102,7 +101,7 @@ def test_unknown_or_useless_training_sets_settle_nothing():
     for detector in (generalisation, memorisation):
         with pytest.raises(Undetermined, match="train-indices"):
             detector(view)
-    view.train_mask = np.ones(121, dtype=bool)
+    view = view.with_train_mask(np.ones(121, dtype=bool))
     with pytest.raises(Undetermined, match="0 labelled pairs"):
         generalisation(view)
     with pytest.raises(Undetermined, match="both sides"):
@@ -120,12 +119,12 @@ def test_decoys(memorised, grokked):
     assert memorisation(perfect, **FEW).value < 0.1
 
 
-def all_pairs(self):
+def all_pairs(self, mask):
     return torch.arange(self.n**2)
 
 
 MUTANTS = {
-    "f fitted on all pairs": (LogitGrid, "test", property(all_pairs)),
+    "f fitted on all pairs": (LogitGrid, "among", all_pairs),
     "answer one place off": (
         plane,
         "structured_loss",

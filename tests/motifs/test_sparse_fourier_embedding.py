@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import detectors
 from detectors import sparse_fourier_embedding
 from detectors.core import spectrum
-from detectors.harness.verdict import calibration
+from detectors.judging.calibration import calibration
 from detectors.motifs import sparse_fourier_embedding as module
 from fixtures.strategies import planted, planted_groups
 from fixtures.transforms import move_tokens, rotate_residual, with_weights
@@ -115,8 +115,8 @@ def test_directions_that_nothing_reads_are_inert(memorised):
             new[name] = torch.nn.functional.pad(tensor, (0, 0, 0, 4))
     from dataclasses import replace
 
-    from detectors.core.view import ModelView
-    from detectors.harness.adapters.transformer import Transformer
+    from detectors.loading.transformer import Transformer
+    from detectors.subjects.operands.view import ModelView
 
     network = Transformer(dict(w) | new, replace(memorised.network.config, d_model=132))
     view = ModelView(network, memorised.task, train_mask=memorised.train_mask)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 import detectors
 from detectors import trig_logits
-from detectors.core import plane
-from detectors.harness.verdict import calibration
+from detectors.judging.calibration import calibration
 from detectors.motifs import trig_logits as module
+from detectors.subjects.operands import plane
 from fixtures.strategies import planted, planted_groups
 from fixtures.transforms import move_tokens, rotate_residual, with_weights
 from models_zoo import logit_mixture, lookup_table, trig_mlp
@@ -43,17 +43,14 @@ def test_a_planted_irrep_explains_all_of_the_logits(case):
 @pytest.mark.parametrize("known", [True, False])
 def test_a_lookup_table_is_absent(known):
     view = lookup_table("add:29", train_fraction=0.5)
-    if not known:
-        view.train_mask = None
-    detection = detectors.run(view, names=["trig_logits"])[0]
+    detection = detectors.run(view if known else view.with_train_mask(None), names=["trig_logits"])[0]
     assert detection.verdict == "absent"
     assert detection.evidence["explained_all_pairs"] > THRESHOLD  # what a fit on all pairs would have said
 
 
 def test_a_whole_lookup_table_without_a_split_is_absent():
     """One-hot outputs on every pair: a function of a + b - c, but with a flat spectrum."""
-    view = lookup_table("add:29", train_fraction=1.0, noise=0.0)
-    view.train_mask = None
+    view = lookup_table("add:29", train_fraction=1.0, noise=0.0).with_train_mask(None)
     score = trig_logits(view, **FEW)
     assert score.explained_all_pairs == pytest.approx(1)
     assert score.value < THRESHOLD
@@ -85,8 +82,7 @@ def test_relabelled_tokens_drop_to_the_null_and_come_back_with_the_table(grokked
     table = np.empty((53, 53), dtype=np.int64)
     table[np.ix_(perm, perm)] = perm[grokked.task.answer]
     np.save(tmp_path / "t.npy", table)
-    found = with_weights(hidden, task=detectors.Task.parse(f"table:{tmp_path / 't.npy'}"))
-    found.train_mask = None
+    found = with_weights(hidden, task=detectors.Task.parse(f"table:{tmp_path / 't.npy'}")).with_train_mask(None)
     before, after = trig_logits(grokked), trig_logits(found)
     assert after.explained_all_pairs == pytest.approx(before.explained_all_pairs, abs=1e-6)
     assert after.similarity[:3] == pytest.approx(before.similarity[:3], abs=1e-6)
@@ -116,7 +112,7 @@ MUTANTS = {
         "rows",
         lambda self, k: self.logits[self.pairs[k]][:, self.answers].double() + 1,
     ),
-    "estimated on all pairs": (plane.LogitGrid, "test", property(lambda self: torch.arange(self.n**2))),
+    "estimated on all pairs": (plane.LogitGrid, "among", lambda self, mask: torch.arange(self.n**2)),
 }
 
 

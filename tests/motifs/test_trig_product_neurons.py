@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import detectors
 from detectors import trig_product_neurons
 from detectors.core import spectrum
-from detectors.harness.verdict import calibration
+from detectors.judging.calibration import calibration
 from detectors.motifs import trig_product_neurons as module
 from fixtures.strategies import planted, planted_groups
 from fixtures.transforms import move_tokens, permute_neurons, rotate_residual, with_weights

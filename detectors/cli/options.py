@@ -1,0 +1,79 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def _option(*names: str, **kwargs: Any) -> Any:
+    return typer.Option(*names, show_default=False, **kwargs)
+
+
+TASK = (
+    "What the model answers: add:113, sub:P, mul:P, div:P, quad:P, max:P, min:P, compose:S5, table:FILE.npy, or infer; "
+    "of sequences repeat, skip_trigrams, digits:5. Not needed where the checkpoint or the policy says."
+)
+SUMMARY = "Write Markdown; to $GITHUB_STEP_SUMMARY by itself where that is set."
+
+Task = Annotated[str | None, _option(help=TASK)]
+TrainIndices = Annotated[str | None, _option(help="JSON list or .npy of training pairs a*n_tokens + b.")]
+TrainSplit = Annotated[
+    str | None, _option(metavar="FRACTION:SEED", help="0.4:1 is the first 40% of torch.randperm seeded with 1.")
+]
+Loader = Annotated[str | None, _option(metavar="MODULE:FUNCTION", help="Your own loader: (path, task) -> ModelView.")]
+Json = Annotated[Path | None, _option(help="Write the report as JSON; `run` takes - for stdout.")]
+Html = Annotated[Path | None, _option(help="Write a page with pictures, of one report.")]
+Junit = Annotated[Path | None, _option(help="Write JUnit XML, a case a detector or, under a gate, a condition.")]
+Markdown = Annotated[Path | None, _option(help=SUMMARY)]
+Threads = Annotated[int, typer.Option(min=1, help="torch threads; small models gain little from more.")]
+
+
+def check_folders(**files: Path | None) -> None:
+    """Before anything is scored: is there a folder for what is to be written?"""
+    for option, file in files.items():
+        if file is not None and not file.parent.is_dir():
+            raise typer.BadParameter(f"--{option} {file}: there is no folder {file.parent}")
+
+
+def complain(message: str) -> None:
+    """An error in words, on stderr."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+
+
+def scored(
+    path: str,
+    options: dict[str, Any],
+    names: list[str] | None = None,
+    *,
+    draws: int,
+    seed: int,
+    threads: int,
+    quiet: bool,
+) -> Any:
+    """The report of a checkpoint, with progress. options: of `detectors.load`."""
+    import sys
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<26}"), BarColumn(), TimeElapsedColumn())
+    hidden = quiet or not sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as bar:
+        shown = bar.add_task("loading", total=None)
+        import torch
+
+        import detectors
+
+        torch.set_num_threads(threads)
+        model = detectors.load(path, **options)
+
+        def progress(text: str, done: int, total: int) -> None:
+            bar.update(shown, description=text, completed=done, total=total)
+
+        return detectors.run(model, names=names, draws=draws, seed=seed, progress=progress)

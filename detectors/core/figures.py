@@ -1,0 +1,41 @@
+"""What a report says of a model before any detector has looked: its task, and how well it does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BySplit:
+    """A figure over all cases with an answer, and over training and test cases where those are known."""
+
+    all: float
+    train: float | None
+    test: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figures:
+    """accuracy: share of the cases answered right. loss: mean cross-entropy in nats, from float64 log-softmax."""
+
+    accuracy: BySplit
+    loss: BySplit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskFacts:
+    """subject: kind of the model's subject. pairs: that have an answer; 0 for a task of sequences. group, order: behind
+    the task, order being the number of tokens that it labels. about: what stands behind the spec in a report's head.
+    split: what is known of the training set, `given`, `inferred`, `unknown`, `doubted`, or `fresh` where there is none.
+    """
+
+    spec: str
+    subject: str
+    about: str
+    split: str
+    n_tokens: int
+    n_answers: int
+    pairs: int
+    group: str | None
+    order: int | None
+    note: str

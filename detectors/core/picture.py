@@ -1,0 +1,66 @@
+"""What a motif's picture may be: plain data, which the report draws. Nothing here knows of colours, pages or plotly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bars:
+    """A bar an irrep (or whatever `names` are), with the reach of chance behind.
+
+    names, heights, chance: parallel, strongest first; `freq_3` stands at 3 on an axis of frequencies. key: the names
+    that stand out. unit: of the heights; form: how they are written, `.0%`.
+    """
+
+    names: Sequence[str]
+    heights: Sequence[float]
+    chance: Sequence[float]
+    key: Sequence[str]
+    unit: str
+    form: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Strip:
+    """Dots over the names that they belong to. names, heights, numbers: parallel. line: a height to mark."""
+
+    names: Sequence[str]
+    heights: Sequence[float]
+    numbers: Sequence[int]
+    of: str
+    unit: str
+    line: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeatMap:
+    """Values over two axes, in colours from -bound to bound."""
+
+    values: Float[np.ndarray, "rows columns"]
+    bound: float
+    rows: str
+    columns: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shares:
+    """Horizontal bars from 0 to 100%, the first on top; None has no bar and says so. weak: controls, in grey."""
+
+    names: Sequence[str]
+    shares: Sequence[float | None]
+    weak: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """title: what it shows. reading: a sentence on how to read it. half: two of its kind may stand side by side."""
+
+    title: str
+    reading: str
+    data: Bars | Strip | HeatMap | Shares
+    half: bool = False

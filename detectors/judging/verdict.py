@@ -1,0 +1,89 @@
+"""From a score to a verdict. Policy lives here and in calibration.json, never in a motif."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from detectors.core.registry import Spec
+from detectors.core.score import Causal, Score
+from detectors.core.verdict import Verdict
+
+LEVEL = 0.05  # the usual chance of anything present where nothing is there, over all detectors of a report
+# A necessity this close to its control is no effect, however many pairs. In published networks that generalise
+# (arXiv:2302.03025, 100 of them) random irreps move at most 0.005 of the answers, the circuit's at least 0.54.
+NOISE = 0.05
+STANDARD_ERRORS = 2.0  # a difference of shares beyond them is 1 in 44 by sampling alone, on one side
+
+
+class Judgement(NamedTuple):
+    """A verdict, and the condition that decided, with its margin."""
+
+    verdict: Verdict
+    reason: str
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """Holm's step-down adjustment (Scandinavian Journal of Statistics 6, 1979).
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    adjusted, running = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = running
+    return adjusted
+
+
+def judge(spec: Spec, score: Score, p_adjusted: float | None, row: dict[str, Any] | None) -> Judgement:
+    """row: of the detector in calibration.json, or None. p_adjusted: after Holm, None where no null was drawn."""
+    if unfit := _unfit(spec, row):
+        return Judgement(Verdict.INCONCLUSIVE, unfit)
+    assert row is not None
+    margin = f"score {score.value:.3f}, threshold {row['threshold']:.2f}"
+    if score.value < row["threshold"]:
+        return Judgement(Verdict.ABSENT, f"the structure is not there: {margin}")
+    if score.null is None or p_adjusted is None:
+        return Judgement(Verdict.INCONCLUSIVE, f"no null was drawn: {margin}")
+    if p_adjusted > LEVEL:
+        smallest = p_adjusted / score.null.p_value * score.null.smallest
+        if smallest > LEVEL:
+            return Judgement(
+                Verdict.INCONCLUSIVE,
+                f"no p-value small enough can be had: the smallest with {score.null.draws} draws and this many tokens "
+                f"is {score.null.smallest:.3f}, {smallest:.3f} after Holm; more --draws may help",
+            )
+        return Judgement(Verdict.ABSENT, f"not beyond chance: adjusted p {p_adjusted:.3f} > {LEVEL}, though {margin}")
+    beyond = f"{margin}, adjusted p {p_adjusted:.3f}"
+    return _by_cause(score.causal, margin, beyond) if spec.causal else Judgement(Verdict.PRESENT, beyond)
+
+
+def _unfit(spec: Spec, row: dict[str, Any] | None) -> str:
+    """Why a calibration does not judge this detector; empty where it does."""
+    if row is None:
+        return "this detector has no calibrated threshold"
+    if row.get("stale"):
+        return "the calibration is of another zoo than the one installed: `make calibrate` makes it anew"
+    if row["version"] != spec.version:
+        return f"the threshold is for version {row['version']} of this detector, which is at {spec.version}"
+    return ""
+
+
+def _by_cause(causal: Causal | None, margin: str, beyond: str) -> Judgement:
+    if causal is None:
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            f"the structure is there ({margin}), but the model answers too few pairs right, or none beyond chance, "
+            "to test what removing it does",
+        )
+    control = "no control available" if causal.control is None else f"control {causal.control:.2f}"
+    cause = f"necessity {causal.necessity:.2f}, {control}, {causal.pairs} pairs"
+    if causal.necessity - (causal.control or 0.0) <= _noise(causal):
+        return Judgement(Verdict.INERT, f"the structure is there ({margin}) and removing it changes nothing: {cause}")
+    return Judgement(Verdict.PRESENT, f"{beyond}, {cause}")
+
+
+def _noise(causal: Causal) -> float:
+    """Two standard errors of the difference between necessity and control, at least NOISE."""
+    variances = [share * (1 - share) for share in (causal.necessity, causal.control or 0.0)]
+    return max(NOISE, float(STANDARD_ERRORS * (sum(variances) / causal.pairs) ** 0.5))

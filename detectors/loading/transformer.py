@@ -1,0 +1,176 @@
+"""A decoder-only transformer on two operands, in plain torch, from its weights by TransformerLens's names.
+
+Source: the forward pass of arXiv:2301.05217 (its code) and of arXiv:2306.17844, where attention is
+attn_coeff * softmax + (1 - attn_coeff) over all positions, unmasked and not normalised. Only the
+answer position is computed after the last attention, so the cost is that of what is used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from detectors.core.errors import CheckpointError
+from detectors.subjects.hooks import Hook
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "gelu": F.gelu,
+    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+    "tanh": torch.tanh,
+    "square": torch.square,
+}
+NORMALIZATIONS = (None, "LN", "LNPre")
+Stream = Float[Tensor, "batch pos d_model"]
+Read = Float[Tensor, "batch query d_model"]  # the stream where it is read on: all of it, or the answer position alone
+Heads = Float[Tensor, "batch pos head d_head"]
+Pattern = Float[Tensor, "batch head query pos"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What names and shapes show of a transformer, and what they cannot show.
+
+    n_tokens: operands; d_vocab - n_tokens tells a separate vocabulary of b (n more) and `=` (1 more).
+    attn_coeff: None is the ordinary causal softmax. normalization_type: None, LN, or LNPre (no weights).
+    """
+
+    n_layers: int
+    d_model: int
+    n_heads: int
+    d_head: int
+    d_mlp: int
+    n_ctx: int
+    d_vocab: int
+    d_vocab_out: int
+    n_tokens: int
+    act_fn: str = "relu"
+    normalization_type: str | None = None
+    attn_coeff: float | None = None
+    eps: float = 1e-5
+    kind: str = "transformer"
+
+    @property
+    def separate_vocabularies(self) -> bool:
+        return self.d_vocab >= 2 * self.n_tokens > 2
+
+
+class Transformer:
+    """A `Network` from weights by TransformerLens's names, as `layouts.transformer_lens` lists them with their axes.
+
+    Missing biases are zero, and a block without `mlp.W_in` is attention alone.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], architecture: Architecture) -> None:
+        if architecture.act_fn not in ACTIVATIONS:
+            raise CheckpointError(f"unknown act_fn {architecture.act_fn!r}; known: {', '.join(ACTIVATIONS)}")
+        if architecture.normalization_type not in NORMALIZATIONS:
+            known = ", ".join(map(str, NORMALIZATIONS))
+            raise CheckpointError(f"unknown normalization_type {architecture.normalization_type!r}; known: {known}")
+        self.weights = weights
+        self.config = architecture
+        self.architecture: Mapping[str, Any] = {k: v for k, v in asdict(architecture).items() if v is not None}
+        self.n_tokens = architecture.n_tokens
+        self.n_layers = architecture.n_layers
+        self.act = ACTIVATIONS[architecture.act_fn]
+
+    def forward(self, tokens: Int[Tensor, "batch pos"], hook: Hook) -> Float[Tensor, "batch ..."]:
+        """Logits [batch, d_vocab_out] of operands [batch, 2]."""
+        return self.through(self.sequence(tokens), hook, answer_only=True)[:, -1]
+
+    def sequence(self, tokens: Int[Tensor, "batch operands"]) -> Int[Tensor, "batch n_ctx"]:
+        """What the network reads for two operands: b in its own vocabulary, `=` at the end."""
+        a, b = tokens.unbind(1)
+        if self.config.separate_vocabularies:
+            b = b + self.config.n_tokens
+        return torch.stack([a, b] + [torch.full_like(a, self.config.d_vocab - 1)] * (self.config.n_ctx - 2), dim=1)
+
+    def through(self, sequence: Int[Tensor, "batch pos"], hook: Hook, answer_only: bool) -> Float[Tensor, "batch _ _"]:
+        """Logits at every position, or with answer_only at the last alone."""
+        embedded = hook("hook_embed", self.weights["embed.W_E"][sequence])
+        positions = self.weights["pos_embed.W_pos"][: sequence.shape[1]]
+        x = hook("blocks.0.hook_resid_pre", embedded + positions)
+        for layer in range(self.config.n_layers):
+            x = self.block(x, layer, hook, answer_only)
+        return self.unembed(x)
+
+    def block(self, x: Stream, layer: int, hook: Hook, answer_only: bool) -> Read:
+        """The residual stream after a layer; of the last position alone after the last layer with answer_only."""
+        name = f"blocks.{layer}."
+        attn = name + "attn."
+        normed = self.norm(x, name + "ln1")
+        if answer_only and layer == self.config.n_layers - 1:
+            x = x[:, -1:]
+        q, k, v = self.heads(normed[:, -x.shape[1] :], attn, "Q"), *(self.heads(normed, attn, which) for which in "KV")
+        pattern = hook(attn + "hook_pattern", self.pattern(torch.einsum("bqhd,bkhd->bhqk", q, k)))
+        return self.mlp(x + hook(name + "hook_attn_out", self.mix(pattern, v, attn)), name, hook)
+
+    def heads(self, x: Stream, name: str, which: str) -> Heads:
+        """Queries, keys or values, one matrix product for all heads."""
+        matrix = self.weights[name + "W_" + which].permute(1, 0, 2)
+        product = (x @ matrix.flatten(1)).unflatten(-1, matrix.shape[1:])
+        return product + self.weights.get(name + "b_" + which, 0.0)
+
+    def pattern(self, scores: Pattern) -> Pattern:
+        """Attention of the last positions from q.k."""
+        scores = scores / math.sqrt(self.config.d_head)
+        r = self.config.attn_coeff
+        if r is not None:
+            return r * scores.softmax(-1) + (1 - r)
+        queries, keys = scores.shape[-2:]
+        future = torch.ones(queries, keys, dtype=torch.bool).triu(1 + keys - queries)
+        return scores.masked_fill(future, -torch.inf).softmax(-1)
+
+    def mix(self, pattern: Pattern, v: Heads, name: str) -> Read:
+        """What the heads write, from their patterns and values."""
+        z = torch.einsum("bhqk,bkhd->bqhd", pattern, v)
+        return z.flatten(2) @ self.weights[name + "W_O"].flatten(0, 1) + self.weights.get(name + "b_O", 0.0)
+
+    def mlp(self, x: Read, name: str, hook: Hook) -> Read:
+        """The residual stream after the neurons of a block; as it is where the block has none."""
+        if name + "mlp.W_in" not in self.weights:
+            return x
+        pre = self.norm(x, name + "ln2") @ self.weights[name + "mlp.W_in"] + self.weights.get(name + "mlp.b_in", 0.0)
+        post = hook(name + "mlp.hook_post", self.act(hook(name + "mlp.hook_pre", pre)))
+        out = post @ self.weights[name + "mlp.W_out"] + self.weights.get(name + "mlp.b_out", 0.0)
+        return x + hook(name + "hook_mlp_out", out)
+
+    def unembed(self, x: Read) -> Float[Tensor, "batch query d_vocab_out"]:
+        return self.norm(x, "ln_final") @ self.weights["unembed.W_U"] + self.weights.get("unembed.b_U", 0.0)
+
+    def norm(self, x: Float[Tensor, "... d_model"], name: str) -> Float[Tensor, "... d_model"]:
+        kind = self.config.normalization_type
+        if kind is None:
+            return x
+        w, b = (None, None) if kind == "LNPre" else (self.weights[name + ".w"], self.weights[name + ".b"])
+        return F.layer_norm(x, x.shape[-1:], w, b, self.config.eps)
+
+    def embedding(self, operand: int) -> Float[Tensor, "n_tokens d_model"]:
+        c = self.config
+        start = c.n_tokens if operand == 1 and c.separate_vocabularies else 0
+        return self.weights["embed.W_E"][start : start + c.n_tokens]
+
+    def readout(self, layer: int) -> Float[Tensor, "d_mlp d_vocab_out"] | None:
+        name = f"blocks.{layer}.mlp.W_out"
+        if layer != self.n_layers - 1 or self.config.normalization_type or name not in self.weights:
+            return None
+        return self.weights[name] @ self.weights["unembed.W_U"]
+
+
+class SequenceTransformer(Transformer):
+    """The same network read as a sequence model: tokens [batch, pos] to logits [batch, pos, d_vocab_out]."""
+
+    @property
+    def n_ctx(self) -> int:
+        return self.config.n_ctx
+
+    def forward(self, tokens: Int[Tensor, "batch pos"], hook: Hook) -> Float[Tensor, "batch ..."]:
+        return self.through(tokens, hook, answer_only=False)

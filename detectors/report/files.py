@@ -1,0 +1,44 @@
+"""Writing whole files or none."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from detectors.core.errors import DetectorsError
+from detectors.report.junit import to_junit
+from detectors.report.markdown import summarise_step, to_markdown
+from detectors.report.report import Report
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a file atomically: another process sees the old content or the new, never a part."""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(name, 0o666 & ~mask)  # mkstemp's 0600 would make a report that others cannot read
+            os.replace(name, target)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise DetectorsError(f"cannot write {target}: {error.strerror or error}") from None
+
+
+def write_formats(
+    reports: Sequence[Report], *, junit: Path | None = None, markdown: Path | None = None, html: Path | None = None
+) -> None:
+    """Write reports for other readers than a terminal, those asked for; Markdown to a CI job's summary too."""
+    text = "\n".join(map(to_markdown, reports))
+    if junit is not None:
+        write_text(junit, to_junit(reports))
+    if markdown is not None:
+        write_text(markdown, text)
+    if html is not None:  # which holds one
+        write_text(html, reports[0].to_html())
+    summarise_step(text)

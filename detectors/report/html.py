@@ -1,0 +1,131 @@
+"""The report as one page: it works offline, reads without pictures, and is drawn by the plotly.js inside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from detectors.core.errors import DetectorsError
+from detectors.core.verdict import Verdict
+from detectors.judging.calibration import rates
+from detectors.judging.detection import Detection
+from detectors.report.drawing import MOST, pictures, plain
+from detectors.report.model import Document
+from detectors.report.terminal import cause, chosen_heading, facts, keys
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+MISSING = "the page needs jinja2 and plotly, which are not installed: pip install 'circuit-detectors[html]'"
+
+
+def to_html(report: Document) -> str:
+    """One self-contained page. Errors: DetectorsError where jinja2 or plotly, the extra `html`, is not installed.
+
+    >>> import detectors, models_zoo
+    >>> report = detectors.run(models_zoo.lookup_table("add:5", train_fraction=0.5), names=["memorisation"], draws=19)
+    >>> page = to_html(report)
+    >>> "memorisation" in page, "Plotly, Inc" in page
+    (True, False)
+    """
+    drawn = [pictures(d, report) for d in report]
+    page = _environment().get_template("template.html.j2")
+    return page.render(report=report, pictures=drawn, plotly=_plotly() if any(drawn) else "")
+
+
+def to_notebook(report: Document) -> str:
+    """The verdicts and the sentence, without pictures, scripts or colours of its own: for a notebook's cell."""
+    return _environment().get_template("notebook.html.j2").render(report=report)
+
+
+def _plotly() -> Any:
+    from markupsafe import Markup
+
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError:
+        raise DetectorsError(MISSING) from None
+    return Markup(get_plotlyjs())
+
+
+@cache
+def _environment() -> Environment:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError:
+        raise DetectorsError(MISSING) from None
+    environment = Environment(
+        loader=PackageLoader("detectors.report", ""),
+        autoescape=True,
+        finalize=lambda value: plain(value) if type(value) is str else value,  # not what is markup already
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"typeset": typeset, "keys": keys, "cause": cause, "facts": facts, "rates": _rates}
+    environment.filters |= {"chosen": chosen_heading, "evidence": _evidence, "address": _address}
+    environment.globals |= {"verdicts": list(Verdict)}
+    return environment
+
+
+def typeset(formula: str) -> Any:
+    """A formula of `Spec` as HTML: *italics*, _{below} and ^{above}.
+
+    >>> str(typeset("*f*_{*k*} < *x*^{2}"))
+    '<i>f</i><sub><i>k</i></sub> &lt; <i>x</i><sup>2</sup>'
+    """
+    from markupsafe import Markup, escape
+
+    text = str(escape(formula))
+    for mark, tag in ((r"\*([^*]+)\*", "i"), (r"_\{([^{}]*)\}", "sub"), (r"\^\{([^{}]*)\}", "sup")):
+        text = re.sub(mark, rf"<{tag}>\1</{tag}>", text)
+    return Markup(text)
+
+
+def _address(source: str) -> str:
+    """Where a source is on the net; empty where it is no paper of arXiv."""
+    paper = re.fullmatch(r"arXiv:(\d{4}\.\d{4,5})", source)
+    return f"https://arxiv.org/abs/{paper[1]}" if paper else ""
+
+
+def _rates(d: Detection) -> str:
+    """How often the verdict was right and wrong in calibration, if that is the calibration of this report."""
+    if d.threshold is None:
+        return "No threshold has been calibrated for this detector, so no error rates are known."
+    row = rates(d.detector, d.version, d.threshold)
+    if row is None:
+        return f"Threshold {d.threshold:.2f}. The calibration installed here is another, so no error rates are shown."
+    found, false = row["true_positives"]["verdict"], row["false_positives"]["verdict"]
+    return (
+        f"Threshold {d.threshold:.2f}. Found in {found['count']} of {found['of']} reference models that have it "
+        f"(at least {found['low']:.1%} in truth, at 95%); called present in {false['count']} of {false['of']} that do "
+        f"not (at most {false['high']:.1%})."
+    )
+
+
+def _evidence(d: Detection) -> tuple[list[dict[str, str]], list[tuple[str, str]]]:
+    """Rows of the lists that are parallel to the first one, and what is left as names and values."""
+    evidence, chose = d.evidence, d.spec.chose if d.spec else ""
+    lists = {k: v for k, v in evidence.items() if isinstance(v, list) and k != chose}
+    length = len(next(iter(lists.values()), []))
+    columns = [k for k, v in lists.items() if len(v) == length > 0]
+    rows = [{k: _shown(evidence[k][i]) for k in columns} for i in range(min(length, MOST))] if len(columns) > 1 else []
+    if length > MOST and rows:
+        rows.append(dict.fromkeys(columns, "…"))
+    return rows, [(str(k), _shown(v)) for k, v in evidence.items() if not rows or k not in columns]
+
+
+def _shown(value: Any, most: int = 24) -> str:
+    """A value as text, long ones cut with their length."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        inside = ", ".join(_shown(v, 6) for v in value[:most])
+        return f"{inside}, … ({len(value)} in all)" if len(value) > most else inside or "none"
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return text if len(text) <= 400 else f"{text[:400]}… ({len(text)} characters)"

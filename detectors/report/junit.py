@@ -1,0 +1,69 @@
+"""JUnit XML of a report or of a gate, as CI systems read it (pytest's xunit2 family)."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
+
+from detectors.core.verdict import Verdict
+from detectors.report.model import Document, Outcome
+
+# everything that XML 1.0 cannot hold, even escaped (section 2.2)
+_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+Case = tuple[str, str, str, dict[str, object], tuple[str, dict[str, str]] | None]  # class, name, time, figures, trouble
+
+
+def legal(text: object) -> str:
+    """Text without the characters that XML cannot hold.
+
+    >>> legal("a\\x00b\\x1b[0m")
+    'a?b?[0m'
+    """
+    return _ILLEGAL.sub("?", str(text))
+
+
+def to_junit(reports: Sequence[Document], outcomes: Sequence[Outcome] | None = None) -> str:
+    """One suite a report and one case a detector; with outcomes, one case a condition of the gate.
+
+    A verdict is no failure by itself: a crashed detector is an `error`, what is inconclusive or not applicable is
+    `skipped`. Under a gate a condition that does not hold is a `failure`.
+    """
+    root = ET.Element("testsuites")
+    for report in reports:
+        suite = ET.SubElement(root, "testsuite", name=legal(report.checkpoint.path))
+        for classname, name, time, figures, trouble in (
+            _detections(report) if outcomes is None else _conditions(outcomes)
+        ):
+            case = ET.SubElement(
+                suite, "testcase", classname=legal(f"detectors.{classname}"), name=legal(name), time=time
+            )
+            properties = ET.SubElement(case, "properties")
+            for key, value in figures.items():
+                if value is not None:
+                    ET.SubElement(properties, "property", name=legal(key), value=legal(value))
+            if trouble is not None:
+                ET.SubElement(case, trouble[0], {key: legal(text) for key, text in trouble[1].items()})
+        for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped"), ("tests", ".")):
+            suite.set(attribute, str(len(suite.findall(f"testcase/{tag}"))))
+        suite.set("time", f"{sum(d.seconds for d in report):.3f}")
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _detections(report: Document) -> Iterator[Case]:
+    for d in report:
+        tag = "error" if d.verdict is Verdict.ERROR else "skipped"
+        yield (
+            d.detector,
+            d.verdict,
+            f"{d.seconds:.3f}",
+            d.figures,
+            None if d.verdict.settled else (tag, {"message": d.reason}),
+        )
+
+
+def _conditions(outcomes: Sequence[Outcome]) -> Iterator[Case]:
+    for o in outcomes:
+        trouble = None if o.passed else ("failure", {"type": "Breach", "message": o.sentence})
+        yield o.detector or "gate", o.id, "0", o.properties, trouble

@@ -1,0 +1,74 @@
+"""What a report says: what its JSON holds, and what every other format is rendered from. Data, and no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from detectors.core.figures import BySplit, TaskFacts
+from detectors.judging.detection import Detection
+
+RECORD = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class CheckpointInfo(BaseModel):
+    model_config = RECORD
+
+    path: str
+    sha256: str | None = Field(description="Digest of the weights file; null for a model in memory.")
+    layout: str
+    architecture: dict[str, Any]
+    unused_tensors: list[str] = Field(description="Tensors in the file that the architecture does not use.")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a condition of a gate. sentence: what was found, or why it failed."""
+
+    id: str
+    detector: str | None
+    passed: bool
+    sentence: str
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+class Document(BaseModel):
+    """A sequence of detections, indexable by number or by detector name."""
+
+    model_config = RECORD
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    tool: dict[str, str] = Field(description="Versions of the tool and of what its numbers depend on.")
+    checkpoint: CheckpointInfo
+    task: TaskFacts
+    accuracy: BySplit
+    loss: BySplit = Field(description="Mean cross-entropy in nats, from float64 log-softmax.")
+    calibration: Literal["calibrated", "stale"] = Field(description="stale: of another zoo; every verdict is off.")
+    summary: str
+    notes: list[str] = Field(description="What a reader should doubt: a split, task or option that looks wrong.")
+    detections: list[Detection]
+
+    def __getitem__(self, key: int | str) -> Detection:
+        if isinstance(key, int):
+            return self.detections[key]
+        for detection in self.detections:
+            if detection.detector == key:
+                return detection
+        raise KeyError(f"no detector {key!r} in this report; it has {', '.join(d.detector for d in self.detections)}")
+
+    def __len__(self) -> int:
+        return len(self.detections)
+
+    def __iter__(self) -> Iterator[Detection]:  # type: ignore[override]
+        return iter(self.detections)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return self.model_dump(by_alias=True, mode="json")
+
+    def to_json(self) -> str:
+        """The document whose schema is `detectors/report/report.schema.json`."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"

@@ -1,0 +1,110 @@
+"""The report as a person reads it in a terminal."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from detectors.core.figures import BySplit
+from detectors.core.verdict import Verdict
+from detectors.judging.detection import Detection
+from detectors.report.model import Document
+
+LEGEND = (
+    "cut, keep, ctrl: of the pairs answered right, those still right with the motif's subspace removed, with it alone, "
+    "and with a random one of its size removed."
+)
+STALE = "The calibration is of another zoo than the one installed: verdicts are off."
+
+
+def print_report(report: Document, console: Console) -> None:
+    """Model, task and accuracy; a line a detector; a sentence."""
+    console.print(render(report))
+
+
+def as_text(report: Document, width: int = 100) -> str:
+    """The report as plain text."""
+    stream = io.StringIO()
+    Console(width=width, color_system=None, file=stream).print(render(report))
+    return stream.getvalue().rstrip()
+
+
+def render(report: Document) -> RenderableType:
+    heading = Table.grid(padding=(0, 2))
+    for name, text in facts(report):
+        heading.add_row(Text(name, style="dim"), Text(text, style="bold" if name == "model" else "", overflow="fold"))
+    reasons: dict[tuple[Verdict, str], list[str]] = {}
+    for d in report:
+        if not d.verdict.unexplained:
+            reasons.setdefault((d.verdict, d.reason), []).append(d.detector)
+    lines = [Text(f"{', '.join(names)}: {reason}", style=verdict.style) for (verdict, reason), names in reasons.items()]
+    notes = [Text(f"Note: {note}", style="yellow") for note in report.notes]
+    notes += [Text(LEGEND, style="dim")] if any(any(cause(d)) for d in report) else []
+    notes += [Text(STALE, style="red")] if report.calibration == "stale" else []
+    summary = Padding(Text(report.summary, style="bold"), (1 if lines else 0, 0, 0, 0))
+    return Group(heading, Padding(_table(report), (1, 0)), *lines, summary, *notes)
+
+
+def facts(report: Document) -> list[tuple[str, str]]:
+    """What was scored, a line each; a line without a name goes with the one before."""
+    a, task, unused = report.checkpoint.architecture, report.task, report.checkpoint.unused_tensors
+    size = ", ".join(f"{k} {a[k]}" for k in ("n_layers", "d_model", "d_mlp") if k in a)
+    more = [f"{k} {a[k]}" for k in ("act_fn", "normalization_type", "attn_coeff") if k in a]
+    if a.get("kind") == "transformer" and "attn_coeff" not in a:
+        more.append("softmax attention")
+    others = f" and {len(unused) - 4} more" if len(unused) > 4 else ""
+    lines = [
+        ("model", report.checkpoint.path),
+        ("", f"{report.checkpoint.layout}; {size}; {', '.join(more)}"),
+        ("", f"not used: {', '.join(unused[:4])}{others}" if unused else ""),
+        ("task", f"{task.spec} {task.about}"),
+        ("", task.note),
+        ("accuracy", _split(report.accuracy, ".4f", task.split)),
+        ("loss", _split(report.loss, ".2e", task.split)),
+    ]
+    return [(name, text) for name, text in lines if text]
+
+
+def _split(figure: BySplit, form: str, split: str) -> str:
+    if split == "fresh":
+        return f"{figure.all:{form}}"
+    if figure.train is None or figure.test is None:
+        return f"{figure.all:{form}} on all pairs; the training pairs are unknown"
+    return f"train {figure.train:{form}}   test {figure.test:{form}}   all {figure.all:{form}}"
+
+
+def _table(report: Document) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    for name in ("detector", "verdict", "score", "p", "cut", "keep", "ctrl"):
+        words = name in ("detector", "verdict")
+        table.add_column(name, justify="left" if words else "right", no_wrap=name not in ("score", "p"))
+    table.add_column(chosen_heading(report), overflow="fold", ratio=1)
+    for d in report:
+        score, p = ("" if x is None else f"{x:.3f}" for x in (d.score, d.p_adjusted))
+        chosen = "" if d.verdict is Verdict.ABSENT else keys(d)
+        table.add_row(d.detector, Text(d.verdict.short, style=d.verdict.style), score, p, *cause(d), chosen)
+    return table
+
+
+def cause(d: Detection) -> tuple[str, str, str]:
+    """Accuracy that is left, of the pairs answered right; nothing where there is no structure to have a cause."""
+    if d.causal is None or d.verdict is Verdict.ABSENT:
+        return "", "", ""
+    control = "-" if d.causal.control is None else f"{1 - d.causal.control:.0%}"
+    return f"{1 - d.causal.necessity:.0%}", f"{d.causal.sufficiency:.0%}", control
+
+
+def chosen_heading(report: Document) -> str:
+    """What the detectors of a report chose: `key irreps`, `heads`, or both."""
+    chose = dict.fromkeys(d.spec.chose.replace("_", " ") for d in report if d.spec and d.spec.chose)
+    return ", ".join(chose) or "chosen"
+
+
+def keys(detection: Detection, most: int = 8) -> str:
+    """What it chose, strongest first, of a frequency the number alone."""
+    names = [name.removeprefix("freq_") for name in detection.chosen]
+    return " ".join(names[:most]) + (f" +{len(names) - most}" if len(names) > most else "")

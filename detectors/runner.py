@@ -1,0 +1,174 @@
+"""Score a subject with detectors and judge the scores."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from detectors.core import registry
+from detectors.core.errors import DetectorsError, MissingPart, NotApplicable, Undetermined
+from detectors.core.registry import Detector, Spec, spec_of
+from detectors.core.score import Score, jsonable
+from detectors.core.verdict import Verdict
+from detectors.core.version import __version__
+from detectors.judging.calibration import calibration
+from detectors.judging.detection import Detection
+from detectors.judging.summary import notes, summarise
+from detectors.judging.verdict import holm, judge
+from detectors.report.model import CheckpointInfo
+from detectors.report.report import Report
+from detectors.subjects.subject import Size, Subject, check_applicable
+from detectors.subjects.tasks import is_subject
+
+Progress = Callable[[str, int, int], None]
+
+
+def run(
+    model: Subject,
+    *,
+    names: Sequence[str | Detector] | None = None,
+    draws: int = 199,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+    """Run detectors on a model and return their verdicts.
+
+    names: which detectors, by name or the functions themselves; all by default. draws: permutations of each null.
+    progress: called with (what is being done, steps done, steps in all). A detector that raises becomes an `error`
+    line; the others go on.
+
+    >>> import detectors, models_zoo
+    >>> report = detectors.run(models_zoo.trig_mlp(p=11, frequencies=(3,), train_fraction=0.5))
+    >>> report["trig_logits"].verdict, report["memorisation"].verdict
+    ('present', 'absent')
+    """
+    if not is_subject(model):
+        raise TypeError(f"run takes a model, not {type(model).__name__}: detectors.run(detectors.load(path))")
+    chosen = list(registry.names()) if names is None else list(names)
+    if unknown := [n for n in chosen if isinstance(n, str) and n not in registry.names()]:
+        raise DetectorsError(f"no detector {unknown[0]!r}; there are {', '.join(registry.names())}")
+    report = progress or (lambda *_: None)
+    report("forward pass", 0, len(chosen) + 1)
+    figures = model.figures()
+    outcomes = attempt_all(model, chosen, draws=draws, seed=seed, progress=report)
+    report("done", len(chosen) + 1, len(chosen) + 1)
+    detections = [_detection(outcome, model.size) for outcome in outcomes]
+    task, origin = model.task_facts, model.checkpoint
+    return Report(
+        tool={
+            "circuit-detectors": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "threads": str(torch.get_num_threads()),
+        },
+        checkpoint=CheckpointInfo(
+            path=origin.path,
+            sha256=origin.sha256,
+            layout=origin.layout,
+            architecture=jsonable(dict(model.architecture)),
+            unused_tensors=list(origin.unused),
+        ),
+        task=task,
+        accuracy=figures.accuracy,
+        loss=figures.loss,
+        calibration=calibration()["status"],
+        summary=summarise(detections, task, figures),
+        notes=notes(detections, task, figures, model.architecture),
+        detections=detections,
+    )
+
+
+@dataclass
+class Outcome:
+    """What came of calling one detector: a score and its p-value after Holm, or a verdict with its reason."""
+
+    name: str
+    spec: Spec | None = None
+    score: Score | None = None
+    p_adjusted: float | None = None
+    verdict: Verdict = Verdict.ERROR
+    reason: str = ""
+    seconds: float = 0.0
+
+
+def attempt_all(
+    model: Subject, chosen: Sequence[str | Detector], *, draws: int, seed: int, progress: Progress | None = None
+) -> list[Outcome]:
+    """Call every detector once, whatever becomes of the others, and adjust the p-values together."""
+    outcomes = []
+    for done, one in enumerate(chosen, start=1):
+        name = one if isinstance(one, str) else spec_of(one).name
+        if progress:
+            progress(name, done, len(chosen) + 1)
+        outcomes.append(_attempt(name, model, draws, seed, None if isinstance(one, str) else one))
+    tested = [(o, o.score.null.p_value) for o in outcomes if o.score is not None and o.score.null is not None]
+    for (outcome, _), adjusted in zip(tested, holm([p for _, p in tested]), strict=True):
+        outcome.p_adjusted = adjusted
+    return outcomes
+
+
+def _attempt(name: str, model: Subject, draws: int, seed: int, function: Detector | None) -> Outcome:
+    outcome, start = Outcome(name), time.perf_counter()
+    try:
+        function = function or registry.load(name)
+        outcome.spec = spec_of(function)
+        check_applicable(model, outcome.spec.subject, outcome.spec.needs)
+        score = function(model, draws=draws, seed=seed)
+        if not isinstance(score, Score):
+            raise TypeError(f"the detector returned {type(score).__name__}, not a detectors.Score")
+        outcome.score = score
+    except (NotApplicable, MissingPart) as error:
+        outcome.verdict, outcome.reason = Verdict.NOT_APPLICABLE, str(error)
+    except Undetermined as error:
+        outcome.verdict, outcome.reason = Verdict.INCONCLUSIVE, str(error)
+    except Exception as error:  # a crashing detector must not take the others down
+        outcome.reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    outcome.seconds = time.perf_counter() - start
+    return outcome
+
+
+def _detection(outcome: Outcome, size: Size) -> Detection:
+    row = calibration()["rows"].get(outcome.name)
+    score, found = outcome.score, {}
+    verdict, reason = outcome.verdict, outcome.reason
+    if score is not None and outcome.spec is not None:
+        verdict, reason = judge(outcome.spec, score, outcome.p_adjusted, row)
+        reason += _outside(size, row)
+        found = {
+            "score": score.value,
+            "p_value": score.null.p_value if score.null else None,
+            "p_adjusted": outcome.p_adjusted,
+            "null": score.null,
+            "causal": score.causal,
+            "evidence": jsonable(score.evidence),
+        }
+    detection = Detection(
+        detector=outcome.name,
+        version=outcome.spec.version if outcome.spec else 0,
+        threshold=row["threshold"] if row else None,
+        seconds=round(outcome.seconds, 3),
+        verdict=verdict,
+        reason=reason,
+        **found,
+    )
+    detection._scored = score
+    return detection
+
+
+def _outside(size: Size, row: dict[str, Any] | None) -> str:
+    """What a reader should know of a model unlike those that the threshold was set on."""
+    if row is None or "orders" not in row or size.order is None:
+        return ""
+    (least, most), said = row["orders"], []
+    if not least <= size.order <= most:
+        said.append(f"groups of order {least} to {most}, and this one has {size.order}")
+    if size.architecture not in row["architectures"]:
+        said.append(f"architectures {', '.join(row['architectures'])}, and this one is {size.architecture}")
+    return "".join(f"; calibrated on {what}" for what in said)

@@ -1,0 +1,187 @@
+"""Logits as a structured part, a function of a b c^-1, and an unstructured remainder.
+
+L[a, b, c] are the logits centred over c. f(g) is the mean of L over the fibre a b c^-1 = g. Every pair (a, b)
+meets every fibre exactly once (c = g^-1 a b), so f is the mean over pairs of the row L[a, b, :] read in the
+order c = g^-1 a b, and one pass over the logits finds it. The identity is the right answer's place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detectors.core.errors import NotApplicable
+from detectors.core.groups import Group
+from detectors.core.spectrum import BUDGET
+from detectors.subjects.operands.task import Task
+from detectors.subjects.right import answered
+
+SPLITS, BLOCKS = 8, 16
+TRACE = 0.02  # share of the logits' squares: networks that generalise have 0.2 and more, memorisers under 0.01
+STEEPEST = 100.0  # the temperature of the structured part is at least std(L) / 100
+
+
+class LogitGrid:
+    """The logits of the pairs and answers that the group labels, in the order of the group elements.
+
+    logits: [all pairs, answers] float32. pairs: [n*n] number of every labelled pair. product: [n*n] a*b of each.
+    """
+
+    def __init__(self, logits: Tensor, task: Task) -> None:
+        if task.labels is None:
+            raise NotApplicable(f"the task {task.spec} has no group behind it")
+        self.group, self.logits = task.labels.group, logits
+        self.pairs = torch.from_numpy(task.grid.reshape(-1))
+        self.answers = torch.from_numpy(task.labels.answers)
+        self.product = torch.from_numpy(self.group.table.reshape(-1))
+        n, table = self.group.order, self.group.table
+        # shift[w, g] = g^-1 w: the answer c with a b c^-1 = g where a b = w
+        self.shift = torch.from_numpy(np.ascontiguousarray(table[self.group.inverse].T))
+        self.back = torch.from_numpy(np.ascontiguousarray(table[:, self.group.inverse]))  # [w, c] -> w c^-1
+        self.n = n
+        self.everything = torch.arange(n * n)
+
+    def among(self, mask: Tensor) -> Tensor:
+        """Indices of the labelled pairs that lie in a mask over all pairs."""
+        return torch.nonzero(mask[self.pairs]).squeeze(1)
+
+    def losses(self, k: Tensor) -> Tensor:
+        """[pairs k] cross-entropy of the right answer among the labelled ones, nats."""
+        return torch.cat([loss_at(self.aligned(batch), self.group.identity) for batch in self.batches(k)])
+
+    def rows(self, k: Tensor) -> Tensor:
+        rows = self.logits[self.pairs[k]][:, self.answers].double()
+        return rows - rows.mean(1, keepdim=True)
+
+    def aligned(self, k: Tensor) -> Tensor:
+        """[batch, n] the rows of pairs k read over g = a b c^-1; the right answer stands at the identity."""
+        return self.rows(k).gather(1, self.shift[self.product[k]])
+
+    def batches(self, k: Tensor) -> Iterator[Tensor]:
+        return iter(k.split(max(1, BUDGET // self.n)))
+
+    def fibre_sums(self, k: Tensor, block: Tensor, n_blocks: int) -> Tensor:
+        """[n_blocks, n] sums over the pairs k of each block of the rows read over g = a b c^-1."""
+        by_product = torch.zeros(n_blocks * self.n, self.n, dtype=torch.float64)
+        for batch, part in zip(self.batches(k), block.split(max(1, BUDGET // self.n)), strict=True):
+            by_product.index_add_(0, part * self.n + self.product[batch], self.rows(batch))
+        by_product = by_product.reshape(n_blocks, self.n, self.n)
+        return by_product.gather(2, self.shift.expand(n_blocks, -1, -1)).sum(1)
+
+    def fibre_mean(self, k: Tensor) -> Tensor:
+        """[n] f(g), the mean over the pairs k."""
+        return self.fibre_sums(k, torch.zeros_like(k), 1)[0] / max(len(k), 1)
+
+    def power(self, k: Tensor) -> float:
+        """Sum of the squares of the centred logits over the pairs k."""
+        return float(sum(self.rows(batch).square().sum() for batch in self.batches(k)))
+
+    def spread(self, f: Tensor, k: Tensor) -> Tensor:
+        """[batch, n] the structured logits S[a, b, c] = f(a b c^-1) of the pairs k."""
+        return f[self.back[self.product[k]]]
+
+
+def character_cosines(group: Group, f: Tensor, pairs: int, power: float) -> Tensor:
+    """[irreps] cosine of the centred logits with each non-trivial character of a b c^-1.
+
+    f: [n] fibre means over `pairs` pairs; power: sum of squares of the centred logits over them. The squares
+    add up to the share of the logits that class functions of a b c^-1 explain.
+    Source: trace similarity, arXiv:2302.03025, section 5, with exact characters.
+    """
+    characters = torch.from_numpy(np.stack([i.character for i in group.irreps[1:]]))
+    if power <= 0:
+        return torch.zeros(len(characters), dtype=torch.float64)
+    return (characters @ f) * pairs / (characters.square().sum(1) * pairs * power).sqrt()
+
+
+def structured_loss(f: Tensor, temperature: Tensor | float, identity: int) -> Tensor:
+    """Cross-entropy of softmax(f / temperature), which is the same for every pair: f [..., n] -> [...]."""
+    scaled = f / temperature
+    return torch.logsumexp(scaled, dim=-1) - scaled[..., identity]
+
+
+class Fitted(NamedTuple):
+    """Per split and half [..., splits, 2]: held-out loss and temperature."""
+
+    loss: Tensor
+    temperature: Tensor
+
+
+def cross_fitted(
+    sums: Tensor, counts: Tensor, identity: int, steepest: float, splits: int, rng: np.random.Generator
+) -> Fitted:
+    """Blocks of pairs are dealt into two halves of two folds; sums [..., BLOCKS, n], counts [BLOCKS].
+
+    The loss of a function of a b c^-1 is the same on every pair, so pairs of the other half can only be judged
+    through their own f: a half's f stands at the temperature that the other half's folds agreed on. A temperature
+    that fits one half's luck is then paid for.
+    """
+    dealt = torch.from_numpy(np.stack([rng.permutation(BLOCKS) for _ in range(splits)])).reshape(splits, 2, 2, -1)
+    fold_sums, fold_counts = sums[..., dealt, :].sum(-2), counts[dealt].sum(-1)
+    folds = fold_sums / fold_counts[..., None]
+    f = fold_sums.sum(-2) / fold_counts.sum(-1, keepdim=True)
+    temperature = best_temperature(folds, identity, steepest)  # [..., splits, half]
+    return Fitted(structured_loss(f, temperature.flip(-1)[..., None], identity), temperature)
+
+
+def best_temperature(folds: Tensor, identity: int, steepest: float) -> Tensor:
+    """[...] the temperature of least cross-entropy summed over folds [..., 2, n], by bisection.
+
+    The loss is convex in the inverse temperature, with derivative mean of f under softmax less f at the answer.
+    """
+    high = torch.full(folds.shape[:-2], math.log(steepest), dtype=folds.dtype)
+    low = high - 30
+    for _ in range(40):
+        middle = (low + high) / 2
+        weight = (folds * middle.exp()[..., None, None]).softmax(-1)
+        falling = ((weight * folds).sum(-1) - folds[..., identity]).sum(-1) < 0
+        low, high = torch.where(falling, middle, low), torch.where(falling, high, middle)
+    return (-high).exp()
+
+
+def structured_fit(grid: LogitGrid, pairs: Tensor, seed: int) -> tuple[Fitted, float]:
+    """Eight random splits of the pairs into halves, and the steepest inverse temperature that they may take."""
+    spread = math.sqrt(grid.power(pairs) / (len(pairs) * grid.n))
+    steepest = STEEPEST / spread if spread > 0 else 1.0  # where all logits are equal any temperature gives chance
+    rng = np.random.default_rng(seed)
+    block = torch.from_numpy(rng.permutation(len(pairs)) % BLOCKS)
+    counts = torch.bincount(block, minlength=BLOCKS)
+    sums = grid.fibre_sums(pairs, block, BLOCKS)
+    return cross_fitted(sums, counts, grid.group.identity, steepest, SPLITS, rng), steepest
+
+
+def structured_share(grid: LogitGrid, pairs: Tensor) -> float:
+    """Share of the squares of the centred logits on these pairs that their fibre means explain."""
+    power = grid.power(pairs)
+    return float(grid.fibre_mean(pairs).square().sum()) * len(pairs) / power if power > 0 else 0.0
+
+
+def g_value(loss: float, share: float, n: int) -> float:
+    """G, less where the structured part holds under TRACE of the logits: 1 - loss / ln n, times share / TRACE."""
+    return float(g_of_loss(loss, n)) * min(1.0, share / TRACE)
+
+
+def g_of_loss(loss: Tensor | float, n: int) -> Tensor:
+    """G = 1 - loss / ln n, clipped to [0, 1]."""
+    return (1 - torch.as_tensor(loss, dtype=torch.float64) / math.log(n)).clamp(0, 1)
+
+
+def loss_at(logits: Tensor, identity: int) -> Tensor:
+    """[batch] cross-entropy of aligned logits [batch, n], whose right answer stands at the identity."""
+    return logits.logsumexp(1) - logits[:, identity]
+
+
+def remainder_loss(grid: LogitGrid, f: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss [n*n] of the remainder R = L - S on every pair, and whether R answers it right [n*n]."""
+    loss, right = torch.empty(grid.n**2, dtype=torch.float64), torch.empty(grid.n**2, dtype=torch.bool)
+    for k in grid.batches(grid.everything):
+        whole = grid.aligned(k)
+        remainder, answers = whole - f, torch.full((len(k),), grid.group.identity)
+        loss[k] = loss_at(remainder, grid.group.identity)
+        right[k] = answered(remainder, answers, of=whole)
+    return loss, right

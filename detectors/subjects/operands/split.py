@@ -1,0 +1,166 @@
+"""Which pairs a model was trained on, decided once: given, inferred, unknown, or given and doubted.
+
+Where nobody says, the two humps of the loss may: a memoriser's loss is tiny on the pairs that it was trained on and
+large on the others, with hardly a pair between. The log-losses of the labelled pairs are cut in two where the variance
+between the parts is largest (Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9, 1979). The lower part is taken
+for the training set if it is answered right, both parts hold 5% of the pairs or more, their means lie 4 of Ashman's D
+apart (Astronomical Journal 108, 1994), at most 2% of the pairs lie in the middle 30% between the means, and the lower
+part is spread evenly over left operands, right operands, their products and quotients, as a random sample is: a model
+that is right wherever some rule holds has two humps as well, and the loss of trig neurons depends on a - b.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.stats import chi2
+from torch import Tensor
+
+from detectors.core.errors import Undetermined
+from detectors.core.nulls import subset
+from detectors.subjects.operands.plane import LogitGrid
+from detectors.subjects.operands.task import Task
+
+# Each part must be more than a few odd pairs: the tests of evenness and of the gap need some dozen pairs on a grid of a
+# few hundred. Nobody trains on less than 5% of a table, nor tests on less.
+MIN_SHARE = 0.05
+# Of two normals 4 deviations apart 2.3% lie beyond the middle, so that the parts are the training set and the rest to
+# within a few pairs; one hump that is cut in the middle has a gap of 2.65 (the halves of a normal: 1.60 over 0.60).
+MIN_SEPARATION = 4.0
+# Two normals 4 deviations apart leave P(1.4 < z < 2.6) = 7.6% in the middle 30%, and 2% at 5.2 apart: what is between
+# belongs to neither part, and a model on its way has most of its pairs there.
+MAX_BETWEEN = 0.02
+LEARNT = (
+    0.9  # of the lower part is given more than half of the probability: a training set is learnt but for label noise
+)
+UNEVEN = 1e-6  # a random training set is called uneven once in a million; five groupings are tried
+FLOOR = 1e-15  # of the loss in nats: float32 logits do not tell smaller ones apart
+CHECKED = 16384  # pairs on which a training set that was given is held against the loss: the share is exact to 0.4%
+AGREED = 0.75  # of the pairs of low loss: memorisers have 0.95 and more, a wrong split its own share of all pairs
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """status: of the training set. train: True on training pairs, None where unknown. echoed: not trained on, but the
+    same question as a trained one by a symmetry of the task, as (b, a) is where the table is symmetric. reason: why it
+    is unknown or doubted, and what would settle it.
+    """
+
+    status: Literal["given", "inferred", "unknown", "doubted"]
+    train: Bool[Tensor, " pairs"] | None = None
+    echoed: Bool[Tensor, " pairs"] | None = None
+    reason: str = ""
+
+    @property
+    def unseen(self) -> Bool[Tensor, " pairs"] | None:
+        """[pairs] neither trained on nor echoed."""
+        return None if self.train is None or self.echoed is None else ~(self.train | self.echoed)
+
+    @property
+    def claimed(self) -> Bool[Tensor, " pairs"] | None:
+        """The training pairs that somebody gave, whether the loss agrees with them or not."""
+        return self.train if self.status in ("given", "doubted") else None
+
+    def settled(self) -> Self:
+        """Itself, with the training pairs known. Undetermined, saying why, where they are not."""
+        if self.status in ("unknown", "doubted"):
+            raise Undetermined(self.reason)
+        return self
+
+
+def decide(task: Task, given: Bool[np.ndarray, " pairs"] | None, grid: LogitGrid | None) -> Split:
+    """The split of a model: what is given, held against the loss; else what the loss shows.
+
+    given: [pairs]. grid: the logits of a task with a group; without one the loss is not asked.
+    """
+    if grid is None:
+        return Split("unknown", reason=_sentence("a table without a group")) if given is None else _known(task, given)
+    k = grid.everything if given is None else subset(grid.n**2, CHECKED, 0)
+    a, b = np.divmod(k.numpy(), grid.n)
+    table, inverse = grid.group.table, grid.group.inverse
+    classes = [a, b, table[a, b], table[a, inverse[b]], table[inverse[a], b]]
+    try:
+        low = torch.from_numpy(infer_training_pairs(grid.losses(k).numpy(), classes, 1 / grid.n))
+    except Undetermined as error:  # one hump, as of a model that answers every pair: nothing speaks against a split
+        return Split("unknown", reason=str(error)) if given is None else _known(task, given)
+    if given is None:
+        found = np.zeros(task.n_tokens**2, dtype=bool)
+        found[grid.pairs[k[low]].numpy()] = True
+        return _known(task, found, "inferred")
+    agreed = float(torch.from_numpy(given)[grid.pairs[k[low]]].double().mean())
+    if agreed >= AGREED:
+        return _known(task, given)
+    reason = (
+        "the training pairs given cannot be right: the loss has two humps, as a memoriser's, and of the pairs "
+        f"in the lower one only {agreed:.0%} are among them"
+    )
+    return _known(task, given, "doubted", reason)
+
+
+def _known(task: Task, train: Bool[np.ndarray, " pairs"], status: str = "given", reason: str = "") -> Split:
+    square = train.reshape(task.n_tokens, task.n_tokens)
+    echoed = square.T & ~square if task.is_symmetric else np.zeros_like(square)
+    return Split(status, torch.from_numpy(train), torch.from_numpy(echoed.reshape(-1)), reason)  # type: ignore[arg-type]
+
+
+def infer_training_pairs(
+    loss: Float[np.ndarray, " pairs"], groupings: list[Int[np.ndarray, " pairs"]], chance: float = 0.0
+) -> Bool[np.ndarray, " pairs"]:
+    """[pairs] True on the pairs taken for the training set. Undetermined, saying why, where the loss does not show it.
+
+    loss: [pairs] cross-entropy of the right answer, nats. groupings: [pairs] classes over which a random sample would
+    be even, such as the left operand. chance: share of the pairs that luck answers right; the lower part must be three
+    times that, since a model of another task is certain everywhere and right by luck.
+
+    >>> loss = np.where(np.arange(100) % 10 < 4, 1e-6, 3.0) * np.linspace(1, 2, 100)
+    >>> int(infer_training_pairs(loss, []).sum())
+    40
+    """
+    x = np.log(np.maximum(loss, FLOOR))
+    low = _lower_part(x)
+    share = float(low.mean())
+    if not max(MIN_SHARE, 3 * chance) <= share <= 1 - MIN_SHARE:
+        raise Undetermined(_sentence(f"all but {min(share, 1 - share):.1%} of the pairs have one kind of loss"))
+    if float((loss[low] < np.log(2)).mean()) < LEARNT:
+        raise Undetermined(_sentence("its lower part is of pairs that are not answered either"))
+    gap = float(x[~low].mean() - x[low].mean())
+    deviation = float(np.sqrt((x[low].var() + x[~low].var()) / 2))
+    if gap < MIN_SEPARATION * deviation:
+        raise Undetermined(_sentence(f"two parts of it would lie only {gap / deviation:.1f} deviations apart"))
+    middle = float((x[low].mean() + x[~low].mean()) / 2)
+    between = float((np.abs(x - middle) < 0.15 * gap).mean())
+    if between > MAX_BETWEEN:
+        raise Undetermined(_sentence(f"{between:.1%} of the pairs lie between its two parts"))
+    if min((_evenness(low, classes) for classes in groupings), default=1.0) < UNEVEN:
+        raise Undetermined(_sentence("the pairs of low loss are no random sample: some operands or answers have more"))
+    return low
+
+
+def _sentence(found: str) -> str:
+    return (
+        f"the training pairs are unknown and the loss does not show them ({found}): "
+        "pass --train-indices FILE or --train-split FRACTION:SEED"
+    )
+
+
+def _lower_part(x: Float[np.ndarray, " pairs"]) -> Bool[np.ndarray, " pairs"]:
+    """Otsu's cut: the one that maximises the variance between two parts."""
+    s = np.sort(x)
+    k = np.arange(1, len(s))
+    below = np.cumsum(s - s.mean())[:-1]  # k times the mean of the lower part, the mean of all being 0
+    between = below**2 / (k * (len(s) - k))
+    i = int(between.argmax())
+    return np.asarray(x <= (s[i] + s[i + 1]) / 2)
+
+
+def _evenness(low: Bool[np.ndarray, " pairs"], classes: Int[np.ndarray, " pairs"]) -> float:
+    """p-value of the chi-square test that every class holds the same share of the lower part."""
+    size, share = np.bincount(classes), low.mean()
+    found = np.bincount(classes, weights=low)
+    used = size > 0
+    statistic = ((found - size * share)[used] ** 2 / (size[used] * share * (1 - share))).sum()
+    return float(chi2.sf(statistic, used.sum() - 1))

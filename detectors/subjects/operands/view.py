@@ -1,0 +1,292 @@
+"""All that a detector may ask of a two-operand model, whatever its architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import copy
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from detectors.core.errors import CheckpointError, MissingPart, NotApplicable
+from detectors.core.figures import BySplit, Figures, TaskFacts
+from detectors.core.groups import Group
+from detectors.subjects.hooks import Edit, Hook, check_contract, hooked_pass
+from detectors.subjects.operands.plane import LogitGrid
+from detectors.subjects.operands.split import Split, decide
+from detectors.subjects.operands.task import Labels, Task
+from detectors.subjects.right import answered
+from detectors.subjects.subject import Checkpoint, Size
+
+CHUNK = 4096  # pairs per forward pass: a few tens of megabytes of activations
+
+
+class Network(Protocol):
+    """What a loader supplies: these four attributes and three methods, nothing to inherit.
+
+    architecture: what a report shows of it, by name. n_tokens: operands are 0..n_tokens-1. n_layers: layers with
+    neurons. weights: its tensors by name, checked for NaN and offered as `view.weight(name)`.
+
+    `forward` calls `hook(name, tensor)` at every point that it offers and goes on with what that returns. tokens:
+    [batch, 2] operand tokens (a, b); the network adds `=` or offsets itself. Hook names are TransformerLens's:
+    `hook_embed` [batch, pos, d_model] with the operands at positions 0 and 1, `blocks.0.attn.hook_pattern`
+    [batch, head, query, key], `blocks.0.mlp.hook_pre` and `hook_post` [batch, pos, d_mlp], the answer position
+    last. Output: logits [batch, answers]. A motif whose hook is not offered is not applicable.
+    """
+
+    @property
+    def architecture(self) -> Mapping[str, Any]: ...
+    @property
+    def n_tokens(self) -> int: ...
+    @property
+    def n_layers(self) -> int: ...
+    @property
+    def weights(self) -> Mapping[str, Tensor]: ...
+
+    def forward(self, tokens: Int[Tensor, "batch operands"], hook: Hook) -> Float[Tensor, "batch answers"]: ...
+
+    def embedding(self, operand: int) -> Float[Tensor, "n_tokens d"]:
+        """All that operand 0 or 1 passes on its own, up to the first nonlinearity."""
+
+    def readout(self, layer: int) -> Float[Tensor, "m answers"] | None:
+        """From neurons to logits, or None where something nonlinear follows them."""
+
+
+_CONTRACT = ("architecture", "n_tokens", "n_layers", "weights", "forward", "embedding", "readout")
+
+
+class ModelView:
+    """A model with its task. Forward passes over the pairs are made once and shared by all detectors.
+
+    network: what `help(detectors.Network)` describes. task: a Task, or a spec such as `add:113`.
+    train_mask: [n_tokens * n_tokens] True on the training pairs, or None where the training set is unknown.
+    """
+
+    kind, reads = "operands", "two operands"
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task | str,
+        *,
+        train_mask: Bool[np.ndarray, " pairs"] | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        check_contract(network, _CONTRACT, "detectors.Network")
+        task = Task.parse(task) if isinstance(task, str) else task
+        if network.n_tokens != task.n_tokens:
+            raise CheckpointError(
+                f"the task {task.spec} has {task.n_tokens} tokens and the model {network.n_tokens}: "
+                "pass the --task that the model was trained on"
+            )
+        if train_mask is not None and (train_mask.shape != (task.n_tokens**2,) or train_mask.dtype != bool):
+            raise CheckpointError(
+                f"a training mask is a boolean array over the {task.n_tokens**2} pairs, "
+                f"not {train_mask.dtype} of shape {train_mask.shape}"
+            )
+        self.network, self.task, self.train_mask = network, task, train_mask
+        self.checkpoint = checkpoint or Checkpoint()
+        self._passed: dict[str, Tensor] = {}
+
+    def with_train_mask(self, mask: Bool[np.ndarray, " pairs"] | None) -> ModelView:
+        """The same model with these training pairs."""
+        other = ModelView(self.network, self.task, train_mask=mask, checkpoint=self.checkpoint)
+        other._passed = self._passed
+        return other
+
+    def with_checkpoint(self, checkpoint: Checkpoint) -> ModelView:
+        """The same model, said to come from there."""
+        other = copy(self)
+        other.checkpoint = checkpoint
+        return other
+
+    @property
+    def architecture(self) -> Mapping[str, Any]:
+        return self.network.architecture
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        return self.network.weights
+
+    @property
+    def size(self) -> Size:
+        return Size(self.group.order if self.task.labels else None, str(self.architecture.get("kind", "unknown")))
+
+    @property
+    def cases(self) -> Int[Tensor, "cases operands"]:
+        """Operand tokens of every case that has an answer."""
+        return self.tokens_of(torch.from_numpy(self.task.domain))
+
+    @cached_property
+    def plane(self) -> LogitGrid:
+        """The logits in the order of the group elements, as G and M take them apart."""
+        return LogitGrid(self.logits(), self.task)
+
+    @cached_property
+    def split(self) -> Split:
+        """Which pairs were trained on, decided once for all detectors."""
+        return decide(self.task, self.train_mask, self.plane if self.task.labels else None)
+
+    def figures(self) -> Figures:
+        """Over the pairs that have an answer, and the training and the other pairs among them where those are given."""
+        domain = torch.from_numpy(self.task.domain)
+        answers = torch.from_numpy(self.task.answer.ravel())[domain]
+        logits = self.logits()
+        parts = [
+            (answered(logits[k], a), torch.nn.functional.cross_entropy(logits[k].double(), a, reduction="none"))
+            for k, a in zip(domain.split(CHUNK), answers.split(CHUNK), strict=True)
+        ]
+        train = None if self.train_mask is None else torch.from_numpy(self.train_mask)[domain]
+
+        def by_split(figure: Tensor) -> BySplit:
+            sides = (None, None) if train is None else (train, ~train)
+            means = [float(figure[m].mean()) if m is not None and bool(m.any()) else None for m in sides]
+            return BySplit(all=float(figure.mean()), train=means[0], test=means[1])
+
+        accuracy, loss = (by_split(torch.cat(column).double()) for column in zip(*parts, strict=True))
+        return Figures(accuracy=accuracy, loss=loss)
+
+    @property
+    def task_facts(self) -> TaskFacts:
+        task, group = self.task, self.task.group
+        return TaskFacts(
+            spec=task.spec,
+            subject=self.kind,
+            about=f"({f'{group.name}, order {group.order}' if group else 'no group'}), {len(task.domain)} pairs",
+            split=self.split.status,
+            n_tokens=task.n_tokens,
+            n_answers=task.n_answers,
+            pairs=len(task.domain),
+            group=group.name if group else None,
+            order=group.order if group else None,
+            note=task.note,
+        )
+
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes at every hook point of one forward pass over one pair."""
+        shapes: dict[str, tuple[int, ...]] = {}
+
+        def record(name: str, tensor: Tensor) -> Tensor:
+            shapes[name] = tuple(tensor.shape[1:])
+            return tensor
+
+        with torch.no_grad():
+            logits = self.network.forward(torch.zeros(1, 2, dtype=torch.long), record)
+        if not isinstance(logits, Tensor):
+            raise CheckpointError(f"the network's forward gives {type(logits).__name__}, not a torch.Tensor")
+        if logits.ndim != 2 or logits.shape[1] < self.task.n_answers:
+            raise CheckpointError(
+                f"the task {self.task.spec} has {self.task.n_answers} answers; the model gives logits of "
+                f"shape {tuple(logits.shape[1:])}"
+            )
+        return shapes
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """What this model has: names that `needs` of a detector may hold."""
+        last = self.network.n_layers - 1
+        have = {"logits", "run", "embedding", "split"}
+        have |= {"neurons"} if f"blocks.{last}.mlp.hook_post" in self._shapes else set()
+        have |= {"preactivations"} if f"blocks.{last}.mlp.hook_pre" in self._shapes else set()
+        have |= {"attention"} if any("hook_pattern" in name for name in self._shapes) else set()
+        have |= {"readout"} if self.network.readout(last) is not None else set()
+        have |= {"group"} if self.task.labels is not None else set()
+        return frozenset(have)
+
+    @property
+    def labels(self) -> Labels:
+        """The group labelling of the task."""
+        if self.task.labels is None:
+            raise NotApplicable(f"the task {self.task.spec} has no group behind it")
+        return self.task.labels
+
+    @property
+    def group(self) -> Group:
+        return self.labels.group
+
+    @cached_property
+    def grid(self) -> Int[Tensor, "n n"]:
+        """Pair index of every (left, right) pair of group elements."""
+        return torch.from_numpy(np.ascontiguousarray(self.task.grid))
+
+    def weight(self, name: str) -> Tensor:
+        """A parameter by its name in the checkpoint, float32."""
+        if name not in self.network.weights:
+            raise MissingPart(f"no weight {name!r}; this model has {', '.join(self.network.weights)}")
+        return self.network.weights[name]
+
+    def embedding(self, operand: int) -> Float[Tensor, "n_tokens d"]:
+        """Everything up to the first nonlinearity that operand 0 or 1 passes on its own."""
+        return self.network.embedding(operand).detach()
+
+    def logits(self) -> Float[Tensor, "pairs answers"]:
+        """Of every pair, float32."""
+        return self._pass("logits")
+
+    def neurons(self, layer: int = -1) -> Float[Tensor, "pairs m"]:
+        """After the activation function, at the answer position."""
+        return self._pass(self._hook("mlp.hook_post", layer, "neurons"))
+
+    def preactivations(self, layer: int = -1) -> Float[Tensor, "pairs m"]:
+        """Before the activation function, at the answer position."""
+        return self._pass(self._hook("mlp.hook_pre", layer, "preactivations"))
+
+    def attention(self, layer: int = -1) -> Float[Tensor, "pairs head pos"]:
+        """Attention of the answer position."""
+        return self._pass(self._hook("attn.hook_pattern", layer, "attention"))
+
+    def readout(self, layer: int = -1) -> Float[Tensor, "m answers"] | None:
+        """From neurons to logits; None where something nonlinear follows the neurons."""
+        matrix = self.network.readout(layer % self.network.n_layers)
+        return None if matrix is None else matrix.detach()[:, : self.task.n_answers]
+
+    def run(
+        self, tokens: Int[Tensor, "batch operands"], *, capture: Iterable[str] = (), edit: Edit | None = None
+    ) -> tuple[Float[Tensor, "batch answers"], dict[str, Tensor]]:
+        """Forward pass over pairs of tokens, with edits. Returns logits and what was captured.
+
+        edit: a function per hook name, applied to the tensor there before it goes on. Differentiable.
+        """
+        logits, captured = hooked_pass(self.network.forward, tokens, self._shapes, capture, edit)
+        return logits[:, : self.task.n_answers], captured
+
+    def tokens_of(self, pairs: Int[Tensor, " batch"]) -> Int[Tensor, "batch 2"]:
+        """The operand tokens of pair indices a * n_tokens + b."""
+        n = self.task.n_tokens
+        return torch.stack([pairs // n, pairs % n], dim=1)
+
+    def _hook(self, point: str, layer: int, part: str) -> str:
+        name = f"blocks.{layer % max(self.network.n_layers, 1)}.{point}"
+        if name not in self._shapes:
+            raise MissingPart(f"this model has no {part} at layer {layer}; it has {', '.join(sorted(self.parts))}")
+        return name
+
+    def _pass(self, name: str) -> Tensor:
+        """One pass over all pairs, keeping what was asked, and the last neurons with the logits."""
+        if name in self._passed:
+            return self._passed[name]
+        last = f"blocks.{self.network.n_layers - 1}.mlp.hook_post"
+        wanted = {name} | ({last} & set(self._shapes) if name in ("logits", last) else set())
+        hooks = wanted - {"logits"}
+        n = self.task.n_tokens
+        kept: dict[str, Tensor] = {}
+        with torch.no_grad():
+            for pairs in torch.arange(n * n).split(CHUNK):
+                logits, captured = self.run(self.tokens_of(pairs), capture=hooks)
+                captured["logits"] = logits
+                for key in wanted | ({"logits"} if last in wanted else set()):
+                    part = captured[key]
+                    if key.endswith("hook_pattern"):
+                        part = part[:, :, -1]
+                    elif key != "logits":
+                        part = part[:, -1]
+                    if key not in kept:
+                        kept[key] = torch.empty(n * n, *part.shape[1:])
+                    kept[key][pairs] = part.float()
+        self._passed.update(kept)
+        return self._passed[name]

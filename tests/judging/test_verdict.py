@@ -1,0 +1,143 @@
+"""The policy, condition by condition."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import detectors
+from detectors.core.registry import builtin, load, spec_of
+from detectors.core.score import Causal, Null, Score
+from detectors.judging import calibration as table
+from detectors.judging.calibration import calibration
+from detectors.judging.verdict import holm, judge
+from detectors.rewire import Rewired
+from detectors.subjects.operands.view import ModelView
+from models_zoo import trig_mlp
+
+SPEC = spec_of(load("trig_logits"))
+ROW = {"version": 1, "threshold": 0.5}
+
+
+def score(value=0.9, p=0.005, smallest=0.005, causal=(0.9, 0.0, 1000)):
+    return Score(
+        value=value,
+        null=Null(permuted="x", draws=199, mean=0.1, p_value=p, smallest=smallest),
+        causal=Causal(necessity=causal[0], sufficiency=1.0, control=causal[1], pairs=causal[2], basis="test_pairs")
+        if causal
+        else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "p_adjusted", "row", "expected", "words"),
+    [
+        (score(), 0.025, ROW, "present", "necessity 0.90"),
+        (score(value=0.4), 0.025, ROW, "absent", "threshold 0.50"),
+        (score(p=0.2), 0.2, ROW, "absent", "not beyond chance"),
+        (score(p=0.1, smallest=0.1), 0.5, ROW, "inconclusive", "draws may help"),
+        (score(causal=None), 0.025, ROW, "inconclusive", "too few pairs"),
+        (score(causal=(0.02, 0.0, 1000)), 0.025, ROW, "inert", "changes nothing"),
+        (score(causal=(0.80, 0.78, 1000)), 0.025, ROW, "inert", "control 0.78"),
+        (score(causal=(0.30, 0.1, 30)), 0.025, ROW, "inert", "30 pairs"),
+        (score(causal=(0.9, None, 1000)), 0.025, ROW, "present", "no control available"),
+        (score(), 0.025, None, "inconclusive", "no calibrated threshold"),
+        (score(), 0.025, {"version": 2, "threshold": 0.5}, "inconclusive", "version 2"),
+        (score(), 0.025, {"version": 1, "threshold": 0.5, "stale": True}, "inconclusive", "another zoo"),
+    ],
+)
+def test_what_decides(case, p_adjusted, row, expected, words):
+    found, reason = judge(SPEC, case, p_adjusted, row)
+    assert found == expected
+    assert words in reason
+
+
+def test_a_decomposition_of_the_logits_needs_no_cause():
+    spec = spec_of(load("generalisation"))
+    assert judge(spec, score(causal=None), 0.025, ROW | {"version": spec.version})[0] == "present"
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_is_monotone_and_between_the_raw_values_and_bonferroni(p):
+    adjusted = holm(p)
+    for raw, new in zip(p, adjusted, strict=True):
+        assert raw <= new <= min(1.0, raw * len(p)) or new == max(adjusted[p.index(q)] for q in p if q <= raw)
+    ordered = [adjusted[i] for i in sorted(range(len(p)), key=p.__getitem__)]
+    assert all(a <= b for a, b in pairwise(ordered))
+
+
+def test_every_detector_has_a_row_of_its_version():
+    rows = calibration()["rows"]
+    assert set(rows) == set(builtin())
+    for name in builtin():
+        assert rows[name]["version"] == spec_of(load(name)).version
+        assert 0 < rows[name]["threshold"] < 1
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_a_score_outside_its_range_cannot_be_made(value):
+    with pytest.raises(ValueError, match="value must lie"):
+        score(value=value)
+
+
+def test_a_calibration_of_another_zoo_turns_itself_off(monkeypatch, grokked):
+    class Other:
+        def load(self):
+            return lambda: "0" * 64
+
+    monkeypatch.setattr(table, "entry_points", lambda group: [Other()])
+    table.calibration.cache_clear()
+    try:
+        report = detectors.run(grokked, names=["trig_logits", "memorisation"], draws=39)
+    finally:
+        table.calibration.cache_clear()
+    assert {d.verdict for d in report} == {"inconclusive"}
+    assert all("another zoo" in d.reason for d in report)
+    assert report.calibration == "stale"
+    assert "verdicts are off" in str(report)
+
+
+def test_without_a_zoo_the_calibration_is_taken_as_shipped(monkeypatch):
+    monkeypatch.setattr(table, "entry_points", lambda group: [])
+    table.calibration.cache_clear()
+    try:
+        assert table.calibration()["status"] == "calibrated"
+    finally:
+        table.calibration.cache_clear()
+
+
+def test_a_model_unlike_those_calibrated_on_is_judged_and_the_reason_says_so():
+    class Odd(Rewired):
+        @property
+        def architecture(self):
+            return {"kind": "abacus"}
+
+    view = trig_mlp(p=131, frequencies=(3, 5), train_fraction=0.9)
+    inside = detectors.run(view, names=["trig_logits"], draws=39)[0]
+    assert "calibrated on groups of order" in inside.reason
+    small = trig_mlp(p=23, frequencies=(3, 5), train_fraction=0.5)
+    odd = ModelView(Odd(small.network), small.task, train_mask=small.train_mask)
+    plain, strange = (detectors.run(v, names=["trig_logits"], draws=39)[0] for v in (small, odd))
+    assert plain.verdict == strange.verdict == "present"
+    assert "calibrated on" not in plain.reason
+    assert strange.reason.endswith("and this one is abacus")
+
+
+def test_run_takes_names_and_functions_and_says_what_it_does_not_know(grokked):
+    by_name = detectors.run(grokked, names=["memorisation"], draws=39)[0]
+    by_function = detectors.run(grokked, names=[detectors.memorisation], draws=39)[0]
+    assert by_name.model_copy(update={"seconds": 0.0}) == by_function.model_copy(update={"seconds": 0.0})
+    with pytest.raises(detectors.DetectorsError, match="no detector 'memorization'; there are sparse_fourier"):
+        detectors.run(grokked, names=["memorization"])
+    with pytest.raises(TypeError, match=r"run takes a model, not str: detectors.run\(detectors.load\(path\)\)"):
+        detectors.run("model.pt")
+
+
+def test_a_detector_of_ones_own_runs_without_a_package(grokked):
+    @detectors.detector(needs=("logits",), version=1, source="here")
+    def mine(model, /, *, draws, seed):
+        return Score(value=0.5, null=None, causal=None)
+
+    found = detectors.run(grokked, names=[mine])["mine"]
+    assert (found.verdict, found.score) == ("inconclusive", 0.5)

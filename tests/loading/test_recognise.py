@@ -1,0 +1,41 @@
+"""Which layout a file has, and what is said where there is none or where an option cannot be."""
+
+import pytest
+import torch
+
+import detectors
+from detectors.core.errors import CheckpointError
+from detectors.loading.recognise import LAYOUTS
+
+
+def test_an_unknown_layout_prints_what_was_found_and_what_is_known(saved):
+    with pytest.raises(CheckpointError, match=r"layer1\.weight \[3, 4\][\s\S]*W_x, W_y[\s\S]*--loader"):
+        detectors.load(saved({"layer1.weight": torch.zeros(3, 4)}), task="add:7")
+
+
+@pytest.mark.parametrize("task", ["add:6", "add:8", "compose:S4", "max:113"])
+def test_a_task_of_another_size_is_refused(saved, transformer, mlp, original, task):
+    for i, weights in enumerate((transformer, mlp, original(transformer))):
+        with pytest.raises(CheckpointError, match="tokens"):
+            detectors.load(saved(weights, f"{i}.pt"), task=task)
+
+
+@pytest.mark.parametrize(
+    "arch",
+    [{"act_fn": "swoosh"}, {"layers": "3"}, {"attn_coeff": "x"}, {"attn_coeff": "nan"}, {"normalization_type": "RMS"}],
+)
+def test_bad_arch_options(saved, transformer, arch):
+    with pytest.raises(CheckpointError):
+        detectors.load(saved(transformer), task="add:7", arch=arch)
+
+
+def test_each_layout_has_a_matching_file_that_no_other_has(mlp, transformer, original):
+    for weights, name in ((mlp, "MLP"), (original(transformer), "original"), (transformer, "TransformerLens")):
+        first = next(layout for layout in LAYOUTS if layout.matches(weights))
+        assert name in first.NAME
+    assert len({layout.NAME for layout in LAYOUTS}) == len(LAYOUTS) == 3
+
+
+def test_a_task_of_sequences_needs_a_layout_that_reads_them(saved, mlp):
+    with pytest.raises(CheckpointError, match="one of sequences; a two-embedding MLP reads two operands"):
+        detectors.load(saved(mlp), task="repeat")

@@ -1,0 +1,74 @@
+"""What a verdict must not depend on: scale of the logits, precision, basis of the residual stream, margins."""
+
+from functools import cache
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import detectors
+from detectors.rewire import Rewired, permuted_neurons, rotated_residual, scaled_logits
+from detectors.subjects.operands.view import ModelView
+from fixtures.transforms import permute_neurons, rotate_residual
+from models_zoo.cards import WEIGHTS
+
+MEMBERS = ["add53_grokked", "add53_memorised", "a5_mlp", "d15_transformer", "add53_ln_gelu", "mul53_memorised"]
+
+
+@cache
+def verdicts_of(name):
+    return {d.detector: d.verdict for d in detectors.run(detectors.load(f"zoo:{name}"))}
+
+
+def times(factor):
+    def scaled(view):
+        network = Rewired(
+            view.network,
+            disturb=lambda name, _, x: x * factor if name == "logits" else x,
+            read=lambda w: w * factor,
+        )
+        return ModelView(network, view.task, train_mask=view.train_mask)
+
+    return scaled
+
+
+def one_hot(view):
+    """An exact table: the answer given has logit 1 and all others 0."""
+
+    def table(name, _, x):
+        return torch.nn.functional.one_hot(x.argmax(1), x.shape[1]).float() if name == "logits" else x
+
+    return ModelView(Rewired(view.network, disturb=table, read=lambda w: None), view.task, train_mask=view.train_mask)
+
+
+CHANGES = {
+    "logits times 0.01": times(0.01),
+    "logits times 100": times(100),
+    "one-hot outputs": one_hot,
+    "rotated and permuted": lambda view: permuted_neurons(rotated_residual(view, 1), 2),
+    "logits in another unit": lambda view: scaled_logits(view, 3),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", MEMBERS)
+def test_every_verdict_stays(name, change):
+    changed = detectors.run(CHANGES[change](detectors.load(f"zoo:{name}")))
+    assert {d.detector: d.verdict for d in changed} == verdicts_of(name)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_file_in_half_precision_keeps_every_verdict(name, dtype, tmp_path):
+    for file in (WEIGHTS / name).iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = {k: w.to(dtype) for k, w in load_file(tmp_path / "model.safetensors").items()}
+    save_file(weights, tmp_path / "model.safetensors")
+    assert {d.detector: d.verdict for d in detectors.run(detectors.load(tmp_path))} == verdicts_of(name)
+
+
+def test_rotated_weights_with_permuted_and_scaled_neurons_keep_every_verdict(grokked, memorised):
+    """The same edit in the weights themselves."""
+    for name, view in (("add53_grokked", grokked), ("add53_memorised", memorised)):
+        changed = permute_neurons(rotate_residual(view, 5), 6)
+        assert {d.detector: d.verdict for d in detectors.run(changed)} == verdicts_of(name)

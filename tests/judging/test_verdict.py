@@ -1,6 +1,6 @@
 """The policy, condition by condition."""
 
-from itertools import pairwise
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -58,13 +58,63 @@ def test_a_decomposition_of_the_logits_needs_no_cause():
     assert judge(spec, score(causal=None), 0.025, ROW | {"version": spec.version})[0] == "present"
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_is_monotone_and_between_the_raw_values_and_bonferroni(p):
-    adjusted = holm(p)
-    for raw, new in zip(p, adjusted, strict=True):
-        assert raw <= new <= min(1.0, raw * len(p)) or new == max(adjusted[p.index(q)] for q in p if q <= raw)
-    ordered = [adjusted[i] for i in sorted(range(len(p)), key=p.__getitem__)]
-    assert all(a <= b for a, b in pairwise(ordered))
+def step_down(p):
+    """Holm's procedure as he states it: hypotheses rejected one after the other, from the smallest p-value."""
+    order, levels = sorted(range(len(p)), key=lambda i: p[i]), []
+    for rank, i in enumerate(order):
+        levels.append((i, (len(p) - rank) * p[i]))
+    return [min(1.0, max(level for _, level in levels[: [i for i, _ in levels].index(k) + 1])) for k in range(len(p))]
+
+
+@given(st.lists(st.integers(0, 40).map(lambda k: k / 40), min_size=1, max_size=8))
+def test_holm_is_the_step_down_procedure(p):
+    assert holm(p) == pytest.approx(step_down(p))
+
+
+def test_holm_on_a_worked_example():
+    """Five p-values, the smallest times five, the next times four, and none below the one before."""
+    assert holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
+    assert holm([0.5, 0.001, 0.5]) == pytest.approx([1.0, 0.003, 1.0])
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("case", "p_adjusted", "expected"),
+    [
+        (score(value=0.5), 0.05, "present"),  # both bounds are reached
+        (score(value=0.4999), 0.05, "absent"),
+        (score(p=0.02), 0.0501, "absent"),
+        (score(p=0.04, smallest=0.04), 0.06, "inconclusive"),  # the best that these draws give is 0.06 after Holm
+        (score(p=0.04, smallest=0.03), 0.06, "absent"),  # and here 0.045
+        (score(p=0.04, smallest=0.1 / 3), 0.06, "absent"),  # 0.05 itself would do
+        (score(causal=(0.05, 0.0, 10**6)), 0.01, "inert"),
+        (score(causal=(0.0501, 0.0, 10**6)), 0.01, "present"),
+        (score(causal=(0.05, None, 10**6)), 0.01, "inert"),
+        (score(causal=(0.60, 0.54, 10**6)), 0.01, "present"),
+        (score(causal=(0.5, 0.5, 100)), 0.01, "inert"),
+        # two standard errors of the difference of 0.5 and 0.4 over 100 pairs: 2 sqrt((0.25 + 0.24) / 100) = 0.14
+        (score(causal=(0.5, 0.365, 100)), 0.01, "inert"),
+        (score(causal=(0.5, 0.355, 100)), 0.01, "present"),
+    ],
+)
+def test_every_bound_decides_at_its_value(case, p_adjusted, expected):
+    assert judge(SPEC, case, p_adjusted, ROW).verdict == expected
+
+
+def test_without_a_null_nothing_is_settled_but_absence():
+    bare = replace(score(), null=None)
+    assert judge(SPEC, bare, None, ROW).verdict == "inconclusive"
+    assert judge(SPEC, bare, 0.01, ROW).verdict == "inconclusive"
+    assert judge(SPEC, score(), None, ROW).verdict == "inconclusive"
+    assert judge(SPEC, replace(score(value=0.1), null=None), None, ROW).verdict == "absent"
+
+
+def test_reasons_say_the_figures():
+    assert judge(SPEC, score(), 0.025, ROW).reason == (
+        "score 0.900, threshold 0.50, adjusted p 0.025, necessity 0.90, control 0.00, 1000 pairs"
+    )
+    said = judge(SPEC, score(p=0.1, smallest=0.1), 0.5, ROW).reason
+    assert "the smallest with 199 draws and this many tokens is 0.100, 0.500 after Holm" in said
 
 
 def test_every_detector_has_a_row_of_its_version():
@@ -96,6 +146,14 @@ def test_a_calibration_of_another_zoo_turns_itself_off(monkeypatch, grokked):
     assert all("another zoo" in d.reason for d in report)
     assert report.calibration == "stale"
     assert "verdicts are off" in str(report)
+
+
+def test_rates_are_shown_of_the_calibration_that_judged():
+    row = calibration()["rows"]["trig_logits"]
+    assert table.rates("trig_logits", row["version"], row["threshold"]) is row
+    for version, threshold in ((row["version"] + 1, row["threshold"]), (row["version"], 0.99), (row["version"], None)):
+        assert table.rates("trig_logits", version, threshold) is None
+    assert table.rates("nothing", 1, 0.5) is None
 
 
 def test_without_a_zoo_the_calibration_is_taken_as_shipped(monkeypatch):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from detectors.core.verdict import Verdict
-from detectors.gate.baseline import Change, changes, read_report
-from detectors.gate.policy import Policy, PolicyError, parse_bound
+from detectors.gate.baseline import changes, read_report
+from detectors.gate.policy import BaselinePolicy, Policy, PolicyError, parse_bound
 from detectors.judging.detection import Detection
 from detectors.report.model import Document, Outcome
 
@@ -42,10 +43,24 @@ def conditions(policy: Policy, folder: Path, baseline: str | Path | None = None)
 
     Errors: PolicyError where there are none, BaselineError where the baseline cannot be read.
     """
-    found = list(_verdicts(policy)) + list(_bounds(policy)) + list(_floors(policy))
+    found = []
+    for name, wanted in policy.must.items():
+        allowed = [wanted] if isinstance(wanted, str) else list(wanted)
+        found.append(Condition(f"{name} is {' or '.join(allowed)}", name, partial(_must, name=name, allowed=allowed)))
+    for name, unwanted in policy.must_not.items():
+        barred = [unwanted] if isinstance(unwanted, str) else list(unwanted)
+        others = [str(verdict) for verdict in Verdict if verdict.settled and verdict not in barred]
+        found.append(Condition(f"{name} is not {' or '.join(barred)}", name, partial(_must, name=name, allowed=others)))
+    for text in policy.bounds:
+        name, key, sign, number = parse_bound(text)
+        check = partial(_bound, name=name, key=key, sign=sign, number=number)
+        found.append(Condition(f"{name}.{key} {sign} {number:g}", name, check))
+    for split, floor in policy.accuracy.model_dump().items():
+        if floor is not None:
+            found.append(Condition(f"accuracy.{split} >= {floor:g}", None, partial(_floor, split=split, floor=floor)))
     file = baseline or (folder / policy.baseline.file if policy.baseline and policy.baseline.file else None)
     if file is not None:
-        found += _against(read_report(file, "this gate with --update-baseline"), policy)
+        found += _against(read_report(file, "this gate with --update-baseline"), policy.baseline or BaselinePolicy())
     if not found:
         raise PolicyError("the policy has no conditions, so nothing would be evaluated: add must, bounds or accuracy")
     return found
@@ -63,21 +78,8 @@ def outcome(condition: Condition, report: Document) -> Outcome:
         passed, sentence = False, str(breach)
     except Exception as error:
         passed, sentence = False, f"could not be evaluated: {type(error).__name__}: {error}".splitlines()[0]
-    detection = next((d for d in report if d.detector == condition.detector), None)
-    return Outcome(condition.id, condition.detector, passed, sentence, _properties(detection))
-
-
-def _properties(detection: Detection | None) -> dict[str, Any]:
-    if detection is None:
-        return {}
-    found = {
-        "verdict": str(detection.verdict),  # a plain string: xdist sends no other
-        "score": detection.score,
-        "threshold": detection.threshold,
-        "p_value": detection.p_value,
-        "p_adjusted": detection.p_adjusted,
-    }
-    return {key: value for key, value in found.items() if value is not None}
+    figures = next((d.figures for d in report if d.detector == condition.detector), {})
+    return Outcome(condition.id, condition.detector, passed, sentence, figures)
 
 
 def _detection(report: Document, name: str) -> Detection:
@@ -87,116 +89,71 @@ def _detection(report: Document, name: str) -> Detection:
         raise Breach(f"{name} was not run") from None
 
 
-def _verdicts(policy: Policy) -> Iterator[Condition]:
-    for name, wanted in policy.must.items():
-        allowed: list[str] = [wanted] if isinstance(wanted, str) else list(wanted)
-        yield Condition(f"{name} is {' or '.join(allowed)}", name, _must(name, allowed))
-    for name, unwanted in policy.must_not.items():
-        barred = [unwanted] if isinstance(unwanted, str) else list(unwanted)
-        allowed = [str(verdict) for verdict in Verdict if verdict.settled and verdict not in barred]
-        yield Condition(f"{name} is not {' or '.join(barred)}", name, _must(name, allowed))
+def _must(report: Document, name: str, allowed: Sequence[str]) -> str:
+    found = _detection(report, name)
+    says = f"{name} is {found.verdict} ({found.reason})"
+    if found.verdict not in allowed:
+        raise Breach(f"{says}; must be {' or '.join(allowed) or 'something else'}")
+    return says
 
 
-def _must(name: str, allowed: list[str]) -> Callable[[Document], str]:
-    def check(report: Document) -> str:
-        found = _detection(report, name)
-        says = f"{name} is {found.verdict} ({found.reason})"
-        if found.verdict not in allowed:
-            raise Breach(f"{says}; must be {' or '.join(allowed) or 'something else'}")
-        return says
-
-    return check
-
-
-def _bounds(policy: Policy) -> Iterator[Condition]:
-    for text in policy.bounds:
-        name, key, sign, number = parse_bound(text)
-        yield Condition(f"{name}.{key} {sign} {number:g}", name, _bound(name, key, sign, number))
-
-
-def _bound(name: str, key: str, sign: str, number: float) -> Callable[[Document], str]:
-    def check(report: Document) -> str:
-        found = _detection(report, name)
-        value = _number(found, key)
-        says = f"{name}.{key} is {value:.6g}"
-        if not OPERATORS[sign](value, number):
-            raise Breach(f"{says}; must be {sign} {number:g}")
-        return says
-
-    return check
+def _bound(report: Document, name: str, key: str, sign: str, number: float) -> str:
+    value = _number(_detection(report, name), key)
+    says = f"{name}.{key} is {value:.6g}"
+    if not OPERATORS[sign](value, number):
+        raise Breach(f"{says}; must be {sign} {number:g}")
+    return says
 
 
 def _number(found: Detection, key: str) -> float:
     """A figure of a detection by name: score, p_value, p_adjusted, causal.necessity, or a number of its evidence."""
-    if found.verdict in ("error", "not_applicable"):
+    if found.verdict in (Verdict.ERROR, Verdict.NOT_APPLICABLE):
         raise Breach(f"{found.detector} is {found.verdict} ({found.reason}), so {key} could not be evaluated")
-    plain: Any = found.model_dump()
-    if key.startswith("causal."):
-        value = (plain["causal"] or {}).get(key.removeprefix("causal."))
-    else:
-        value = plain[key] if key in ("score", "p_value", "p_adjusted") else plain["evidence"].get(key)
+    plain: dict[str, Any] = found.model_dump()
+    figures = plain["evidence"] | {name: plain[name] for name in ("score", "p_value", "p_adjusted")}
+    figures |= {f"causal.{name}": value for name, value in (plain["causal"] or {}).items()}
+    value = figures.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        known = ["score", "p_value", "p_adjusted"] + [
-            k for k, v in plain["evidence"].items() if isinstance(v, int | float)
-        ]
-        known += [f"causal.{k}" for k, v in (plain["causal"] or {}).items() if isinstance(v, int | float)]
-        has = f"{found.detector} is {found.verdict} and has the numbers {', '.join(known)}"
-        raise Breach(f"{found.detector}.{key} is {'not there' if value is None else 'no number'}; {has}")
+        known = ", ".join(name for name, other in figures.items() if isinstance(other, int | float))
+        what = "not there" if value is None else "no number"
+        has = f"{found.detector} is {found.verdict} and has the numbers {known}"
+        raise Breach(f"{found.detector}.{key} is {what}; {has}")
     return float(value)
 
 
-def _floors(policy: Policy) -> Iterator[Condition]:
-    for split, floor in policy.accuracy.model_dump().items():
-        if floor is not None:
-            yield Condition(f"accuracy.{split} >= {floor:g}", None, _floor(split, floor))
+def _floor(report: Document, split: str, floor: float) -> str:
+    value = getattr(report.accuracy, split)
+    if value is None or not math.isfinite(value):
+        raise Breach(f"accuracy.{split} is not known: the training pairs are unknown (train_indices, train_split)")
+    says = f"accuracy.{split} is {value:.6g}"
+    if value < floor:
+        raise Breach(f"{says}; must be >= {floor:g}")
+    return says
 
 
-def _floor(split: str, floor: float) -> Callable[[Document], str]:
-    def check(report: Document) -> str:
-        value = getattr(report.accuracy, split)
-        if value is None or not math.isfinite(value):
-            raise Breach(f"accuracy.{split} is not known: the training pairs are unknown (train_indices, train_split)")
-        if value < floor:
-            raise Breach(f"accuracy.{split} is {value:.6g}; must be >= {floor:g}")
-        return f"accuracy.{split} is {value:.6g}"
-
-    return check
-
-
-def _against(baseline: Document, policy: Policy) -> Iterator[Condition]:
+def _against(baseline: Document, rules: BaselinePolicy) -> Iterator[Condition]:
     """For every detector of the baseline: no worse verdict, and a score within its tolerance."""
-    rules = policy.baseline
-    yield Condition("baseline: same task", None, lambda report: _same_task(baseline, report))
+    yield Condition("baseline: same task", None, partial(_same_task, baseline=baseline))
     for old in baseline:
-        name = old.detector
-        tolerance = rules.tolerances.get(name, rules.tolerance) if rules else 0.05
-        strict = rules is not None and rules.key_irreps == "fail"
-        yield Condition(f"baseline: {name}", name, _no_worse(baseline, name, tolerance, strict))
+        check = partial(_no_worse, baseline=baseline, name=old.detector, rules=rules)
+        yield Condition(f"baseline: {old.detector}", old.detector, check)
 
 
-def _same_task(baseline: Document, report: Document) -> str:
+def _same_task(report: Document, baseline: Document) -> str:
     if baseline.task.spec != report.task.spec:
         raise Breach(f"the baseline is of the task {baseline.task.spec}, the model of {report.task.spec}")
     return f"the baseline is of the task {report.task.spec}"
 
 
-def _no_worse(baseline: Document, name: str, tolerance: float, strict: bool) -> Callable[[Document], str]:
-    def check(report: Document) -> str:
-        found = [c for c in changes(baseline, report) if c.detector == name]
-        if worse := [str(c) for c in found if _fails(c, tolerance, strict)]:
-            moved = any(c.kind == "score" and _fails(c, tolerance, strict) for c in found)
-            raise Breach("; ".join(worse) + (f" (a score may move by {tolerance:g})" if moved else ""))
-        return "; ".join(map(str, found)) or f"{name}: as in the baseline"
-
-    return check
-
-
-def _fails(change: Change, tolerance: float, strict: bool) -> bool:
-    if change.kind == "score":
-        return change.by > tolerance
-    if change.kind == "key_irreps":
-        return strict
-    return change.kind == "version" or bool(change.worse)
+def _no_worse(report: Document, baseline: Document, name: str, rules: BaselinePolicy) -> str:
+    tolerance = rules.tolerances.get(name, rules.tolerance)
+    fails = {"key_irreps": rules.key_irreps == "fail", "version": True}
+    found = [c for c in changes(baseline, report) if c.detector == name]
+    worse = [c for c in found if fails.get(c.kind, c.by > tolerance if c.kind == "score" else bool(c.worse))]
+    if worse:
+        moved = f" (a score may move by {tolerance:g})" if any(c.kind == "score" for c in worse) else ""
+        raise Breach("; ".join(map(str, worse)) + moved)
+    return "; ".join(map(str, found)) or f"{name}: as in the baseline"
 
 
 def loading(policy: Policy, folder: Path, **options: Any) -> dict[str, Any]:

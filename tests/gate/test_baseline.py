@@ -1,0 +1,78 @@
+"""What changed, and which of it is for the worse: by the news that a motif is."""
+
+import pytest
+
+from detectors.core.verdict import Verdict
+from detectors.gate.baseline import BaselineError, changes, read_report
+
+
+def differing(plain, name, **fields):
+    return plain.model_copy(
+        update={"detections": [d.model_copy(update=fields if d.detector == name else {}) for d in plain]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "kind", "worse", "by"),
+    [
+        ("trig_logits", {"score": 0.5}, "score", True, 0.1),
+        ("trig_logits", {"score": 0.7}, "score", False, 0.0),
+        ("memorisation", {"score": 0.2}, "score", True, 0.1),
+        ("memorisation", {"score": 0.0}, "score", False, 0.0),
+        ("trig_logits", {"verdict": Verdict.INERT}, "verdict", True, 0.0),
+        ("trig_logits", {"verdict": Verdict.ERROR}, "verdict", True, 0.0),
+        ("memorisation", {"verdict": Verdict.PRESENT}, "verdict", True, 0.0),
+        ("memorisation", {"verdict": Verdict.INCONCLUSIVE}, "verdict", True, 0.0),
+        ("trig_logits", {"version": 2}, "version", None, 0.0),
+        ("trig_logits", {"threshold": 0.2}, "threshold", None, 0.0),
+        ("trig_logits", {"evidence": {"key_irreps": ["freq_3"]}}, "key_irreps", None, 0.0),
+    ],
+)
+def test_one_change_and_its_direction(plain, name, fields, kind, worse, by):
+    (change,) = changes(plain, differing(plain, name, **fields))
+    assert (change.detector, change.kind, change.worse) == (name, kind, worse)
+    assert change.by == pytest.approx(by)
+
+
+def test_better_is_the_other_way_round(plain):
+    before = differing(plain, "memorisation", verdict=Verdict.PRESENT)
+    (change,) = changes(before, plain)
+    assert (change.worse, str(change)) == (False, "memorisation: verdict was present, is absent")
+
+
+def test_nothing_changed_but_the_order_of_the_key_irreps(plain):
+    turned = differing(plain, "trig_logits", evidence={"key_irreps": ["freq_5", "freq_3"]})
+    assert changes(plain, plain) == changes(plain, turned) == []
+    none = differing(plain, "trig_logits", evidence={})
+    assert changes(plain, none)[0].after == "none"
+    assert str(changes(plain, none)[0]) == "trig_logits: key irreps was freq_3 freq_5, is none"
+
+
+def test_a_detector_that_was_not_run_is_worse_and_one_more_is_none(plain):
+    less = plain.model_copy(update={"detections": plain.detections[:1]})
+    (change,) = changes(plain, less)
+    assert (change.detector, change.kind, change.after, change.worse) == ("memorisation", "missing", "not run", True)
+    assert changes(less, plain) == []
+
+
+def test_scores_that_are_not_there_are_no_change(plain):
+    without = differing(plain, "trig_logits", score=None)
+    assert changes(plain, without) == changes(without, plain) == []
+
+
+def test_files(plain, tmp_path):
+    file = tmp_path / "b.json"
+    file.write_text(plain.to_json())
+    assert read_report(file) == plain
+    for text, words in (
+        ("[]", "is not the JSON report"),
+        ("{}", "tool: Field required"),
+        ("{", "is not the JSON report"),
+    ):
+        file.write_text(text)
+        with pytest.raises(BaselineError, match=words):
+            read_report(file)
+    with pytest.raises(BaselineError, match=r"no report .*; here writes one"):
+        read_report(tmp_path / "none.json", "here")
+    with pytest.raises(BaselineError, match="cannot be read"):
+        read_report(tmp_path)

@@ -18,6 +18,7 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/repo/test_house.py
 
 format: .venv/ready
 	$(BIN)/ruff format .

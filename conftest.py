@@ -7,6 +7,12 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from jaxtyping import install_import_hook
+
+import fixtures.shapes  # noqa: F401 - the hook finds it by its name
+
+# before anything of ours is imported: calls with wrong shapes or types raise TypeCheckError
+install_import_hook(["detectors.core", "detectors.motifs", "detectors.subjects"], "fixtures.shapes.checked")
 
 pytest_plugins = ["fixtures.plugin", "pytester"]
 collect_ignore = ["tests/thirdparty"]  # importing it here would install it for every test

@@ -36,7 +36,7 @@ class Group:
     (6, ['trivial', 'sign', 'standard'], [1, 1, 4])
     """
 
-    def __init__(self, table: Table, name: str | None = None) -> None:
+    def __init__(self, table: np.ndarray, name: str | None = None) -> None:
         self.table = _checked(np.asarray(table))
         self.order = len(self.table)
         self.name = name or f"unnamed group of order {self.order}"

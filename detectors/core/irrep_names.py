@@ -43,7 +43,7 @@ def in_order(irreps: list[Irrep], classes: Int[np.ndarray, " n"]) -> list[int]:
 
 
 def _is_trivial(irrep: Irrep) -> bool:
-    return irrep.dimension == 1 and irrep.character.min() > 0.999  # another of dimension 1 has a -1 somewhere
+    return irrep.dimension == 1 and bool(irrep.character.min() > 0.999)  # another of dimension 1 has a -1 somewhere
 
 
 def named(irreps: list[Irrep], group: str) -> tuple[Irrep, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +75,7 @@ class Score:
         return {key: getattr(self, f.name) for key, f in _evidence(type(self)).items()}
 
     @classmethod
-    def restored(cls, value: float, null: Null | None, causal: Causal | None, evidence: Mapping[str, Any]) -> Self:
+    def restored(cls, value: float, null: Null | None, causal: Causal | None, evidence: Mapping[str, Any]) -> Score:
         """The score that a report's JSON speaks of, without what only its pictures need."""
         own = {f.name: evidence[key] for key, f in _evidence(cls).items()}
         return cls(value=value, null=null, causal=causal, **own)

@@ -11,6 +11,6 @@ def picture(score: Memorisation) -> list[Picture]:
         "What is left of the logits without any function of a b c⁻¹ answers this share of the pairs; M is how much "
         "longer the upper bar is."
     )
-    shares = [score.remainder_accuracy_train, score.remainder_accuracy_test]
-    bars = Shares(names=["training pairs", "test pairs"], shares=shares)
+    sides = {"training pairs": score.remainder_accuracy_train, "test pairs": score.remainder_accuracy_test}
+    bars = Shares(names=list(sides), shares=list(sides.values()))
     return [Picture(title="Accuracy of the unstructured remainder", reading=reading, data=bars)]

@@ -2,14 +2,14 @@
 
 Source: arXiv:2301.05217, section 4.1 and figure 3 (a + b mod p); arXiv:2302.03025, section 4 (any group).
 
-Score: 0 is a spectrum as spread as that of the same rows in random order, 1 all power in one irrep. The value
-rests on the Gini coefficient of the non-constant power over the irreps, each weighted by its chance share
-dimension / (n - 1), less its mean over permutations of the rows, over the largest possible less that mean.
-Null: the rows of the embedding are permuted, both operands alike. Shares are fractions of non-constant power.
+Score: 0 is a spectrum as spread as that of the same rows in random order, 1 all power in one irrep. The value is the
+Gini coefficient of the non-constant power over the irreps, each weighted by its chance share dimension / (n - 1), less
+its mean over permutations of the rows, over the largest that the strongest irrep allows less that mean. Null: the rows
+are permuted, both operands alike; where these differ the smaller Gini counts. Shares are of non-constant power.
 
-What fools it: directions in the embedding that nothing reads are as sparse (their removal changes nothing:
-`inert`). A memoriser may have a sparse embedding. Low-rank random rows look sparse to a plain Gini, which the
-null corrects. A token order that is not the group's hides the spectrum. A large constant is not structure.
+What fools it: directions in the embedding that nothing reads are as sparse (their removal changes nothing: `inert`). A
+memoriser may have a sparse embedding. Low-rank random rows look sparse to a plain Gini, which the null corrects. A
+token order that is not the group's hides the spectrum. A large constant is not structure.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from detectors.core.groups import Group
 from detectors.core.irreps import named
-from detectors.core.nulls import carriers, corrected, key_cut, permutation_null, permutations
+from detectors.core.nulls import carriers, corrected, permutation_null, permutations
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.core.spectrum import block_power, chance_shares, permuted_block_power, weighted_gini
@@ -34,10 +35,10 @@ class SparseFourierEmbedding(Score):
     """Evidence. Lists are parallel, strongest irrep first, unless said.
 
     irreps: every irrep. dimensions: of their blocks. power: their shares, mean of the two operands. key_cuts: the
-    share that chance passes in 1 draw of 100 (see `nulls.key_cut`). key_irreps: those above their cut, and
-    frequencies: their integers, for cyclic and dihedral groups (not parallel). gini: weighted, of the operand with
-    the smaller value. gini_norms: plain Gini of the component norms, the published variant (arXiv:2301.05217,
-    section 5.1; mean left out).
+    shares of which chance passes any in 1 draw of 100 (see `nulls.key_cut`). key_irreps: those above their cut, and
+    frequencies: their integers, for cyclic and dihedral groups (not parallel). gini: weighted, of the operand with the
+    smaller value. gini_norms: of that operand, the plain Gini of the component norms, the published variant
+    (arXiv:2301.05217, section 5; mean left out).
     """
 
     irreps: tuple[str, ...]
@@ -64,56 +65,46 @@ class SparseFourierEmbedding(Score):
 def sparse_fourier_embedding(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> SparseFourierEmbedding:
     """Few irreps hold the embedding's power.
 
-    model: embedding(operand) [n_tokens, d]. draws: permutations of the rows. Errors: NotApplicable where the
-    task has no group. Reads the operand with the smaller value where they differ.
+    model: embedding(operand) [n_tokens, d]. draws: permutations of the rows. Errors: NotApplicable where the task has
+    no group. Reads the operand with the smaller value where they differ.
 
     >>> import detectors, models_zoo
-    >>> model = models_zoo.trig_mlp(p=11, frequencies=(3,))
-    >>> score = detectors.sparse_fourier_embedding(model)
+    >>> score = detectors.sparse_fourier_embedding(models_zoo.trig_mlp(p=11, frequencies=(3,)))
     >>> round(score.value, 6), score.frequencies, score.null.p_value
     (1.0, (3,), 0.005)
     """
-    group = model.group
-    order = permutations(group.order, draws, seed)
-    operands = _operands(model)
-    chance = chance_shares(group)
+    group, operands = model.group, _operands(model)
+    chance, order = chance_shares(group), permutations(group.order, draws, seed)
     power = torch.stack([_shares(block_power(group, rows)) for rows in operands])
     null_power = torch.stack([_shares(permuted_block_power(group, rows, order)) for rows in operands])
     gini, null_gini = weighted_gini(power, chance), weighted_gini(null_power, chance)
-    largest = 1 - chance[power.argmax(1)]
-    values = [
-        corrected(g, m, most)
-        for g, m, most in zip(gini.tolist(), null_gini.mean(1).tolist(), largest.tolist(), strict=True)
-    ]
+    each = torch.stack([gini, null_gini.mean(1), 1 - chance[power.argmax(1)]], dim=1)
+    values = [corrected(*one) for one in each.tolist()]
     weakest = values.index(min(values))
-    null = permutation_null(float(gini.min()), null_gini.min(0).values, "embedding rows")
     share, null_share = power.mean(0), null_power.mean(0)
-    cut = key_cut(null_share)
     ranked = share.argsort(descending=True, stable=True).tolist()
     return SparseFourierEmbedding(
         value=values[weakest],
-        null=null,
+        null=permutation_null(float(gini.min()), null_gini.min(0).values, "embedding rows"),
         causal=cause(model, [i + 1 for i in carriers(share, null_share)], edit_embedding(model), seed=seed),
-        **named(group, ranked, [i for i in ranked if share[i] > cut[i]]),
+        **named(group, ranked, share, null_share),
         power=tuple(share[ranked].tolist()),
-        key_cuts=tuple(cut[ranked].tolist()),
         gini=float(gini[weakest]),
-        gini_norms=float(_gini_of_norms(group, operands[weakest])),
+        gini_norms=_gini_of_norms(group, operands[weakest]),
     )
 
 
-def _operands(model: ModelView) -> list[Tensor]:
-    """The rows [n, d] of each operand in the order of the group elements, once where they are the same."""
-    left, right = (
-        model.embedding(i)[torch.from_numpy(tokens)] for i, tokens in enumerate((model.labels.left, model.labels.right))
-    )
+def _operands(model: ModelView) -> list[Float[Tensor, "n d"]]:
+    """The rows of each operand in the order of the group elements, once where they are the same."""
+    tokens = model.labels.left, model.labels.right
+    left, right = (model.embedding(i)[torch.from_numpy(tokens[i])] for i in (0, 1))
     return [left] if torch.equal(left, right) else [left, right]
 
 
-def _shares(power: Tensor) -> Tensor:
+def _shares(power: Float[Tensor, "*draws irreps"]) -> Float[Tensor, "*draws irreps"]:
     return power / power.sum(-1, keepdim=True).clamp_min(torch.finfo(power.dtype).tiny)
 
 
-def _gini_of_norms(group: Group, rows: Tensor) -> Tensor:
+def _gini_of_norms(group: Group, rows: Float[Tensor, "n d"]) -> float:
     norms = (torch.from_numpy(group.basis[:, 1:]).T @ rows.double()).norm(dim=1)
-    return weighted_gini(norms, torch.full_like(norms, 1 / len(norms)))
+    return float(weighted_gini(norms, torch.full_like(norms, 1 / len(norms))))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from detectors.core.picture import Bars, Picture
+from detectors.core.irreps import spectrum_bars
+from detectors.core.picture import Picture
 from detectors.motifs.sparse_fourier_embedding import SparseFourierEmbedding
 
 
@@ -11,12 +12,4 @@ def picture(score: SparseFourierEmbedding) -> list[Picture]:
         "A bar is the share of the embedding's power that lies in one irrep; what rises above the grey band is more "
         "than tokens in random order give."
     )
-    bars = Bars(
-        names=score.irreps,
-        heights=score.power,
-        chance=score.key_cuts,
-        key=score.key_irreps,
-        unit="share of the power",
-        form=".0%",
-    )
-    return [Picture(title="Power of the embedding per irrep", reading=reading, data=bars)]
+    return spectrum_bars(score, score.power, "Power of the embedding per irrep", reading)

@@ -3,72 +3,49 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
-from detectors.core.picture import Bars, HeatMap, Picture, Strip
-from detectors.motifs.trig_product_neurons import Neurons, TrigProductNeurons
+from detectors.core.irreps import spectrum_bars
+from detectors.core.picture import HeatMap, Picture, Strip
+from detectors.motifs.trig_product_neurons import EXPLAINED, Neurons, TrigProductNeurons
 
 
 def picture(score: TrigProductNeurons) -> list[Picture]:
-    if not score.irreps:
-        return []
     reading = (
         "A bar is the share of all neurons' power that lies in the family of their own best irrep; what rises above "
         "the grey band is more than tokens in random order give."
     )
-    bars = Bars(
-        names=score.irreps,
-        heights=score.power,
-        chance=score.key_cuts,
-        key=score.key_irreps,
-        unit="share of the power",
-        form=".0%",
-    )
-    spectrum = Picture(title="Power of the neurons per irrep", reading=reading, data=bars)
-    return [spectrum] if score.neurons is None else [spectrum, _dots(score), *_heat_maps(score.neurons)]
-
-
-def _dots(score: TrigProductNeurons) -> Picture:
+    spectrum = spectrum_bars(score, score.power, "Power of the neurons per irrep", reading)
     neurons = score.neurons
-    assert neurons is not None
-    drawn = len(neurons.numbers)
-    cut = f" (the strongest {drawn} of {score.live})" if score.live > drawn else ""
+    return spectrum if neurons is None else [*spectrum, _dots(neurons, score.live), *_heat_maps(neurons)]
+
+
+def _dots(neurons: Neurons, live: int) -> Picture:
+    irreps, heights, numbers = neurons.irreps, neurons.shares, neurons.numbers
+    cut = f" (the strongest {len(numbers)} of {live})" if live > len(numbers) else ""
     reading = (
         f"A dot is a live neuron{cut}: it stands over the irrep whose family explains most of it, as high as that "
         "share; the dotted line is at 85%, above which the paper counts a neuron."
     )
-    strip = Strip(
-        names=neurons.irreps,
-        heights=neurons.shares,
-        numbers=neurons.numbers,
-        of="neuron",
-        unit="share explained",
-        line=0.85,
-    )
-    return Picture(title="Every neuron, by irrep and the share explained", reading=reading, data=strip)
+    unit = "share explained"
+    dots = Strip(names=irreps, heights=heights, numbers=numbers, of="neuron", unit=unit, line=EXPLAINED)
+    return Picture(title="Every neuron, by irrep and the share explained", reading=reading, data=dots)
 
 
 def _heat_maps(neurons: Neurons) -> list[Picture]:
-    bound = float(max(np.abs(neurons.values).max(), np.abs(neurons.fit).max()))
     irrep = neurons.irreps[neurons.numbers.index(neurons.example)].removeprefix("freq_")
-    side, order = len(neurons.values), ", in the group's order" if neurons.relabelled else ""
-    cut = (
-        f" Only the first {side} of {neurons.order} elements of each operand are drawn." if side < neurons.order else ""
-    )
-    maps = [
-        HeatMap(values=v, bound=bound, rows=f"a{order}", columns=f"b{order}") for v in (neurons.values, neurons.fit)
-    ]
+    side, n = len(neurons.values), neurons.order
+    cut = f" Only the first {side} of {n} elements of each operand are drawn." if side < n else ""
+    whole = f"Its activation over all pairs about its mean: orange above, blue below.{cut}"
+    fit = f"Its projection, in the same colours: {neurons.fit_share:.1%} of its power."
+    bound = float(max(np.abs(neurons.values).max(), np.abs(neurons.fit).max()))
+    rows, columns = ("a, in the group's order", "b, in the group's order") if neurons.relabelled else ("a", "b")
+
+    def drawn(title: str, reading: str, values: Float[np.ndarray, "a b"]) -> Picture:
+        data = HeatMap(values=values, bound=bound, rows=rows, columns=columns)
+        return Picture(title=title, reading=reading, data=data, half=True)
+
     return [
-        Picture(
-            title=f"Neuron {neurons.example}, the strongest of irrep {irrep}",
-            reading=f"Its activation over all pairs about its mean: orange above, blue below.{cut}",
-            data=maps[0],
-            half=True,
-        ),
-        Picture(
-            title=f"Its fit within irrep {irrep}",
-            reading=f"Its projection, in the same colours: {neurons.fit_share:.1%} of its power. What both sides share "
-            "is the motif.",
-            data=maps[1],
-            half=True,
-        ),
+        drawn(f"Neuron {neurons.example}, the strongest of irrep {irrep}", whole, neurons.values),
+        drawn(f"Its fit within irrep {irrep}", f"{fit} What both sides share is the motif.", neurons.fit),
     ]

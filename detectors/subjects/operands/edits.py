@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from detectors.core.groups import Group
+from detectors.core.irreps import along_characters
 from detectors.core.nulls import subset
 from detectors.core.score import Causal
 from detectors.core.spectrum import BUDGET
@@ -171,6 +173,25 @@ def edit_neurons(model: ModelView) -> Intervention:
                 return model.logits()[pairs] + (edited - neurons[pairs]) @ readout
             name = f"blocks.{model.network.n_layers - 1}.mlp.hook_post"
             return model.run(model.tokens_of(pairs), edit={name: lambda _: edited[:, None]})[0]
+
+        return logits
+
+    return intervene
+
+
+def edit_logits(model: ModelView, fitted: Int[Tensor, " fitted"]) -> Intervention:
+    """Project the characters, as fitted on some of the labelled pairs, out of the logits centred over the answers."""
+    grid = model.plane
+    f, place = grid.fibre_mean(fitted), torch.empty(model.task.n_tokens**2, dtype=torch.long)
+    place[grid.pairs] = grid.everything
+
+    def intervene(pairs: Tensor, irreps: Sequence[int]) -> Callable[[bool], Tensor]:
+        structured = grid.spread(along_characters(grid.group, f, irreps), place[pairs])
+
+        def logits(keep: bool) -> Tensor:
+            edited = torch.full((len(pairs), model.task.n_answers), -torch.inf, dtype=torch.float64)
+            edited[:, grid.answers] = structured if keep else grid.rows(place[pairs]) - structured
+            return edited
 
         return logits
 

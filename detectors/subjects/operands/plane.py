@@ -161,6 +161,26 @@ def structured_share(grid: LogitGrid, pairs: Tensor) -> float:
     return float(grid.fibre_mean(pairs).square().sum()) * len(pairs) / power if power > 0 else 0.0
 
 
+class Structured(NamedTuple):
+    """G of the structured part of some pairs, with its loss in nats, its temperature (geometric mean over splits and
+    halves) and its share of the logits' squares; and the steepest inverse temperature allowed.
+    """
+
+    g: float
+    loss: float
+    temperature: float
+    share: float
+    steepest: float
+
+
+def g_of(grid: LogitGrid, pairs: Tensor, seed: int) -> Structured:
+    """G of the structured part on these pairs, estimated on them crosswise."""
+    fitted, steepest = structured_fit(grid, pairs, seed)
+    loss, share = float(fitted.loss.mean()), structured_share(grid, pairs)
+    temperature = float(fitted.temperature.log().mean().exp())
+    return Structured(g_value(loss, share, grid.n), loss, temperature, share, steepest)
+
+
 def g_value(loss: float, share: float, n: int) -> float:
     """G, less where the structured part holds under TRACE of the logits: 1 - loss / ln n, times share / TRACE."""
     return float(g_of_loss(loss, n)) * min(1.0, share / TRACE)

@@ -12,7 +12,7 @@ that is right wherever some rule holds has two humps as well, and the loss of tr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
@@ -65,7 +65,7 @@ class Split:
         """The training pairs that somebody gave, whether the loss agrees with them or not."""
         return self.train if self.status in ("given", "doubted") else None
 
-    def settled(self) -> Self:
+    def settled(self) -> Split:
         """Itself, with the training pairs known. Undetermined, saying why, where they are not."""
         if self.status in ("unknown", "doubted"):
             raise Undetermined(self.reason)

@@ -55,31 +55,6 @@ def test_forward_pass_is_that_of_the_papers(attn_coeff):
         torch.testing.assert_close(view.neurons()[7 * a + b], hidden, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {},
-        {"n_layers": 1},
-        {"n_ctx": 2, "d_vocab": 14, "n_layers": 1},
-        {"attn_coeff": 0.3, "act_fn": "gelu"},
-        {"normalization_type": "LN", "biases": True, "n_ctx": 2, "d_vocab": 7},
-    ],
-)
-def test_tabulated_logits_and_gradients_are_those_of_the_forward_pass(change):
-    """The trainer's shortcut, against the pass that scores."""
-    model = {"kind": "transformer", **SHAPE, **change}
-    tokens = torch.cartesian_prod(torch.arange(7), torch.arange(7))
-    gradients = []
-    for tabulated in (False, True):
-        w = {k: v.double().requires_grad_() for k, v in initial_weights(model, 0).items()}
-        net = network(model, w, detectors.Task.parse("add:7"))
-        logits = net.forward_tabulated(tokens) if tabulated else net.forward(tokens, lambda _, tensor: tensor)
-        torch.nn.functional.cross_entropy(logits, tokens.sum(1) % 7).backward()
-        gradients.append({k: v.grad for k, v in w.items()} | {"logits": logits.detach()})
-    for name, value in gradients[0].items():
-        torch.testing.assert_close(gradients[1][name], value, atol=1e-12, rtol=1e-9)
-
-
 def test_chunks_make_no_difference(grokked, monkeypatch):
     whole = grokked.logits()
     monkeypatch.setattr(view_module, "CHUNK", 100)

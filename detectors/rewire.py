@@ -17,7 +17,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from detectors.subjects.hooks import Hook
-from detectors.subjects.operands.task import Labels, Task
+from detectors.subjects.operands.tables import Labels
+from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView, Network
 
 Map = Callable[[Tensor], Tensor]

@@ -18,7 +18,8 @@ from detectors.core.errors import CheckpointError, DetectorsError, TaskError
 from detectors.loading.recognise import OPTIONS, build
 from detectors.loading.tensors import first_line, read_tensors
 from detectors.loading.train_pairs import with_train_pairs
-from detectors.subjects.operands.task import Task, infer_task
+from detectors.subjects.operands.inference import infer_task
+from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import CHUNK, ModelView
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.view import SequenceView

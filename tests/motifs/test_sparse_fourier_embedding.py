@@ -7,16 +7,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import detectors
-from detectors import sparse_fourier_embedding
+from detectors import memorisation, sparse_fourier_embedding
 from detectors.core import spectrum
+from detectors.core.registry import picture_of
 from detectors.judging.calibration import calibration
 from detectors.motifs import sparse_fourier_embedding as module
+from detectors.subjects.operands.edits import cause, edit_embedding
 from fixtures.strategies import planted, planted_groups
-from fixtures.transforms import move_tokens, rotate_residual, with_weights
+from fixtures.transforms import with_weights
 from models_zoo import trig_mlp
+from models_zoo.decoys import sparse_memoriser, unread_fourier_embedding
 
 THRESHOLD = calibration()["rows"]["sparse_fourier_embedding"]["threshold"]
 FEW = {"draws": 39}
+
+
+def embedded(p: int, left: list[np.ndarray], right: list[np.ndarray] | None = None):
+    """A model of a + b mod p whose operands are embedded as these columns; what its neurons do is of no concern."""
+    rows = [torch.from_numpy(np.stack(columns, axis=1)).float() for columns in (left, right or left)]
+    view = trig_mlp(p=p, frequencies=(1,), phases=rows[0].shape[1])
+    return with_weights(view, W_x=rows[0], W_y=rows[1])
+
+
+def waves(p: int, **amplitudes: float) -> list[np.ndarray]:
+    """Cosine and sine columns: waves(23, k2=1.0) holds frequency 2 alone."""
+    angles = {name: 2 * np.pi * int(name[1:]) * np.arange(p) / p for name in amplitudes}
+    return [amplitudes[name] * f(angle) for name, angle in angles.items() for f in (np.cos, np.sin)]
 
 
 @given(planted())
@@ -37,94 +53,129 @@ def test_a_planted_irrep_is_recovered_in_any_group(case):
 
 
 def test_shares_are_the_squared_amplitudes():
-    # neurons hold amplitude 1 per frequency in the operands; scaling the columns of one by 2 gives it 4 parts in 5
-    view = trig_mlp(p=53, frequencies=(2, 5))
-    scale = torch.tensor([2.0] * 9 + [1.0] * 9)
-    view = with_weights(view, W_x=view.weight("W_x") * scale, W_y=view.weight("W_y") * scale)
-    score = sparse_fourier_embedding(view, **FEW)
+    score = sparse_fourier_embedding(embedded(53, waves(53, k2=2.0, k5=1.0)), **FEW)
     assert score.frequencies == (2, 5)
     assert score.power[:2] == pytest.approx((0.8, 0.2))
     # twenty-six irreps, shares 0.8 and 0.2: one less twice the area under the Lorenz curve, by hand
     assert score.gini == pytest.approx(1 - (0.2 + (2 * 0.2 + 0.8)) / 26)
+    # of fifty-two norms two are 2 and two are 1: shares of 1/6, 1/6, 1/3 and 1/3
+    assert score.gini_norms == pytest.approx(1 - (1 / 6 + 3 / 6 + 6 / 6 + 10 / 6) / 52, abs=1e-6)
 
 
-def shared(score):
-    return score.value, score.null.p_value, score.gini
+@pytest.mark.parametrize(("sign", "largest"), [(2.0, 1 - 1 / 11), (0.5, 1 - 2 / 11)])
+def test_the_value_is_the_gini_above_chance_over_the_largest_that_the_strongest_irrep_allows(sign, largest):
+    """Of Z/12 the sign has one dimension of the eleven, a frequency two."""
+    columns = [*waves(12, k2=1.0), sign * (-1.0) ** np.arange(12)]
+    score = sparse_fourier_embedding(embedded(12, columns), **FEW)
+    chance = score.null.mean
+    assert score.value == pytest.approx((score.gini - chance) / (largest - chance))
+    assert 0 < chance < score.gini
+    assert (score.irreps[0], score.dimensions[0]) == (("sign", 1) if sign > 1 else ("freq_2", 2))
 
 
-@given(seed=st.integers(0, 100))
-def test_a_rotated_residual_stream_changes_nothing(grokked, seed):
-    before, after = (sparse_fourier_embedding(v, **FEW) for v in (grokked, rotate_residual(grokked, seed)))
-    assert shared(after) == pytest.approx(shared(before), abs=1e-5)
-    assert after.frequencies == before.frequencies
+def test_of_two_operands_the_weaker_counts():
+    pure, mixed = waves(23, k2=1.0) * 2, waves(23, k2=1.0, k5=1.0)
+    both, of_pure, of_mixed = (
+        sparse_fourier_embedding(embedded(23, *rows), **FEW) for rows in ((pure, mixed), (pure,), (mixed,))
+    )
+    assert both.gini == of_mixed.gini == pytest.approx(1 - 2 / 11)  # two of eleven equal shares
+    assert both.gini_norms == of_mixed.gini_norms != of_pure.gini_norms
+    assert both.value == of_mixed.value < of_pure.value
+    assert sparse_fourier_embedding(embedded(23, mixed, pure), **FEW).value == both.value
+    assert both.power[:2] == pytest.approx((0.75, 0.25))
+    assert both.null.mean < min(of_pure.null.mean, of_mixed.null.mean)  # of the smaller of two in each draw
+    assert both.null.permuted == "embedding rows"
 
 
-@given(shift=st.integers(1, 52))
-def test_shifted_tokens_change_nothing(grokked, shift):
-    tokens = (np.arange(53) + shift) % 53
-    before, after = (sparse_fourier_embedding(v, **FEW) for v in (grokked, move_tokens(grokked, tokens)))
-    assert after.gini == pytest.approx(before.gini, abs=1e-6)
-    assert after.frequencies == before.frequencies
+def test_lists_are_parallel_and_key_is_what_rises_above_its_cut():
+    noise = np.random.default_rng(0).standard_normal((23, 4))
+    score = sparse_fourier_embedding(embedded(23, [*waves(23, k2=3.0, k5=2.0), *noise.T]), **FEW)
+    assert sorted(score.irreps) == sorted(f"freq_{k}" for k in range(1, 12))
+    assert list(score.power) == sorted(score.power, reverse=True)
+    assert sum(score.power) == pytest.approx(1)
+    above = [k for k, share, cut in zip(score.irreps, score.power, score.key_cuts, strict=True) if share > cut]
+    assert score.key_irreps == tuple(above) == ("freq_2", "freq_5")
+    bars = picture_of(sparse_fourier_embedding)(score)[0].data
+    assert (bars.names, bars.heights, bars.chance) == (score.irreps, score.power, score.key_cuts)
+    assert (bars.key, bars.unit, bars.form) == (score.key_irreps, "share of the power", ".0%")
 
 
-@given(unit=st.integers(2, 52))
-def test_an_automorphism_moves_the_frequencies(grokked, unit):
-    tokens = (np.arange(53) * unit) % 53
-    before, after = (sparse_fourier_embedding(v, **FEW) for v in (grokked, move_tokens(grokked, tokens, tokens)))
-    assert after.gini == pytest.approx(before.gini, abs=1e-6)
-    moved = [k * pow(unit, -1, 53) % 53 for k in before.frequencies]
-    assert list(after.frequencies) == [min(k, 53 - k) for k in moved]
+def test_what_carries_beyond_chance_is_removed_though_it_is_not_key():
+    """Frequency 5 has a share between its chance and its cut in the embedding, and a readout that makes up for it."""
+    view, weak = trig_mlp(p=23, frequencies=(2, 5), act_fn="square"), 0.4
+    scale = torch.tensor([1.0] * 9 + [weak] * 9)
+    w = {k: view.weight(k) * scale for k in ("W_x", "W_y")}
+    view = with_weights(view, **w, W_U=view.weight("W_U") / scale[:, None] ** 2)
+    score = sparse_fourier_embedding(view, **FEW)
+    assert score.frequencies == (2,)
+    assert score.power[1] == pytest.approx(weak**2 / (1 + weak**2))
+    assert 2 / 22 < score.power[1] < score.key_cuts[1]
+    assert score.causal.necessity > 0.9
+    assert cause(view, [2], edit_embedding(view), seed=0).necessity == 0
+    assert score.causal.sufficiency == 1
 
 
-def test_scale_and_a_huge_constant_change_nothing(grokked):
-    embed = grokked.weight("embed.W_E")
-    before = sparse_fourier_embedding(grokked, **FEW)
-    after = sparse_fourier_embedding(with_weights(grokked, embed__W_E=100 + 3 * embed), **FEW)
-    assert after.gini == pytest.approx(before.gini, abs=1e-4)
-    assert after.frequencies == before.frequencies
+def columns_of(view) -> torch.Tensor:
+    return view.weight("W_x")
 
 
-def test_relabelled_tokens_drop_to_the_null(grokked):
-    tokens = np.random.default_rng(0).permutation(53)
-    score = sparse_fourier_embedding(move_tokens(grokked, tokens, tokens))
-    assert score.value < THRESHOLD
-    assert score.null.p_value > 0.01
+SMALL = embedded(23, [2 * waves(23, k2=1.0)[0], waves(23, k7=1.0)[0], *waves(23, k7=0.1)])  # mostly cosines
+
+
+def other(rows: torch.Tensor):
+    return sparse_fourier_embedding(with_weights(SMALL, W_x=rows, W_y=rows), **FEW)
+
+
+def test_scale_rotation_and_a_huge_constant_change_nothing():
+    rows, before = columns_of(SMALL), sparse_fourier_embedding(SMALL, **FEW)
+    turn = torch.from_numpy(np.linalg.qr(np.random.default_rng(0).standard_normal((4, 4)))[0]).float()
+    for changed in (3 * rows, rows @ turn, 100 + rows):
+        after = other(changed)
+        assert after.gini == pytest.approx(before.gini, abs=1e-4)
+        assert after.value == pytest.approx(before.value, abs=1e-4)
+        assert after.frequencies == before.frequencies
+
+
+@given(shift=st.integers(1, 22), unit=st.integers(2, 22))
+def test_a_shift_changes_nothing_and_an_automorphism_moves_the_frequencies(shift, unit):
+    rows, before = columns_of(SMALL), sparse_fourier_embedding(SMALL, **FEW)
+    shifted, moved = other(rows.roll(shift, 0)), other(rows[torch.arange(23) * unit % 23])
+    assert shifted.gini == pytest.approx(before.gini, abs=1e-6) == moved.gini
+    assert shifted.frequencies == before.frequencies
+    assert list(moved.frequencies) == [min(k * unit % 23, -k * unit % 23) for k in before.frequencies]
+
+
+def test_relabelled_tokens_drop_to_the_null():
+    rng, columns = np.random.default_rng(0), np.stack(waves(53, k2=1.0, k5=1.0, k9=1.0, k14=1.0, k20=1.0))
+    assert sparse_fourier_embedding(embedded(53, list(columns)), **FEW).value > 0.8
+    scores = [sparse_fourier_embedding(embedded(53, list(columns[:, rng.permutation(53)])), **FEW) for _ in range(9)]
+    assert max(score.value for score in scores) < THRESHOLD
+    assert np.median([score.null.p_value for score in scores]) > 0.1
 
 
 @pytest.mark.parametrize("rank", [1, 2, 4, 10])
-def test_low_rank_random_rows_are_not_sparse(grokked, rank):
+def test_low_rank_random_rows_are_not_sparse(rank):
     rng = np.random.default_rng(rank)
-    rows = torch.from_numpy(rng.standard_normal((54, rank)) @ rng.standard_normal((rank, 128))).float()
-    score = sparse_fourier_embedding(with_weights(grokked, embed__W_E=rows))
+    rows = torch.from_numpy(rng.standard_normal((53, rank)) @ rng.standard_normal((rank, 18))).float()
+    view = trig_mlp(p=53, frequencies=(2, 7))
+    score = sparse_fourier_embedding(with_weights(view, W_x=rows, W_y=rows), **FEW)
     assert score.gini_norms > 0.05  # a plain Gini sees structure
     assert score.value < THRESHOLD
 
 
-def test_directions_that_nothing_reads_are_inert(memorised):
-    """Ten Fourier columns added to the residual stream of a memoriser, with zero weights to every reader."""
-    w = memorised.network.weights
-    angle = 2 * np.pi * np.outer(np.arange(54), [3, 7]) / 53
-    extra = torch.from_numpy(10 * np.concatenate([np.cos(angle), np.sin(angle)], axis=1)).float()
-    new = {}
-    for name, tensor in w.items():
-        if name == "embed.W_E":
-            new[name] = torch.cat([tensor, extra], dim=1)
-        elif name.endswith(("W_pos", "W_O", "W_out", "b_out")):
-            new[name] = torch.nn.functional.pad(tensor, (0, 4))
-        elif name.endswith(("W_Q", "W_K", "W_V", "W_in", "W_U")):
-            new[name] = torch.nn.functional.pad(tensor, (0, 0, 0, 4))
-    from dataclasses import replace
-
-    from detectors.loading.transformer import Transformer
-    from detectors.subjects.operands.view import ModelView
-
-    network = Transformer(dict(w) | new, replace(memorised.network.config, d_model=132))
-    view = ModelView(network, memorised.task, train_mask=memorised.train_mask)
-    torch.testing.assert_close(view.logits(), memorised.logits())
+def test_directions_that_nothing_reads_are_inert():
+    """Fourier columns of size ten in the residual stream of a memoriser, with zero weights to every reader."""
+    view = unread_fourier_embedding(of="add53_memorised", frequencies=[3, 7])
     detection = detectors.run(view, names=["sparse_fourier_embedding"])[0]
     assert detection.score > THRESHOLD
     assert set(detection.evidence["frequencies"]) == {3, 7}
     assert detection.verdict == "inert"
+
+
+def test_a_memoriser_may_have_a_sparse_embedding():
+    view = sparse_memoriser(p=23, frequencies=[3, 7], train_fraction=0.5)
+    assert sparse_fourier_embedding(view, **FEW).value > THRESHOLD
+    assert memorisation(view, **FEW).value > 0.9
 
 
 def test_the_memoriser_and_the_untrained_are_absent(memorised):
@@ -157,9 +208,9 @@ MUTANTS = {
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_mutants_are_caught(mutant, monkeypatch, grokked):
+def test_mutants_are_caught(mutant, monkeypatch):
     monkeypatch.setattr(*MUTANTS[mutant])
     with pytest.raises((AssertionError, RuntimeError)):
         test_shares_are_the_squared_amplitudes()
-        test_scale_and_a_huge_constant_change_nothing(grokked)
-        test_shifted_tokens_change_nothing.hypothesis.inner_test(grokked, 5)
+        test_scale_rotation_and_a_huge_constant_change_nothing()
+        test_a_shift_changes_nothing_and_an_automorphism_moves_the_frequencies.hypothesis.inner_test(5, 2)

@@ -18,7 +18,8 @@ from detectors.core.groups import Group
 from detectors.subjects.hooks import Edit, Hook, check_contract, hooked_pass
 from detectors.subjects.operands.plane import LogitGrid
 from detectors.subjects.operands.split import Split, decide
-from detectors.subjects.operands.task import Labels, Task
+from detectors.subjects.operands.tables import Labels
+from detectors.subjects.operands.task import Task
 from detectors.subjects.right import answered
 from detectors.subjects.subject import Checkpoint, Size
 

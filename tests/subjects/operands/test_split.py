@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,3 +112,75 @@ def test_an_echo_is_the_flip_of_a_trained_pair_where_the_table_is_symmetric():
         echoed = split.echoed.reshape(n, n).nonzero().tolist()
         assert echoed == ([[1, 0]] if symmetric else [])
         assert int(split.unseen.sum()) == n * n - 4 - len(echoed)
+
+
+def humps(low, gap, between=0.0, seed=0, n=4000):
+    """Log-losses in which nothing is left to luck: normal quantiles about 0 and `gap`, and a share evenly between."""
+    quantiles = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(n) + 0.5) / n).double().numpy()
+    rng = np.random.default_rng(seed)
+    count = int(low * n)
+    x = np.concatenate([rng.choice(quantiles, count) * 0.5 - gap, rng.choice(quantiles, n - count) * 0.5])
+    x[rng.permutation(n)[: int(between * n)]] = -gap / 2
+    return np.exp(x)
+
+
+@pytest.mark.parametrize(
+    ("loss", "chance", "words"),
+    [
+        (humps(0.07, 10), 0.0, None),
+        (humps(0.03, 10), 0.0, "all but 3"),
+        (humps(0.93, 10), 0.0, None),
+        (humps(0.97, 10), 0.0, "all but 3"),
+        (humps(0.29, 10), 0.1, "all but 29"),  # the lower part must be three times what luck gives
+        (humps(0.31, 10), 0.1, None),
+        (humps(0.5, 10, between=0.01), 0.0, None),
+        (humps(0.5, 10, between=0.03), 0.0, "lie between its two parts"),
+        (humps(0.5, 10) * 100, 0.0, None),
+        (humps(0.5, 10) * 1e6, 0.0, "not answered either"),
+    ],
+)
+def test_each_bound_of_the_inference_decides_at_its_value(loss, chance, words):
+    if words is None:
+        assert infer_training_pairs(loss, [], chance).any()
+    else:
+        with pytest.raises(detectors.DetectorsError, match=words):
+            infer_training_pairs(loss, [], chance)
+
+
+@pytest.mark.parametrize(("gap", "apart"), [(3.9, False), (4.1, True)])
+def test_parts_are_apart_from_four_deviations_on(gap, apart):
+    """Two parts of two equal heaps each, a deviation on either side of the part's mean, and nothing in the middle."""
+    x = np.repeat([-gap / 2 - 1, -gap / 2 + 1, gap / 2 - 1, gap / 2 + 1], 100) - 3
+    if apart:
+        assert infer_training_pairs(np.exp(x), []).tolist() == [True] * 200 + [False] * 200
+    else:
+        with pytest.raises(detectors.DetectorsError, match=r"only 3\.9 deviations apart"):
+            infer_training_pairs(np.exp(x), [])
+
+
+@pytest.mark.parametrize(("kept", "status"), [(0.70, "doubted"), (0.80, "given")])
+def test_a_split_is_doubted_where_the_loss_shows_a_quarter_of_it_elsewhere(kept, status):
+    """A lookup table whose training pairs are given with this share of them right and the rest exchanged for others."""
+    view = lookup_table("add:23", train_fraction=0.4, seed=3)
+    trained, others = np.flatnonzero(view.train_mask), np.flatnonzero(~view.train_mask)
+    exchanged = round((1 - kept) * len(trained))
+    mask = view.train_mask.copy()
+    mask[trained[:exchanged]], mask[others[:exchanged]] = False, True
+    split = view.with_train_mask(mask).split
+    assert split.status == status
+    assert (split.claimed.numpy() == mask).all()
+    assert f"only {kept:.0%} are among them" in split.reason or status == "given"
+    if status == "given":
+        assert split.settled() is split
+    else:
+        with pytest.raises(detectors.DetectorsError, match="cannot be right"):
+            split.settled()
+
+
+def test_what_nobody_gave_is_not_claimed():
+    inferred = lookup_table("add:23", train_fraction=0.4, seed=3).with_train_mask(None).split
+    assert (inferred.status, inferred.claimed) == ("inferred", None)
+    unknown = trig_mlp(p=11, frequencies=(3,)).split
+    assert (unknown.status, unknown.train, unknown.echoed, unknown.unseen) == ("unknown", None, None, None)
+    no_group = detectors.Task.parse("max:5")
+    assert decide(no_group, None, None).status == "unknown"

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.core.errors import TaskError
-from detectors.subjects.operands.task import Task, find_group, infer_task
+from detectors.subjects.operands.inference import infer_task
+from detectors.subjects.operands.tables import find_group
+from detectors.subjects.operands.task import Task
 
 OPERATIONS = {
     "add": lambda a, b, p: (a + b) % p,

@@ -77,7 +77,8 @@ class Score:
     @classmethod
     def restored(cls, value: float, null: Null | None, causal: Causal | None, evidence: Mapping[str, Any]) -> Score:
         """The score that a report's JSON speaks of, without what only its pictures need."""
-        own = {f.name: evidence[key] for key, f in _evidence(cls).items()}
+        found = {f.name: evidence[key] for key, f in _evidence(cls).items()}
+        own = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
         return cls(value=value, null=null, causal=causal, **own)
 
     def to_dict(self) -> dict[str, Any]:

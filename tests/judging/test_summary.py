@@ -182,12 +182,19 @@ def test_a_part_of_unknown_size_is_a_part(made):
     [
         (2.99 / 7, 1.49 * math.log(7), "at chance, as an untrained"),
         (2.99 / 7, 1.51 * math.log(7), "certain of other answers"),
-        (3.01 / 7, 9.0, "not of the forms"),
+        (3 / 7, 9.0, "not of the forms"),
     ],
 )
 def test_what_is_neither_is_told_by_luck_and_certainty(made, accuracy, loss, said):
     _, task, figures = made
     assert said in PARTS["neither"](summary.Case({}, task(), figures(all=accuracy, loss=loss)))
+
+
+@pytest.mark.parametrize(("train", "test"), [(None, 0.5), (0.5, None), (None, None)])
+def test_what_is_known_of_one_side_alone_is_not_said(made, train, test):
+    _, task, figures = made
+    case = summary.Case({}, task(), figures(all=0.5, train=train, test=test))
+    assert PARTS["answers"](case) == "It answers 50.0% of the pairs"
 
 
 def test_half_way_ends_where_most_other_pairs_are_answered(made):
@@ -242,7 +249,7 @@ def test_a_split_is_doubted_where_both_sides_are_answered_alike(made, train, tes
         (7, 2.9 / 7, 1.49, False),
         (7, 3.1 / 7, 9, False),
         (100, 0.099, 2, True),
-        (100, 0.101, 2, False),
+        (100, 0.1, 2, False),
     ],
 )
 def test_a_task_is_doubted_where_the_model_is_certain_and_wrong(made, n, accuracy, loss, doubted):

@@ -120,12 +120,12 @@ def test_what_carries_beyond_chance_is_removed_though_it_is_not_key():
     """Frequency 5 has a share between its chance and its cut in the neurons, and a readout that makes up for it."""
     turns = 2 * np.pi * np.outer([2, 5], np.arange(13)) / 13
     waves = np.concatenate([np.cos(turns), np.sin(turns)])  # [neuron, c]
-    size = np.array([1, 0.45, 1, 0.45])[:, None]
+    size = np.array([1, 0.25, 1, 0.25])[:, None]
     sums = np.add.outer(np.arange(13), np.arange(13)) % 13
     view = with_neurons((size * waves)[:, sums], readout=waves / size)
     score = trig_product_neurons(view, **FEW)
     assert score.frequencies == (2,)
-    assert score.power == pytest.approx((1 / 1.2025, 0.2025 / 1.2025))
+    assert score.power == pytest.approx((16 / 17, 1 / 17))
     assert score.power[1] < score.key_cuts[1]
     assert (score.causal.necessity, score.causal.sufficiency) == (1, 1)
     assert cause(view, [2], edit_neurons(view), seed=0).necessity == 0

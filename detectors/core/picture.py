@@ -24,6 +24,9 @@ class Bars:
     unit: str
     form: str
 
+    def __post_init__(self) -> None:
+        _parallel(self.names, self.heights, self.chance)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Strip:
@@ -35,6 +38,9 @@ class Strip:
     of: str
     unit: str
     line: float
+
+    def __post_init__(self) -> None:
+        _parallel(self.names, self.heights, self.numbers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +61,9 @@ class Shares:
     shares: Sequence[float | None]
     weak: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        _parallel(self.names, self.shares)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
@@ -64,3 +73,8 @@ class Picture:
     reading: str
     data: Bars | Strip | HeatMap | Shares
     half: bool = False
+
+
+def _parallel(*columns: Sequence[object]) -> None:
+    if len({len(column) for column in columns}) > 1:
+        raise ValueError(f"a picture's columns are equally long, not {', '.join(str(len(c)) for c in columns)}")

@@ -42,7 +42,8 @@ def pictures(detection: Detection, report: Document) -> list[Drawn]:
     if not detection.verdict.settled:
         return []
     order = report.task.order or 0
-    own = [Drawn(p.title, _reading(p), *draw(p.data, order), half=p.half) for p in detection.pictures]
+    filled = [p for p in detection.pictures if isinstance(p.data, HeatMap) or p.data.names]
+    own = [Drawn(p.title, _reading(p), *draw(p.data, order), half=p.half) for p in filled]
     plane = _plane(report) if detection.spec and detection.spec.axis == "G" else []
     return plane + own + _cause(detection)
 

@@ -20,7 +20,7 @@ TABLE = calibration()
 
 
 def scored(family, side, values):
-    null = Null(permuted="x", draws=199, mean=0, p_value=0.005, smallest=0.005)
+    null = Null(permuted="x", draws=199, mean=0.0, p_value=0.005, smallest=0.005)
     return [
         Scored(
             detector="generalisation",

@@ -1,7 +1,7 @@
 """Whole verdicts on synthetic weights: fewer with more noise, gone under other names, back with the table."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import detectors
@@ -13,10 +13,12 @@ from models_zoo import trig_mlp
 
 CIRCUIT = ("sparse_fourier_embedding", "trig_product_neurons", "trig_logits", "generalisation")
 LEVELS = (0.0, 0.5, 2.0, 8.0, 300.0)
+FEWER = settings(max_examples=settings.default.max_examples // 3)  # each is several verdicts
 
 
 @pytest.mark.parametrize("name", CIRCUIT)
-@given(p=st.sampled_from([13, 23, 29]), k=st.integers(1, 6), seed=st.integers(0, 99))
+@FEWER
+@given(p=st.sampled_from([13, 17, 23]), k=st.integers(1, 6), seed=st.integers(0, 99))
 def test_a_verdict_that_noise_has_taken_away_does_not_come_back(name, p, k, seed):
     view = trig_mlp(p=p, frequencies=(k,), train_fraction=0.3, seed=seed)
     found = [detectors.run(noisy(view, level, seed), names=[name], draws=99)[0].verdict for level in LEVELS]
@@ -27,13 +29,14 @@ def test_a_verdict_that_noise_has_taken_away_does_not_come_back(name, p, k, seed
 
 
 @pytest.mark.parametrize("name", CIRCUIT)
+@FEWER
 @given(case=st.one_of(planted(train_fraction=0.4), planted_groups(train_fraction=0.4)), seed=st.integers(0, 99))
 def test_renamed_tokens_drop_to_the_null_and_come_back_with_the_table(name, case, seed):
     view = case[0]
-    before = detectors.run(view, names=[name])[0]
+    before = detectors.run(view, names=[name], draws=39)[0]
     other = permuted_vocabulary(view, seed)
     wrong = ModelView(other.network, view.task, train_mask=other.train_mask)
-    assert detectors.run(wrong, names=[name])[0].score < before.score / 2
+    assert detectors.run(wrong, names=[name], draws=39)[0].score < before.score / 2
     table = Task.of_table("table:found", other.task.answer)  # a group in disguise, recognised
-    back = detectors.run(ModelView(other.network, table, train_mask=other.train_mask), names=[name])[0]
+    back = detectors.run(ModelView(other.network, table, train_mask=other.train_mask), names=[name], draws=39)[0]
     assert back.score == pytest.approx(before.score, abs=0.03)

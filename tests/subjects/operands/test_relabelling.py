@@ -1,0 +1,104 @@
+"""Null draws against models whose tokens and answers are renamed, and the edit of the logits against its parts."""
+
+import numpy as np
+import pytest
+import torch
+
+from detectors.core.nulls import permutations
+from detectors.subjects.operands.edits import edit_logits
+from detectors.subjects.operands.plane import character_cosines, g_of, g_value, structured_fit, structured_share
+from detectors.subjects.operands.relabelling import (
+    NULL_PAIRS,
+    null_sample,
+    relabelled,
+    relabelled_cosines,
+    relabelled_g,
+)
+from detectors.subjects.operands.task import Task
+from detectors.subjects.operands.view import ModelView
+from models_zoo.analytic import _TableNetwork
+
+SPECS = ["compose:A4", "compose:S3", "add:7", "mul:7"]
+
+
+def noisy(spec: str, seed: int = 0) -> ModelView:
+    """Logits of noise and twice the right answer."""
+    task = Task.parse(spec)
+    logits = np.random.default_rng(seed).standard_normal((task.n_tokens**2, task.n_answers))
+    logits[task.domain, task.answer.ravel()[task.domain]] += 2
+    return ModelView(_TableNetwork(torch.from_numpy(logits).float(), task.n_tokens), task)
+
+
+def renamed(view: ModelView, perm: torch.Tensor) -> ModelView:
+    """The model of a task in the group's own order, with element x called perm[x] in either operand and the answer."""
+    n, old = len(perm), view.logits()
+    p = perm.numpy()
+    logits = torch.empty_like(old)
+    logits[(p[:, None] * n + p).reshape(-1)[:, None], p[None]] = old
+    return ModelView(_TableNetwork(logits, n), view.task)
+
+
+@pytest.mark.parametrize("spec", SPECS[:3])
+def test_null_draws_are_the_statistics_of_renamed_models(spec):
+    view = noisy(spec)
+    grid, n = view.plane, view.group.order
+    pairs = torch.from_numpy(np.sort(np.random.default_rng(1).choice(n * n, n * n // 2 + 4, replace=False)))
+    cosines, (observed, g) = relabelled_cosines(grid, pairs, 3, 5), relabelled_g(grid, pairs, 10.0, 3, 5)
+    assert cosines.shape == (3, len(view.group.irreps) - 1)
+    assert len(g) == 3
+    for i, perm in enumerate(permutations(n, 3, 5)):
+        other, there = renamed(view, perm).plane, perm[pairs // n] * n + perm[pairs % n]
+        expected = character_cosines(view.group, other.fibre_mean(there), len(there), other.power(there))
+        torch.testing.assert_close(cosines[i], expected)
+        assert float(g[i]) == pytest.approx(relabelled_g(other, there, 10.0, 1, 5)[0])
+        product, shift = relabelled(grid, pairs, perm)
+        assert torch.equal(product, other.product[there])
+        assert torch.equal(grid.rows(pairs).gather(1, shift[product]), other.aligned(there))
+    assert 0.1 < observed <= 1
+
+
+def test_a_sample_is_of_1024_pairs_in_order():
+    pairs = torch.arange(5000, 8000)
+    sample = null_sample(pairs, 0)
+    assert len(sample) == NULL_PAIRS == 1024
+    assert set(sample.tolist()) <= set(pairs.tolist())
+    assert torch.equal(sample, sample.sort().values)
+    assert not torch.equal(sample, null_sample(pairs, 1))
+    assert torch.equal(null_sample(pairs[:1024], 0), pairs[:1024])
+
+
+def test_g_is_that_of_its_parts():
+    grid = noisy("add:7").plane
+    fitted, steepest = structured_fit(grid, grid.everything, 3)
+    found = g_of(grid, grid.everything, 3)
+    assert found.loss == pytest.approx(float(fitted.loss.mean()))
+    assert found.temperature == pytest.approx(np.exp(np.log(fitted.temperature.numpy()).mean()))
+    assert (found.share, found.steepest) == (structured_share(grid, grid.everything), steepest)
+    assert found.g == g_value(found.loss, found.share, 7) > 0.1
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_what_is_kept_and_what_is_removed_add_up_to_the_centred_logits(spec):
+    view = noisy(spec)
+    grid, group = view.plane, view.group
+    some = torch.arange(group.order**2).flip(0)[::3]
+    irreps, pairs = [1, len(group.irreps) - 1], grid.pairs[some]
+    edited = edit_logits(view, grid.everything)(pairs, irreps)
+    removed, kept = edited(False)[:, grid.answers], edited(True)[:, grid.answers]
+    torch.testing.assert_close(removed + kept, grid.rows(some))
+    # kept: a combination of characters, each with the cosine that it has in all of the logits
+    rows = torch.stack([torch.from_numpy(group.irreps[i].character) for i in irreps])
+    f = grid.fibre_mean(grid.everything)
+    spread = grid.spread((rows @ f / rows.square().sum(1)) @ rows, some)
+    torch.testing.assert_close(kept, spread)
+    unlabelled = torch.ones(view.task.n_answers, dtype=torch.bool)
+    unlabelled[grid.answers] = False
+    assert bool((edited(True)[:, unlabelled] == -torch.inf).all())
+    assert bool(unlabelled.any()) == (spec == "mul:7")
+
+
+def test_the_characters_are_those_of_the_pairs_they_are_fitted_on():
+    view = noisy("add:7")
+    first, rest = torch.arange(20), torch.arange(20, 49)
+    kept = [edit_logits(view, part)(first, [1])(True) for part in (first, rest)]
+    assert not torch.allclose(*kept)

@@ -86,7 +86,7 @@ def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Mem
         raise Undetermined(f"{trained} of {pairs} labelled pairs are training pairs; both sides need {MIN_PAIRS}")
     loss, right = remainder_loss(grid, grid.fibre_mean(test))
     on_train, on_test = (float(right[side].double().mean()) for side in (mask, ~mask))
-    value, advantage = float(np.clip(on_train - on_test, 0, 1)), _advantage(loss.numpy(), mask.numpy())
+    value, advantage = max(on_train - on_test, 0.0), _advantage(loss.numpy(), mask.numpy())
     sample = null_sample(grid.everything, seed)
     observed, null = _permuted(grid, mask, sample, draws, seed)
     return Memorisation(

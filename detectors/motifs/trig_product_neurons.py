@@ -15,8 +15,8 @@ ReLU's second harmonic, or a square's, is outside its family: see `with_harmonic
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
+from statistics import mode
 
 import numpy as np
 import torch
@@ -32,8 +32,8 @@ from detectors.core.spectrum import BUDGET, factored_family_power, family_power,
 from detectors.subjects.operands.edits import cause, edit_neurons
 from detectors.subjects.operands.view import ModelView
 
-# In eleven networks of the zoo 64 neurons have the null mean of all, up to 512, within 0.005 at a tenth to a half of
-# the time, 8 within 0.011. In all that were trained rank 6 keeps 97.6% of their power, 3, that of a family, 95.4%.
+# In eleven networks of the zoo 64 neurons have the null mean of all, up to 512, within 0.005, at 10% to 65% of the
+# time; 8 within 0.012. In all that were trained rank 6 keeps 97.6% or more of their power, 3, that of a family, 95.4%.
 NULL_NEURONS, NULL_RANK = 64, 6
 DEAD = 1e-6  # of the median power: half the neurons have more, so that all the dead together hold under a millionth
 EXPLAINED = 0.85  # the share above which arXiv:2301.05217 counts a neuron
@@ -142,7 +142,7 @@ def _for_picture(
         return None
     group, best = model.group, power[drawn].max(1)
     names = [group.irreps[i + 1].name for i in best.indices.tolist()]
-    most = names.index(Counter(names).most_common(1)[0][0])
+    most = names.index(mode(names))
     neuron = grid_neurons(model.neurons(), model.grid, drawn[most : most + 1])[0].double()
     neuron = neuron - neuron.mean()
     fit = within_family(group, neuron, int(best.indices[most]) + 1)

@@ -146,6 +146,16 @@ def test_the_null_is_that_of_the_rank_sum_test():
     assert few.null.p_value > 1 / 40
 
 
+def test_what_the_null_is_compared_with_is_the_advantage_itself():
+    """Of a hundred pairs and more the sample is all of them, and S the same."""
+    view = logit_mixture("add:11", circuit=4.0, table=2.0, noise=1.0)
+    mask = torch.from_numpy(view.train_mask)
+    observed, null = module._permuted(view.plane, mask, view.plane.everything, 19, 0)
+    assert observed == pytest.approx(memorisation(view, **FEW).membership_advantage)
+    assert len(null) == 19
+    assert float(null.max()) < observed
+
+
 def test_a_sample_of_one_side_has_a_null_without_power():
     view = with_logits(noise(13), mask_of(13, 80))
     for trained in (torch.ones(169, dtype=torch.bool), torch.zeros(169, dtype=torch.bool)):

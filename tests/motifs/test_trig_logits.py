@@ -110,7 +110,7 @@ def test_a_spectrum_more_peaked_than_its_strongest_irrep_could_be_counts_as_peak
 
 def test_a_group_of_one_irrep_has_no_spectrum_to_be_peaked():
     score = trig_logits(of_characters("add:3", (1, 1.0)), **FEW)
-    assert (score.value, score.explained_all_pairs) == (0, pytest.approx(1))
+    assert (score.value, score.explained_all_pairs, score.null.p_value) == (0, pytest.approx(1), 1)
 
 
 def test_similarities_above_half_a_percent_are_listed():
@@ -139,6 +139,10 @@ def test_key_is_what_rises_above_its_cut_on_the_pairs_not_trained_on():
     assert score.explained_all_pairs == pytest.approx(5 / 6, abs=0.02)
     unknown = trig_logits(view.with_train_mask(None), **FEW)
     assert unknown.key_irreps[:2] == ("freq_2", "freq_5")
+    against = np.where(train[:, None], characters(spec, (5, 1.0)), characters(spec, (5, -0.5)))
+    score = trig_logits(with_logits(Task.parse(spec), characters(spec, (2, 1.0)) + against, train), **FEW)
+    assert score.irreps[:2] == ("freq_2", "freq_5")
+    assert score.key_irreps == ("freq_2",)
 
 
 def test_a_training_set_of_all_pairs_leaves_none_to_be_tested_on():

@@ -147,6 +147,16 @@ def test_chance_is_drawn_on_the_64_strongest_and_a_picture_holds_5000(many):
     assert "the strongest 5000 of 5003" in pictures(many)[1].reading
 
 
+@pytest.mark.parametrize(("budget", "chunks"), [(100, [4, 4, 2]), (130, [5, 5]), (10, [1] * 10)])
+def test_neurons_are_taken_apart_as_many_at_a_time_as_the_memory_allows(budget, chunks, monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, "BUDGET", budget)
+    monkeypatch.setattr(module, "family_power", lambda g, k: seen.append(len(k)) or spectrum.family_power(g, k))
+    score = trig_product_neurons(with_neurons(np.random.default_rng(0).standard_normal((10, 5, 5))), draws=1)
+    assert seen == chunks
+    assert score.live == 10
+
+
 def test_the_null_of_the_64_strongest_is_near_that_of_all(grokked, monkeypatch):
     few = trig_product_neurons(grokked, **FEW).null.mean
     monkeypatch.setattr(module, "NULL_NEURONS", 256)

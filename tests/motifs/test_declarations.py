@@ -1,0 +1,45 @@
+"""What every motif declares, held against what it does."""
+
+import inspect
+
+import pytest
+
+from detectors.core.registry import builtin, load, result_of, spec_of
+from detectors.judging.calibration import calibration
+from models_zoo import logit_mixture, trig_mlp
+
+MODEL = trig_mlp(p=11, frequencies=(3,), train_fraction=0.5)
+
+
+def test_motifs_stand_in_the_order_of_a_forward_pass_with_room_between():
+    assert builtin() == (
+        "sparse_fourier_embedding",
+        "trig_product_neurons",
+        "trig_logits",
+        "generalisation",
+        "memorisation",
+    )
+    assert [spec_of(load(name)).order for name in builtin()] == [10, 20, 30, 40, 50]
+
+
+@pytest.mark.parametrize("name", builtin())
+def test_a_call_without_arguments_draws_199_times_from_seed_0(name):
+    """So that the smallest p-value is 0.005, and the same each time."""
+    detector = load(name)
+    score = detector(MODEL)
+    assert score.null.draws == 199
+    assert repr(score) == repr(detector(MODEL, draws=199, seed=0))
+    noisy = logit_mixture("add:11", circuit=1.0, table=1.0, noise=1.0)
+    if name != "trig_product_neurons":  # whose neurons are one-hot here, each token permutation of which is alike
+        assert detector(noisy, seed=1).null.mean != detector(noisy, seed=0).null.mean
+
+
+@pytest.mark.parametrize("name", builtin())
+def test_a_motif_declares_what_it_reports(name):
+    spec, score = spec_of(load(name)), load(name)(MODEL)
+    assert (score.causal is not None) == spec.causal
+    assert spec.version == calibration()["rows"][name]["version"]
+    assert not spec.chose or isinstance(getattr(score, spec.chose), tuple)
+    assert bool(spec.axis) == (not spec.causal)
+    assert result_of(load(name)) is type(score)
+    assert len(inspect.getdoc(inspect.getmodule(load(name))).split("\n\n")) == 4  # what, source, score, what fools it

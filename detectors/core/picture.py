@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +27,7 @@ class Bars:
 
     def __post_init__(self) -> None:
         _parallel(self.names, self.heights, self.chance)
+        _finite(self.heights, self.chance)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +43,7 @@ class Strip:
 
     def __post_init__(self) -> None:
         _parallel(self.names, self.heights, self.numbers)
+        _finite(self.heights, [self.line])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +54,11 @@ class HeatMap:
     bound: float
     rows: str
     columns: str
+
+    def __post_init__(self) -> None:
+        if np.ndim(self.values) != 2 or not np.size(self.values):
+            raise ValueError(f"a heat map has rows and columns, not the shape {np.shape(self.values)}")
+        _finite(*self.values, [self.bound])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +71,7 @@ class Shares:
 
     def __post_init__(self) -> None:
         _parallel(self.names, self.shares)
+        _finite([share for share in self.shares if share is not None])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,3 +87,9 @@ class Picture:
 def _parallel(*columns: Sequence[object]) -> None:
     if len({len(column) for column in columns}) > 1:
         raise ValueError(f"a picture's columns are equally long, not {', '.join(str(len(c)) for c in columns)}")
+
+
+def _finite(*columns: Any) -> None:
+    """NaN and infinity are no JSON: one of them in a page and a browser shows none of its pictures."""
+    if not all(np.isfinite(np.asarray(column, dtype=float)).all() for column in columns):
+        raise ValueError("a picture's numbers are finite")

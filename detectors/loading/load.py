@@ -7,10 +7,11 @@ import importlib
 import importlib.util
 import json
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -23,10 +24,12 @@ from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import CHUNK, ModelView
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.view import SequenceView
-from detectors.subjects.subject import Checkpoint
+from detectors.subjects.subject import Checkpoint, Subject
 from detectors.subjects.tasks import is_subject, parse_task, subject
 
 MODEL_ENTRY_POINTS = "detectors.models"
+
+View = TypeVar("View", bound=Subject)
 
 
 def load(
@@ -56,11 +59,11 @@ def load(
     if not isinstance(file, Path):
         if task or train_indices or train_split or arch or loader:
             raise CheckpointError(f"{path} carries its task and training pairs: pass it without options")
-        return file.with_checkpoint(Checkpoint(path=str(path), layout="built in memory"))
+        return _come_from(file, Checkpoint(path=str(path), layout="built in memory"))
     config = {} if loader else _config(file)  # a loader's folder has a format of its own
     wanted = _task(task, config, file)
     view = _by_loader(loader, file, wanted) if loader else _recognised(file, wanted, config, arch or {})
-    view = view.with_checkpoint(replace(view.checkpoint, path=str(path), sha256=sha256(file)))
+    view = _come_from(view, replace(view.checkpoint, path=str(path), sha256=sha256(file)))
     view = with_train_pairs(view, train_indices, train_split, config.get("train_indices"))
     try:
         _ = view.parts  # one pair through the network: what does not fit shows here
@@ -162,6 +165,13 @@ def _inferred(network: Any) -> Task:
     return infer_task(torch.cat(predicted).reshape(n, n).numpy())
 
 
+def _come_from(view: View, checkpoint: Checkpoint) -> View:
+    """The same model, said to come from there."""
+    other = copy(view)
+    other.checkpoint = checkpoint
+    return other
+
+
 def _by_loader(loader: str, file: Path, task: Task | SequenceTask | None) -> ModelView | SequenceView:
     """What a function of the user's makes of a file."""
     call = _imported(loader)
@@ -176,7 +186,7 @@ def _by_loader(loader: str, file: Path, task: Task | SequenceTask | None) -> Mod
     if not is_subject(view):
         raise CheckpointError(f"--loader {loader} returned {type(view).__name__}, not a detectors.ModelView")
     _check_finite(view.weights)
-    return view.with_checkpoint(Checkpoint(layout=f"loader {loader}"))
+    return _come_from(view, Checkpoint(layout=f"loader {loader}"))
 
 
 def _imported(loader: str) -> Any:

@@ -1,6 +1,6 @@
 """Neurons that multiply sines and cosines: N(a, b) = sum of f(a) g(b) with f, g in {1, cos(wa), sin(wa)}, one w each.
 
-Source: arXiv:2301.05217, section 4.3 (neurons fitted by sines and cosines of one frequency); arXiv:2302.03025,
+Source: arXiv:2301.05217, section 4 (neurons fitted by sines and cosines of one frequency); arXiv:2302.03025,
 section 4 (any group: the span of the matrix entries of one irrep in a and in b).
 
 Score: 0 is what neurons over tokens in random order reach, 1 every neuron in one family. A neuron's share is the

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from copy import copy
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -97,12 +96,6 @@ class ModelView:
         """The same model with these training pairs."""
         other = ModelView(self.network, self.task, train_mask=mask, checkpoint=self.checkpoint)
         other._passed = self._passed
-        return other
-
-    def with_checkpoint(self, checkpoint: Checkpoint) -> ModelView:
-        """The same model, said to come from there."""
-        other = copy(self)
-        other.checkpoint = checkpoint
         return other
 
     @property

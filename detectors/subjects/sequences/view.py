@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from copy import copy
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -72,12 +71,6 @@ class SequenceView:
         if mask is None:
             return self
         raise CheckpointError(f"the task {self.task.spec} draws fresh sequences: there are no training pairs to pass")
-
-    def with_checkpoint(self, checkpoint: Checkpoint) -> SequenceView:
-        """The same model, said to come from there."""
-        other = copy(self)
-        other.checkpoint = checkpoint
-        return other
 
     @property
     def architecture(self) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ eigenspaces of the symmetrised class sums, so one symmetric eigenproblem of size
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -23,7 +23,6 @@ from detectors.core.irrep_names import Irrep, in_order, named
 from detectors.core.named_tables import MAX_ORDER, named_table
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Elements = Int[np.ndarray, " n"]
 Table = Int[np.ndarray, "n n"]
 
@@ -37,10 +36,12 @@ class Group:
     """
 
     def __init__(self, table: np.ndarray, name: str | None = None) -> None:
-        self.table = _checked(np.asarray(table))
+        self.table = _latin_square(np.asarray(table))
         self.order = len(self.table)
         self.name = name or f"unnamed group of order {self.order}"
         self.identity = _identity(self.table)
+        if not is_associative(self.table):
+            raise TaskError("not a group: the table is not associative")
         self.inverse: Elements = np.argmax(self.table == self.identity, axis=1)
 
     @classmethod
@@ -136,7 +137,7 @@ def _degree(dimension: int) -> int:
     return root if root * root == dimension else math.isqrt(dimension // 2)
 
 
-def _checked(table: np.ndarray) -> Table:
+def _latin_square(table: np.ndarray) -> Table:
     if table.ndim != 2 or table.shape[0] != table.shape[1] or not table.size:
         raise TaskError(f"a Cayley table is a square array; this one has shape {table.shape}")
     if table.dtype.kind not in "iu":
@@ -149,9 +150,6 @@ def _checked(table: np.ndarray) -> Table:
         raise TaskError(f"a Cayley table of {n} elements holds 0..{n - 1}; this one {t.min()}..{t.max()}")
     if not all((np.sort(side, axis=1) == np.arange(n)).all() for side in (t, t.T)):
         raise TaskError("not a group: some row or column of the table repeats an element")
-    _identity(t)
-    if not is_associative(t):
-        raise TaskError("not a group: the table is not associative")
     return t
 
 
@@ -165,16 +163,21 @@ def _identity(table: Table) -> int:
 
 def is_associative(table: Table) -> bool:
     """(ab)c = a(bc) for every a, c and every b of a generating set, which implies it for all b (Light)."""
-    n, reached, generators = len(table), np.zeros(len(table), dtype=bool), []
-    for g in range(n):
+    return all(np.array_equal(table[table[:, b]], table[:, table[b]]) for b in generating(table, range(len(table))))
+
+
+def generating(table: Table, candidates: Iterable[int]) -> list[int]:
+    """Of the candidates, in their order, those that no product of the ones before reaches."""
+    chosen, reached = [], np.zeros(len(table), dtype=bool)
+    for g in candidates:
         if reached[g]:
             continue
-        generators.append(g)
+        chosen.append(g)
         reached[g] = True
         size = 0
         while size != (size := int(reached.sum())):
             reached[table[np.ix_(reached, reached)]] = True
-    return all(np.array_equal(table[table[:, b]], table[:, table[b]]) for b in generators)
+    return chosen
 
 
 def _cyclic_blocks(n: int) -> tuple[tuple[Irrep, ...], Float[np.ndarray, "n n"]]:

@@ -8,11 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Int
 
-from detectors.core.groups import Group
-
-Elements = Int[np.ndarray, " n"]
+from detectors.core.groups import Elements, Group, generating
 
 
 def recognise(group: Group) -> tuple[Group, Elements]:
@@ -62,27 +59,12 @@ def _abelian(n: int, largest: int | None = None) -> Iterator[tuple[int, ...]]:
 def _isomorphism(named: Group, group: Group) -> Elements | None:
     """Elements of `group` that the elements of `named` go to, by trying images of few generators."""
     kinds, own = np.array(_kinds(group)), _kinds(named)
-    generators = _generators(named)
+    rarity = Counter(own)  # images to try: few where few elements are of the generator's order and class size
+    ranked = sorted(range(named.order), key=lambda g: (-own[g][0], rarity[own[g]], g))
+    generators = generating(named.table, ranked)
     images = [np.flatnonzero((kinds == own[g]).all(axis=1)).tolist() for g in generators]
     attempts = (_extend(named, group, generators, list(chosen)) for chosen in itertools.product(*images))
     return next((image for image in attempts if image is not None), None)
-
-
-def _generators(group: Group) -> list[int]:
-    """Few generators whose (order, class size) is rare, so that few images have to be tried."""
-    own = _kinds(group)
-    rarity = Counter(own)
-    chosen: list[int] = []
-    span = {group.identity}
-    for g in sorted(range(group.order), key=lambda g: (-own[g][0], rarity[own[g]], g)):
-        if g in span or len(span) == group.order:
-            continue
-        chosen.append(g)
-        span, frontier = {group.identity}, {group.identity}
-        while frontier:
-            frontier = {int(group.table[x, h]) for x in frontier for h in chosen} - span
-            span |= frontier
-    return chosen
 
 
 def _extend(named: Group, group: Group, generators: list[int], images: list[int]) -> Elements | None:

@@ -21,10 +21,8 @@ UPDATE = "Write the baseline, if the rest of the policy holds."
 
 def gate(
     checkpoint: Annotated[str, typer.Argument(metavar="CKPT", help="A file, folder, or zoo:NAME.", show_default=False)],
-    policy: Annotated[str, typer.Option(help=POLICY, show_default=False)],
-    baseline: Annotated[
-        Path | None, typer.Option(help="JSON report of an earlier run to compare with.", show_default=False)
-    ] = None,
+    policy: Annotated[str, o.option(help=POLICY)],
+    baseline: Annotated[Path | None, o.option(help="JSON report of an earlier run to compare with.")] = None,
     update_baseline: Annotated[bool, typer.Option("--update-baseline", help=UPDATE)] = False,
     task: o.Task = None,
     train_indices: o.TrainIndices = None,
@@ -34,9 +32,7 @@ def gate(
     html: o.Html = None,
     junit: o.Junit = None,
     markdown: o.Markdown = None,
-    badge: Annotated[
-        Path | None, typer.Option(help="Write a badge for shields.io as JSON.", show_default=False)
-    ] = None,
+    badge: Annotated[Path | None, o.option(help="Write a badge for shields.io as JSON.")] = None,
     threads: o.Threads = 1,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only what failed.")] = False,
 ) -> None:

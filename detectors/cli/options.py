@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 
-def _option(*names: str, **kwargs: Any) -> Any:
+def option(*names: str, **kwargs: Any) -> Any:
+    """One whose default says nothing that its help does not."""
     return typer.Option(*names, show_default=False, **kwargs)
 
 
@@ -18,16 +20,16 @@ TASK = (
 )
 SUMMARY = "Write Markdown; to $GITHUB_STEP_SUMMARY by itself where that is set."
 
-Task = Annotated[str | None, _option(help=TASK)]
-TrainIndices = Annotated[str | None, _option(help="JSON list or .npy of training pairs a*n_tokens + b.")]
+Task = Annotated[str | None, option(help=TASK)]
+TrainIndices = Annotated[str | None, option(help="JSON list or .npy of training pairs a*n_tokens + b.")]
 TrainSplit = Annotated[
-    str | None, _option(metavar="FRACTION:SEED", help="0.4:1 is the first 40% of torch.randperm seeded with 1.")
+    str | None, option(metavar="FRACTION:SEED", help="0.4:1 is the first 40% of torch.randperm seeded with 1.")
 ]
-Loader = Annotated[str | None, _option(metavar="MODULE:FUNCTION", help="Your own loader: (path, task) -> ModelView.")]
-Json = Annotated[Path | None, _option(help="Write the report as JSON; `run` takes - for stdout.")]
-Html = Annotated[Path | None, _option(help="Write a page with pictures, of one report.")]
-Junit = Annotated[Path | None, _option(help="Write JUnit XML, a case a detector or, under a gate, a condition.")]
-Markdown = Annotated[Path | None, _option(help=SUMMARY)]
+Loader = Annotated[str | None, option(metavar="MODULE:FUNCTION", help="Your own loader: (path, task) -> ModelView.")]
+Json = Annotated[Path | None, option(help="Write the report as JSON; `run` takes - for stdout.")]
+Html = Annotated[Path | None, option(help="Write a page with pictures, of one report.")]
+Junit = Annotated[Path | None, option(help="Write JUnit XML, a case a detector or, under a gate, a condition.")]
+Markdown = Annotated[Path | None, option(help=SUMMARY)]
 Threads = Annotated[int, typer.Option(min=1, help="torch threads; small models gain little from more.")]
 
 
@@ -57,8 +59,6 @@ def scored(
     quiet: bool,
 ) -> Any:
     """The report of a checkpoint, with progress. options: of `detectors.load`."""
-    import sys
-
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -22,12 +22,10 @@ def run(
         typer.Argument(metavar="CKPT...", help="Files, folders, or zoo:NAME; scored in turn.", show_default=False),
     ],
     task: o.Task = None,
-    detector: Annotated[
-        list[str] | None, typer.Option("-d", "--detector", help="Run only this one; repeatable.", show_default=False)
-    ] = None,
+    detector: Annotated[list[str] | None, o.option("-d", "--detector", help="Run only this one; repeatable.")] = None,
     train_indices: o.TrainIndices = None,
     train_split: o.TrainSplit = None,
-    arch: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=KEY_VALUE, show_default=False)] = None,
+    arch: Annotated[list[str] | None, o.option(metavar="KEY=VALUE", help=KEY_VALUE)] = None,
     loader: o.Loader = None,
     draws: Annotated[int, typer.Option(min=1, max=1_000_000, help="Permutations of each null.")] = 199,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
@@ -49,14 +47,14 @@ def run(
 
     from detectors.core.errors import DetectorsError
     from detectors.report.files import write_formats
-    from detectors.report.terminal import print_report
+    from detectors.report.terminal import render
 
     _check_names(detector)
     o.check_folders(json=json, junit=junit, markdown=markdown, html=html)
     if html is not None and len(checkpoints) > 1:
         raise typer.BadParameter(f"--html {html}: a page holds one report, not those of {len(checkpoints)} checkpoints")
-    options = {"task": task, "train_indices": train_indices, "train_split": train_split, "loader": loader}
-    options["arch"] = _arch_options(arch)  # type: ignore[assignment]
+    options: dict[str, Any] = {"task": task, "train_indices": train_indices, "train_split": train_split}
+    options |= {"loader": loader, "arch": _arch_options(arch)}
     console = Console(quiet=quiet or str(json) == "-")
     reports: list[Report] = []
     failed = False
@@ -69,7 +67,7 @@ def run(
             continue
         if reports:
             console.rule(style="dim")
-        print_report(report, console)
+        console.print(render(report))
         reports.append(report)
     if json is not None and reports:
         _write_json(json, reports, many=len(checkpoints) > 1)
@@ -108,7 +106,7 @@ def _write_json(target: Path, reports: list[Any], many: bool) -> None:
 
     from detectors.report.files import write_text
 
-    text = reports[0].to_json() if not many else json.dumps([r.to_dict() for r in reports], indent=2) + "\n"
+    text = json.dumps([r.to_dict() for r in reports], indent=2) + "\n" if many else reports[0].to_json()
     if str(target) == "-":
         sys.stdout.write(text)
     else:

@@ -61,8 +61,8 @@ def draw(data: object, order: int) -> tuple[Figure, int]:
 
 @draw.register
 def _(bars: Bars, order: int) -> tuple[Figure, int]:
-    rows = list(zip(bars.names, bars.heights, bars.chance, strict=True))[:MOST]
-    rows = [rows[i] for i in in_order([name for name, _, _ in rows])]
+    strongest = list(zip(bars.names, bars.heights, bars.chance, strict=True))[:MOST]
+    rows = sorted(strongest, key=lambda row: place(row[0]))
     at = [frequency(name) for name, _, _ in rows]
     axis: Figure = {"title": {"text": "frequency k"}, "range": [0.3, max(*(k or 0 for k in at), order // 2, 8) + 0.7]}
     if None in at:
@@ -99,12 +99,11 @@ def _bars(name: str, colour: str, width: float, form: str, rows: list[Any], labe
 @draw.register
 def _(strip: Strip, order: int) -> tuple[Figure, int]:
     counts = Counter(strip.names)
-    names = [name for name, _ in counts.most_common()]
-    names = [names[i] for i in in_order(names)]
+    names = sorted((name for name, _ in counts.most_common()), key=place)
     dots = []
-    for place, name in enumerate(names):  # side by side over their name, from the lowest to the highest
+    for at, name in enumerate(names):  # side by side over their name, from the lowest to the highest
         own = sorted((h, k) for n, h, k in zip(strip.names, strip.heights, strip.numbers, strict=True) if n == name)
-        dots += [(round(place + 0.7 * ((i + 0.5) / len(own) - 0.5), 4), *dot) for i, dot in enumerate(own)]
+        dots += [(round(at + 0.7 * ((i + 0.5) / len(own) - 0.5), 4), *dot) for i, dot in enumerate(own)]
     x, y, numbers = (list(column) for column in zip(*dots, strict=True))
     data: Figure = {"type": "scatter", "mode": "markers", "x": x, "y": y, "customdata": numbers}
     data |= {"marker": {"color": BLUE, "size": 5, "opacity": 0.7}}
@@ -242,9 +241,10 @@ def figure(data: list[Figure], **layout: Any) -> Figure:
     return {"data": data, "layout": {**shared, **axes, **layout}}
 
 
-def in_order(names: Sequence[str]) -> list[int]:
-    """Places of the names, frequencies by number and first, the others as they came."""
-    return sorted(range(len(names)), key=lambda i: (frequency(names[i]) is None, frequency(names[i]) or 0))
+def place(name: str) -> tuple[bool, int]:
+    """Sorts frequencies by number and first, the others as they came."""
+    k = frequency(name)
+    return k is None, k or 0
 
 
 def names_axis(title: str, ticks: Sequence[str], at_least: int) -> Figure:

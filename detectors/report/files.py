@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,17 +14,14 @@ from detectors.report.report import Report
 
 def write_text(target: Path, text: str) -> None:
     """Write a file atomically: another process sees the old content or the new, never a part."""
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            with beside.open("x", encoding="utf-8") as stream:  # not tempfile's 0600, which others could not read
                 stream.write(text)
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(name, 0o666 & ~mask)  # mkstemp's 0600 would make a report that others cannot read
-            os.replace(name, target)
+            beside.replace(target)
         finally:
-            Path(name).unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
     except OSError as error:
         raise DetectorsError(f"cannot write {target}: {error.strerror or error}") from None
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 from detectors.core.verdict import Verdict
 from detectors.report.model import Document, Outcome
 
 # everything that XML 1.0 cannot hold, even escaped (section 2.2)
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-Case = tuple[str, str, str, dict[str, object], tuple[str, dict[str, str]] | None]  # class, name, time, figures, trouble
 
 
 def legal(text: object) -> str:
@@ -32,18 +31,14 @@ def to_junit(reports: Sequence[Document], outcomes: Sequence[Outcome] | None = N
     root = ET.Element("testsuites")
     for report in reports:
         suite = ET.SubElement(root, "testsuite", name=legal(report.checkpoint.path))
-        for classname, name, time, figures, trouble in (
-            _detections(report) if outcomes is None else _conditions(outcomes)
-        ):
-            case = ET.SubElement(
-                suite, "testcase", classname=legal(f"detectors.{classname}"), name=legal(name), time=time
-            )
-            properties = ET.SubElement(case, "properties")
-            for key, value in figures.items():
-                if value is not None:
-                    ET.SubElement(properties, "property", name=legal(key), value=legal(value))
-            if trouble is not None:
-                ET.SubElement(case, trouble[0], {key: legal(text) for key, text in trouble[1].items()})
+        for d in report if outcomes is None else ():
+            case = _case(suite, d.detector, d.verdict, f"{d.seconds:.3f}", d.figures)
+            if not d.verdict.settled:
+                ET.SubElement(case, "error" if d.verdict is Verdict.ERROR else "skipped", message=legal(d.reason))
+        for o in outcomes or ():
+            case = _case(suite, o.detector or "gate", o.id, "0", o.properties)
+            if not o.passed:
+                ET.SubElement(case, "failure", type="Breach", message=legal(o.sentence))
         for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped"), ("tests", ".")):
             suite.set(attribute, str(len(suite.findall(f"testcase/{tag}"))))
         suite.set("time", f"{sum(d.seconds for d in report):.3f}")
@@ -51,19 +46,10 @@ def to_junit(reports: Sequence[Document], outcomes: Sequence[Outcome] | None = N
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _detections(report: Document) -> Iterator[Case]:
-    for d in report:
-        tag = "error" if d.verdict is Verdict.ERROR else "skipped"
-        yield (
-            d.detector,
-            d.verdict,
-            f"{d.seconds:.3f}",
-            d.figures,
-            None if d.verdict.settled else (tag, {"message": d.reason}),
-        )
-
-
-def _conditions(outcomes: Sequence[Outcome]) -> Iterator[Case]:
-    for o in outcomes:
-        trouble = None if o.passed else ("failure", {"type": "Breach", "message": o.sentence})
-        yield o.detector or "gate", o.id, "0", o.properties, trouble
+def _case(suite: ET.Element, classname: str, name: str, time: str, figures: Mapping[str, object]) -> ET.Element:
+    case = ET.SubElement(suite, "testcase", classname=legal(f"detectors.{classname}"), name=legal(name), time=time)
+    properties = ET.SubElement(case, "properties")
+    for key, value in figures.items():
+        if value is not None:
+            ET.SubElement(properties, "property", name=legal(key), value=legal(value))
+    return case

@@ -21,11 +21,6 @@ LEGEND = (
 STALE = "The calibration is of another zoo than the one installed: verdicts are off."
 
 
-def print_report(report: Document, console: Console) -> None:
-    """Model, task and accuracy; a line a detector; a sentence."""
-    console.print(render(report))
-
-
 def as_text(report: Document, width: int = 100) -> str:
     """The report as plain text."""
     stream = io.StringIO()
@@ -34,6 +29,7 @@ def as_text(report: Document, width: int = 100) -> str:
 
 
 def render(report: Document) -> RenderableType:
+    """Model, task and accuracy; a line a detector; a sentence."""
     heading = Table.grid(padding=(0, 2))
     for name, text in facts(report):
         heading.add_row(Text(name, style="dim"), Text(text, style="bold" if name == "model" else "", overflow="fold"))

@@ -357,7 +357,7 @@ def test_a_killed_run_leaves_no_half_written_file(tmp_path):
 import os, signal
 from pathlib import Path
 from detectors.report import files
-real = os.fdopen
+real = Path.open
 class Stream:
     def __init__(self, *a, **k): self.inner = real(*a, **k)
     def __enter__(self): return self
@@ -365,7 +365,7 @@ class Stream:
     def write(self, text):
         self.inner.write(text[:10]); self.inner.flush()
         os.kill(os.getpid(), signal.SIGKILL)
-files.os.fdopen = Stream
+Path.open = lambda *a, **k: Stream(*a, **k)
 files.write_text(Path({str(tmp_path / "report.json")!r}), "x" * 1000)
 """
     (tmp_path / "report.json").write_text("old")

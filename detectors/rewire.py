@@ -219,9 +219,8 @@ def noisy(view: ModelView, scale: float, seed: int) -> ModelView:
     on_logits = noise_like(view.logits())
     on_neurons = noise_like(view.neurons()) if "neurons" in view.parts else None
     every, last = torch.arange(n), f"blocks.{view.network.n_layers - 1}.mlp.hook_post"
-    on_table = noise_like(
-        view.run(torch.stack([every, every], 1), capture=["hook_embed"])[1]["hook_embed"][:, :2].detach()
-    )
+    _, seen = view.run(torch.stack([every, every], 1), capture=["hook_embed"])
+    on_table = noise_like(seen["hook_embed"][:, :2].detach())
 
     def disturb(name: str, tokens: Tensor, x: Tensor) -> Tensor:
         a, b = tokens.unbind(1)

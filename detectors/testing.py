@@ -32,9 +32,7 @@ MODELS = ("zoo:d15_transformer", "zoo:add53_ln_gelu", "zoo:clock31", "zoo:pizza2
 DRAWS = 39  # the fewest with which a p-value can be 0.025, so that a check takes seconds
 NOISE = (0.3, 1.0, 3.0, 300.0)  # in standard deviations of what it is added to: from a trace to nothing but noise
 SAME = 2e-3  # of the value: a hundred times what float32 rounding moves our scores by
-NEARLY = (
-    0.03  # a relabelling changes which permutations are drawn, and with 39 of them the null's mean by about as much
-)
+NEARLY = 0.03  # a relabelling changes which permutations are drawn, and with 39 the null's mean by about as much
 OPTIONAL = {"split", "train_mask", "readout"}  # of which a view may say that they are unknown
 
 
@@ -121,17 +119,16 @@ def finite(bench: _Bench) -> None:
     """No NaN and no infinity anywhere in a score."""
 
     def walk(value: Any, where: str) -> None:
-        inside: dict[Any, Any] = {}
         if is_dataclass(value):
-            inside = {f".{f.name}": getattr(value, f.name) for f in fields(value)}
+            for f in fields(value):
+                walk(getattr(value, f.name), f"{where}.{f.name}")
         elif isinstance(value, dict | list | tuple):
-            inside = dict(value if isinstance(value, dict) else enumerate(value))
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                walk(item, f"{where}[{key!r}]")
         elif isinstance(value, np.ndarray | torch.Tensor | np.generic):
             assert bool(np.isfinite(np.asarray(value, dtype=float)).all()), f"{where} has NaN or infinities"
         elif isinstance(value, float):
             assert math.isfinite(value), f"{where} is {value}"
-        for key, item in inside.items():
-            walk(item, f"{where}{key}" if is_dataclass(value) else f"{where}[{key!r}]")
 
     for score in bench.scores:
         walk(score, bench.spec.name)

@@ -93,17 +93,10 @@ def report_of(config: pytest.Config, policy: Policy, folder: Path) -> Report:
     """The report of the session's checkpoint under a policy, scored by whichever worker comes first."""
     from detectors.gate.conditions import loading
 
-    options = loading(
-        policy,
-        folder,
-        task=config.getoption("--detectors-task"),
-        train_indices=config.getoption("--detectors-train-indices"),
-        train_split=config.getoption("--detectors-train-split"),
-        loader=config.getoption("--detectors-loader"),
-    )
-    key = json.dumps(
-        [config.getoption("--checkpoint"), options, policy.draws, policy.seed], default=str, sort_keys=True
-    )
+    given = ("task", "train_indices", "train_split", "loader")
+    options = loading(policy, folder, **{name: config.getoption(f"detectors_{name}") for name in given})
+    asked = [config.getoption("--checkpoint"), options, policy.draws, policy.seed]
+    key = json.dumps(asked, default=str, sort_keys=True)
     reports: dict[str, Report] = config.stash.setdefault(_REPORTS, {})
     if key not in reports:
         reports[key] = _shared(config, key, options, policy)
@@ -139,8 +132,7 @@ def _scored(config: pytest.Config, options: dict[str, Any], policy: Policy) -> R
 
     torch.set_num_threads(1)  # as the command does: small models gain nothing from more, and workers share the cores
     model = detectors.load(config.getoption("--checkpoint"), **options)
-    report: Report = detectors.run(model, draws=policy.draws, seed=policy.seed)
-    return report
+    return detectors.run(model, draws=policy.draws, seed=policy.seed)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
@@ -24,12 +24,10 @@ from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import CHUNK, ModelView
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.view import SequenceView
-from detectors.subjects.subject import Checkpoint, Subject
+from detectors.subjects.subject import Checkpoint
 from detectors.subjects.tasks import is_subject, parse_task, subject
 
 MODEL_ENTRY_POINTS = "detectors.models"
-
-View = TypeVar("View", bound=Subject)
 
 
 def load(
@@ -93,8 +91,7 @@ def resolve(path: str) -> Path | ModelView | SequenceView:
         for entry in entry_points(group=MODEL_ENTRY_POINTS):
             if entry.name == prefix:
                 try:
-                    found: Path | ModelView | SequenceView = entry.load()(name)
-                    return found
+                    return entry.load()(name)
                 except KeyError as error:
                     raise CheckpointError(str(error.args[0])) from None
     file = Path(path)
@@ -165,7 +162,7 @@ def _inferred(network: Any) -> Task:
     return infer_task(torch.cat(predicted).reshape(n, n).numpy())
 
 
-def _come_from(view: View, checkpoint: Checkpoint) -> View:
+def _come_from(view: ModelView | SequenceView, checkpoint: Checkpoint) -> ModelView | SequenceView:
     """The same model, said to come from there."""
     other = copy(view)
     other.checkpoint = checkpoint

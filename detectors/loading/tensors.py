@@ -49,10 +49,9 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        tensors: dict[str, Tensor] = load_file(file)
+        return load_file(file)
     except Exception as error:  # the parser raises several kinds on damaged files
         raise CheckpointError(f"{file} is not a safetensors file: {first_line(error)}") from None
-    return tensors
 
 
 def _read_torch(file: Path) -> object:

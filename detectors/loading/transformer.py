@@ -29,6 +29,15 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "square": torch.square,
 }
 NORMALIZATIONS = (None, "LN", "LNPre")
+
+
+def activation(name: str) -> Callable[[Tensor], Tensor]:
+    """Errors: CheckpointError where it has no such name."""
+    if name not in ACTIVATIONS:
+        raise CheckpointError(f"unknown act_fn {name!r}; known: {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]
+
+
 Stream = Float[Tensor, "batch pos d_model"]
 Read = Float[Tensor, "batch query d_model"]  # the stream where it is read on: all of it, or the answer position alone
 Heads = Float[Tensor, "batch pos head d_head"]
@@ -70,8 +79,7 @@ class Transformer:
     """
 
     def __init__(self, weights: Mapping[str, Tensor], architecture: Architecture) -> None:
-        if architecture.act_fn not in ACTIVATIONS:
-            raise CheckpointError(f"unknown act_fn {architecture.act_fn!r}; known: {', '.join(ACTIVATIONS)}")
+        self.act = activation(architecture.act_fn)
         if architecture.normalization_type not in NORMALIZATIONS:
             known = ", ".join(map(str, NORMALIZATIONS))
             raise CheckpointError(f"unknown normalization_type {architecture.normalization_type!r}; known: {known}")
@@ -80,7 +88,6 @@ class Transformer:
         self.architecture: Mapping[str, Any] = {k: v for k, v in asdict(architecture).items() if v is not None}
         self.n_tokens = architecture.n_tokens
         self.n_layers = architecture.n_layers
-        self.act = ACTIVATIONS[architecture.act_fn]
 
     def forward(self, tokens: Int[Tensor, "batch pos"], hook: Hook) -> Float[Tensor, "batch ..."]:
         """Logits [batch, d_vocab_out] of operands [batch, 2]."""

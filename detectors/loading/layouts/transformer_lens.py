@@ -101,8 +101,7 @@ def _operands(sizes: Mapping[str, int], task: Any, separate: bool) -> int:
     inputs = "(a, b)" if n_ctx == 2 else "(a, b, =)"
     found = f"the input is {inputs} and W_E has {d_vocab} tokens, so {operands} operands"
     check_task(task, operands in (task.n_tokens, 2 * task.n_tokens), found, sizes["d_vocab_out"])
-    n_tokens: int = task.n_tokens
-    return n_tokens
+    return task.n_tokens
 
 
 _READS: dict[str, tuple[type[Transformer], Callable[..., int]]] = {

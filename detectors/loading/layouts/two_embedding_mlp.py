@@ -14,7 +14,7 @@ from torch import Tensor
 
 from detectors.core.errors import CheckpointError
 from detectors.loading.shapes import Weights, check_shapes, check_task
-from detectors.loading.transformer import ACTIVATIONS
+from detectors.loading.transformer import activation
 from detectors.subjects.hooks import Hook
 
 NAME = "two-embedding MLP"
@@ -52,10 +52,8 @@ class TwoEmbeddingMLP:
     n_layers = 1
 
     def __init__(self, weights: Weights, act_fn: str = "relu") -> None:
-        if act_fn not in ACTIVATIONS:
-            raise CheckpointError(f"unknown act_fn {act_fn!r}; known: {', '.join(ACTIVATIONS)}")
         self.weights = weights
-        self.act = ACTIVATIONS[act_fn]
+        self.act = activation(act_fn)
         self.n_tokens, self.d = weights["W_x"].shape
         self.architecture: Mapping[str, Any] = {
             "kind": "mlp",

@@ -10,7 +10,7 @@ from detectors.core.groups import Group, _isotypic_spans, is_associative
 from detectors.core.irrep_names import Irrep, in_order
 from detectors.core.irrep_names import named as named_irreps
 from detectors.core.named_groups import recognise
-from detectors.core.named_tables import MAX_ORDER, named_table
+from detectors.core.named_tables import MAX_ORDER, named_table, permutations
 from fixtures.strategies import SMALL, group_names, relabelled
 
 # rows: characters at (identity, then one element of each class as (class size, element order))
@@ -135,6 +135,15 @@ def test_a_relabelled_group_is_recognised_with_its_isomorphism(name, seed):
     assert named.name == same.get(name, name)
 
 
+@pytest.mark.parametrize("name", ["C3xS3", "C2xD4", "C3xD5", "C2xD6", "C2xA4", "C2xS4", "C2xA5", "C2xS5"])
+def test_a_relabelled_product_is_recognised(name):
+    disguised, _ = relabelled(name, 1)
+    product, label = recognise(disguised)
+    assert product.name == name
+    assert sorted(label) == list(range(product.order))
+    np.testing.assert_array_equal(label[disguised.table], product.table[np.ix_(label, label)])
+
+
 @given(group_names())
 def test_group_axioms(name):
     g = Group.from_name(name)
@@ -202,6 +211,20 @@ def test_irreps_are_ordered_by_what_rounding_does_not_move():
     assert in_order([irrep(1.0 + 1e-12, -1.0), irrep(1.0, 0.5), trivial], classes) == [2, 1, 0]
     nearest = 2 * (1 - np.cos(2 * np.pi / 1024))  # of the characters of D1024, at the rotation
     assert in_order([irrep(1.0 - nearest, 0.5), irrep(1.0, -1.0), trivial], classes) == [2, 1, 0]
+
+
+def test_frequencies_are_of_the_irreps_counted_without_the_trivial_one():
+    assert Group.from_name("C7").frequencies([0, 2]) == (1, 3)
+    assert Group.from_name("C7").frequencies([2, 0]) == (3, 1)
+    assert Group.from_name("D5").frequencies([0, 1, 2]) == (1, 2)  # the first is the sign, which has none
+    assert Group.from_name("S4").frequencies([0, 1, 2, 3]) == ()
+
+
+def test_permutations_are_in_lexicographic_order_and_even_is_said_by_name():
+    assert permutations(3, even=True).tolist() == [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
+    assert permutations(3, even=False)[[1, 2, 5]].tolist() == [[0, 2, 1], [1, 0, 2], [2, 1, 0]]
+    with pytest.raises(TypeError):
+        permutations(3, True)
 
 
 def test_rounding_makes_the_trivial_irrep_no_other():

@@ -31,6 +31,14 @@ def test_ties_within_rounding_count_against_the_observed():
     assert null.p_value == 0.5
 
 
+@pytest.mark.parametrize(
+    ("observed", "below", "p"),
+    [(0.0, 1e-10, 1.0), (0.0, 1e-8, 0.5), (1e6, 1e-4, 1.0), (1e6, 1e-2, 0.5), (-1e6, 1e-4, 1.0), (-1e6, 1e-2, 0.5)],
+)
+def test_a_tie_is_within_a_billionth_of_the_observed_and_of_1_where_that_is_less(observed, below, p):
+    assert permutation_null(observed, torch.tensor([observed - below], dtype=torch.float64), "x").p_value == p
+
+
 @pytest.mark.parametrize("n", [7, 31, 113])
 def test_multiples_of_the_tokens_only_exchange_frequencies_so_they_tie_whatever_the_rounding(n):
     group = Group.from_name(f"C{n}")

@@ -256,12 +256,13 @@ def test_what_may_differ_from_the_baseline(name, changed, rules, passes, good, t
 
 
 def test_the_usual_tolerance_is_between_another_seed_and_noise_in_the_model(good, bad, tmp_path):
-    for name, report in ((BAD, bad), (GOOD, good)):
-        write_text(tmp_path / "b.json", report.to_json())
-        found = conditions(Policy(), tmp_path, tmp_path / "b.json")
-        for seed in range(1, 4):
-            again = detectors.run(detectors.load(name), draws=99, seed=seed)
-            assert all(o.passed for o in evaluate(found, again))
+    for name, report in (("bad", bad), ("good", good)):
+        write_text(tmp_path / f"{name}.json", report.to_json())
+    found = conditions(Policy(), tmp_path, tmp_path / "bad.json")
+    for seed in range(1, 7):  # this one's scores move more than the other's
+        again = detectors.run(detectors.load(BAD), draws=99, seed=seed)
+        assert all(o.passed for o in evaluate(found, again))
+    found = conditions(Policy(), tmp_path, tmp_path / "good.json")
     worse = detectors.run(noisy(detectors.load(GOOD), 0.3, seed=1), draws=99)
     assert {d.detector: d.verdict for d in worse} == {d.detector: d.verdict for d in good}
     failed = [o.id for o in evaluate(found, worse) if not o.passed]

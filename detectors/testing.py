@@ -30,9 +30,15 @@ from detectors.subjects.operands.view import ModelView
 # a circuit in a transformer, with and without LayerNorm, exact ones of two kinds, and a lookup table
 MODELS = ("zoo:d15_transformer", "zoo:add53_ln_gelu", "zoo:clock31", "zoo:pizza29", "zoo:table29")
 DRAWS = 39  # the fewest with which a p-value can be 0.025, so that a check takes seconds
-NOISE = (0.3, 1.0, 3.0, 300.0)  # in standard deviations of what it is added to: from a trace to nothing but noise
-SAME = 2e-3  # of the value: a hundred times what float32 rounding moves our scores by
-NEARLY = 0.03  # a relabelling changes which permutations are drawn, and with 39 the null's mean by about as much
+# in standard deviations of what it is added to: from a trace, which leaves our examples 0.8 of their values and more,
+# to nothing but noise, which leaves at most 0.04; 3 is not enough, as right answers survive it
+NOISE = (0.3, 1.0, 3.0, 300.0)
+# between float32 rounding, which moves values of ours that count no pairs by at most 2.4e-7 on any of MODELS, and the
+# tenths by which differences of large numbers move; values that count pairs do not move where they are the highest
+SAME = 2e-3
+# a relabelling changes which permutations are drawn, and with 39 of them values of ours by at most 0.004, as another
+# seed does: an order above that, and below the tenths of a value that hangs on a name
+NEARLY = 0.03
 OPTIONAL = {"split", "train_mask", "readout"}  # of which a view may say that they are unknown
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,8 @@ import detectors
 from detectors import ModelView, Score
 from detectors.core.nulls import permutation_null
 from detectors.core.registry import builtin, load
-from detectors.testing import detector_checks
+from detectors.rewire import noisy
+from detectors.testing import NOISE, detector_checks
 
 THIRD_PARTY = Path(__file__).parent / "thirdparty"
 CHECKS = [(name, check) for name in builtin() for check in detector_checks(load(name))]
@@ -151,6 +153,38 @@ def test_a_fault_fails_its_check(name):
 def test_a_sound_detector_passes_the_same_checks(name):
     checks = {c.name: c for c in detector_checks(made(sound), models=["zoo:clock31", "zoo:d15_transformer"])}
     checks[name]()
+
+
+@pytest.mark.parametrize(
+    ("check", "moved", "found"),
+    [
+        ("float32_is_enough", 2.4e-6, False),  # ten times what rounding does
+        ("float32_is_enough", 0.01, True),
+        ("invariant_to_logit_scale", 2.4e-6, False),
+        ("invariant_to_logit_scale", 0.01, True),
+        ("invariant_to_token_shift", 0.004, False),  # as much as other permutations do
+        ("invariant_to_token_shift", 0.1, True),
+    ],
+)
+def test_how_much_a_value_may_move(check, moved, found):
+    calls = iter(range(10))
+
+    def slipping(model, /, *, draws, seed):
+        return Lead(value=0.9 - moved * (next(calls) > 0), null=None, causal=None)
+
+    detector = made(slipping, invariant_to=("logit_scale", "token_shift"))
+    checks = {c.name: c for c in detector_checks(detector, models=["zoo:clock31"])}
+    with pytest.raises(AssertionError, match="became") if found else nullcontext():
+        checks[check]()
+
+
+def test_noise_goes_from_a_trace_to_nothing_but_noise():
+    """Of right answers, among 31: more than the half that the most noise may leave, and as many as by chance."""
+    model = detectors.load("zoo:clock31")
+    right = [lead(noisy(model, scale, seed=2), draws=1, seed=0).value for scale in (NOISE[0], NOISE[-1])]
+    assert right[0] > 0.5
+    chance = 1 / 31
+    assert abs(right[1] - chance) < 5 * (chance * (1 - chance) / 31**2) ** 0.5  # of 31 * 31 answers
 
 
 @pytest.mark.parametrize(

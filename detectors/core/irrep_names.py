@@ -36,7 +36,7 @@ def in_order(irreps: list[Irrep], classes: Int[np.ndarray, " n"]) -> list[int]:
 
     def key(i: int) -> tuple[bool, int, tuple[float, ...]]:
         character = irreps[i].character
-        rounded = tuple(-np.round(character[one_of_each], 6))  # eigenvectors are exact to about 1e-12
+        rounded = tuple(-np.round(character[one_of_each], 6))  # exact to about 1e-12; they differ by 4e-5 or more
         return not _is_trivial(irreps[i]), irreps[i].dimension, rounded
 
     return sorted(range(len(irreps)), key=key)
@@ -81,7 +81,7 @@ def _name(irrep: Irrep, group: str, known: dict[str, Float[np.ndarray, " n"]]) -
     if _is_trivial(irrep):
         return "trivial", 0 if dihedral else None
     for name, character in known.items():
-        if np.allclose(irrep.character, character, atol=1e-6):
+        if np.allclose(irrep.character, character, atol=1e-6):  # exact to 1e-12; others differ by 1 or more
             return name, None
     if dihedral and irrep.dimension == 4:  # the character of the rotation r is 2 cos(2 pi k / m)
         k = round(float(np.arccos(np.clip(irrep.character[1] / 2, -1, 1))) * int(dihedral[1]) / (2 * np.pi))

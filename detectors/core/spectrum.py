@@ -11,7 +11,9 @@ from torch import Tensor
 
 from detectors.core.groups import Group
 
-BUDGET = 2**22  # doubles of working memory per chunk (32 MB)
+# Doubles of working memory per chunk (32 MB): one function of the pairs of the largest group, MAX_ORDER**2, so that a
+# chunk of one fits always. From 2**18 to here chunks of C113 take as long, and half as long again at 2**24.
+BUDGET = 2**22
 
 
 def chance_shares(group: Group) -> Tensor:

@@ -6,8 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.core.errors import TaskError
-from detectors.core.groups import Group, is_associative
+from detectors.core.groups import Group, _isotypic_spans, is_associative
+from detectors.core.irrep_names import Irrep, in_order
+from detectors.core.irrep_names import named as named_irreps
 from detectors.core.named_groups import recognise
+from detectors.core.named_tables import MAX_ORDER, named_table, permutations
 from fixtures.strategies import SMALL, group_names, relabelled
 
 # rows: characters at (identity, then one element of each class as (class size, element order))
@@ -65,6 +68,22 @@ def test_quaternions_have_a_block_of_four_that_is_not_a_real_two_dimensional_irr
     assert recognise(g)[0] is g
 
 
+def test_a_thousand_irreps_are_told_apart():
+    """Of ten switches: the characters are all the functions that multiply, values of 1 and -1."""
+    g = Group(np.bitwise_xor.outer(np.arange(1024), np.arange(1024)))
+    signs = np.array([[(a & b).bit_count() % 2 for a in 2 ** np.arange(10)] for b in range(1024)])
+    walsh = 1 - 2 * (signs @ signs.T % 2)
+    columns = np.concatenate(_isotypic_spans(g), axis=1)
+    found = np.round(columns / columns[0], 6).T
+    assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, walsh.tolist()))
+
+
+def test_blocks_of_many_dimensions_stay_whole():
+    """Degrees of the irreps of S6, from its partitions by the hook length formula."""
+    degrees = [1, 1, 5, 5, 5, 5, 9, 9, 10, 10, 16]
+    assert [i.dimension for i in Group.from_name("S6").irreps] == [d * d for d in degrees]
+
+
 @given(group_names(2))
 def test_blocks_are_orthogonal_projectors_that_add_up_to_one(name):
     g = Group.from_name(name)
@@ -116,6 +135,15 @@ def test_a_relabelled_group_is_recognised_with_its_isomorphism(name, seed):
     assert named.name == same.get(name, name)
 
 
+@pytest.mark.parametrize("name", ["C3xS3", "C2xD4", "C3xD5", "C2xD6", "C2xA4", "C2xS4", "C2xA5", "C2xS5"])
+def test_a_relabelled_product_is_recognised(name):
+    disguised, _ = relabelled(name, 1)
+    product, label = recognise(disguised)
+    assert product.name == name
+    assert sorted(label) == list(range(product.order))
+    np.testing.assert_array_equal(label[disguised.table], product.table[np.ix_(label, label)])
+
+
 @given(group_names())
 def test_group_axioms(name):
     g = Group.from_name(name)
@@ -156,6 +184,55 @@ def test_orientation_of_dihedral_groups_is_rotation_then_reflection():
 def test_tables_that_are_no_groups_are_refused(table, message):
     with pytest.raises(TaskError, match=message):
         Group(np.array(table))
+
+
+def test_the_largest_groups():
+    assert len(named_table(f"C{MAX_ORDER}")) == len(named_table(f"D{MAX_ORDER // 2}")) == MAX_ORDER
+    for name in (f"C{MAX_ORDER + 1}", f"D{MAX_ORDER // 2 + 1}", f"C2xD{MAX_ORDER // 2}", "S6xC3"):
+        with pytest.raises(TaskError, match=f"more than {MAX_ORDER} elements"):
+            named_table(name)
+    n = np.arange(MAX_ORDER + 1)
+    with pytest.raises(TaskError, match=f"up to order {MAX_ORDER} are supported; this table has {MAX_ORDER + 1}"):
+        Group(np.add.outer(n, n) % len(n))
+    assert (len(named_table("S6")), len(named_table("A6"))) == (720, 360)
+    for name in ("S7", "A7"):  # 5040 and 2520
+        with pytest.raises(TaskError, match=f"{name} has too many elements; up to {name[0]}6 is supported"):
+            named_table(name)
+
+
+def test_irreps_are_ordered_by_what_rounding_does_not_move():
+    """By the classes in turn: rounding of the first leaves the second to decide, a real difference does not."""
+
+    def irrep(*character):
+        return Irrep("", 1, np.array(character))
+
+    classes = np.array([0, 1])
+    trivial = irrep(1.0, 1.0 - 1e-12)
+    assert in_order([irrep(1.0 + 1e-12, -1.0), irrep(1.0, 0.5), trivial], classes) == [2, 1, 0]
+    nearest = 2 * (1 - np.cos(2 * np.pi / 1024))  # of the characters of D1024, at the rotation
+    assert in_order([irrep(1.0 - nearest, 0.5), irrep(1.0, -1.0), trivial], classes) == [2, 1, 0]
+
+
+def test_frequencies_are_of_the_irreps_counted_without_the_trivial_one():
+    assert Group.from_name("C7").frequencies([0, 2]) == (1, 3)
+    assert Group.from_name("C7").frequencies([2, 0]) == (3, 1)
+    assert Group.from_name("D5").frequencies([0, 1, 2]) == (1, 2)  # the first is the sign, which has none
+    assert Group.from_name("S4").frequencies([0, 1, 2, 3]) == ()
+
+
+def test_permutations_are_in_lexicographic_order_and_even_is_said_by_name():
+    assert permutations(3, even=True).tolist() == [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
+    assert permutations(3, even=False)[[1, 2, 5]].tolist() == [[0, 2, 1], [1, 0, 2], [2, 1, 0]]
+    with pytest.raises(TypeError):
+        permutations(3, True)
+
+
+def test_rounding_makes_the_trivial_irrep_no_other():
+    """C2xC2 with every character off by a millionth, which is more than eigenvectors are."""
+    rows = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]])
+    for off in (-1e-6, 1e-6):
+        found = named_irreps([Irrep("", 1, row + off) for row in rows], "C2xC2")
+        assert [i.name for i in found] == ["trivial", "block_1_0", "block_1_1", "block_1_2"]
 
 
 @pytest.mark.parametrize("name", ["", "C0", "Z5", "S9", "C3y", "C99999", "D-1", "x", "C2x"])

@@ -89,4 +89,6 @@ def test_bars_stand_before_the_cuts_or_whatever_else_is_given():
     assert (bars.unit, bars.form) == ("share of the power", ".0%")
     other = spectrum_bars(score, (0.75, 0.5), "", "", chance=[0.0, 1.0], unit="cosine", form=".2f")[0].data
     assert (other.chance, other.unit, other.form) == ([0.0, 1.0], "cosine", ".2f")
+    with pytest.raises(TypeError):
+        spectrum_bars(score, (0.75, 0.5), "", "", [0.0, 1.0])  # is it the chance or the unit? by name alone
     assert spectrum_bars(SimpleNamespace(irreps=(), key_irreps=(), key_cuts=()), (), "", "") == []

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 import detectors
+from detectors.core.groups import Group
+from detectors.core.named_tables import MAX_ORDER
 from detectors.core.nulls import carriers, corrected, key_cut, permutation_null, permutations, subset
+from detectors.core.spectrum import block_power, chance_shares, permuted_block_power, weighted_gini
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
 from models_zoo.architectures import initial_weights, network
@@ -28,6 +31,30 @@ def test_ties_within_rounding_count_against_the_observed():
     assert null.p_value == 0.5
 
 
+@pytest.mark.parametrize(
+    ("observed", "below", "p"),
+    [(0.0, 1e-10, 1.0), (0.0, 1e-8, 0.5), (1e6, 1e-4, 1.0), (1e6, 1e-2, 0.5), (-1e6, 1e-4, 1.0), (-1e6, 1e-2, 0.5)],
+)
+def test_a_tie_is_within_a_billionth_of_the_observed_and_of_1_where_that_is_less(observed, below, p):
+    assert permutation_null(observed, torch.tensor([observed - below], dtype=torch.float64), "x").p_value == p
+
+
+@pytest.mark.parametrize("n", [7, 31, 113])
+def test_multiples_of_the_tokens_only_exchange_frequencies_so_they_tie_whatever_the_rounding(n):
+    group = Group.from_name(f"C{n}")
+    multiples = torch.stack([torch.arange(n) * k % n for k in range(1, 6)])
+    for seed in range(5):
+        rows = torch.from_numpy(np.random.default_rng(seed).standard_normal((n, 8)))
+        observed = float(weighted_gini(block_power(group, rows), chance_shares(group)))
+        null = weighted_gini(permuted_block_power(group, rows, multiples), chance_shares(group))
+        assert permutation_null(observed, null, "tokens").p_value == 1
+
+
+def test_one_pair_of_the_largest_group_makes_no_tie():
+    null = permutation_null(1.0, torch.tensor([1 - 1 / MAX_ORDER**2], dtype=torch.float64), "x")
+    assert (null.p_value, null.smallest) == (0.5, 0.5)
+
+
 def test_permutations_are_uniform():
     counts = dict.fromkeys(itertools.permutations(range(3)), 0)
     for p in permutations(3, 6000, seed=0).tolist():
@@ -42,6 +69,10 @@ def test_subset_and_correction():
     assert corrected(1.0, 0.5, 1.0) == 1
     assert corrected(0.3, 0.5, 1.0) == 0
     assert corrected(0.5, 1.0, 1.0) == 0  # no room above chance
+    assert corrected(0.5 + 1e-12, 0.5, 0.5 + 1e-12) == 0  # none but rounding
+    assert corrected(0.5 + 1e-6, 0.5, 0.5 + 1e-6) == 1
+    with pytest.raises(ValueError, match="at least one draw, not 0"):
+        permutations(3, 0, seed=0)
 
 
 def test_key_cut_holds_every_irrep_to_its_own_spread():
@@ -51,6 +82,19 @@ def test_key_cut_holds_every_irrep_to_its_own_spread():
     above = (null > key_cut(null)).any(1).double().mean()
     assert float(above) == pytest.approx(0.01, abs=1e-3)  # any of them, together
     assert (null > key_cut(null)).double().mean(0).tolist() == pytest.approx([0.01 / 3] * 3, abs=1.5e-3)
+
+
+def test_an_irrep_whose_share_only_rounding_moves_sets_no_cut_of_the_others():
+    null = torch.from_numpy(np.random.default_rng(0).normal(0.5, 0.01, (1000, 2)))
+    rounded = 0.25 + 2.0**-50 * (torch.arange(1000) % 50 == 0).double()  # by its last bits in 20 draws
+    cut = key_cut(torch.cat([null, rounded[:, None], torch.full((1000, 1), 0.125)], dim=1))
+    torch.testing.assert_close(cut[:2], key_cut(null))
+    assert cut[2:].tolist() == pytest.approx([0.25, 0.125])
+
+
+def test_shares_however_small_have_a_cut_of_their_size():
+    null = torch.from_numpy(np.random.default_rng(0).standard_normal((1000, 2)))
+    torch.testing.assert_close(key_cut(1e-9 * null), 1e-9 * key_cut(null), rtol=1e-9, atol=0)
 
 
 def test_carriers_are_those_above_their_null_mean():

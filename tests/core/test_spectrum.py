@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.core.groups import Group
+from detectors.core.named_tables import MAX_ORDER, named_table
 from detectors.core.spectrum import (
+    BUDGET,
     _basis_family,
     block_power,
     chance_shares,
@@ -95,6 +97,12 @@ def test_low_rank_is_exact_where_the_rank_is_low():
     )
     u, v = low_rank(cube, 5, generator)
     torch.testing.assert_close(torch.einsum("amr,bmr->mab", u, v), cube)
+
+
+@pytest.mark.parametrize("n", [2, 113, MAX_ORDER])
+def test_a_chunk_keeps_to_the_budget_which_is_no_more_than_the_table_of_the_largest_group(n):
+    assert max(1, BUDGET // n**2) * n**2 <= BUDGET
+    assert named_table(f"C{MAX_ORDER}").nbytes >= 8 * BUDGET
 
 
 # the published ceilings of MOTIFS, for p = 113 and one frequency

@@ -39,3 +39,8 @@ def test_what_is_better_for_a_release(news):
     order = ORDERS[news]
     for a, b in product(Verdict, Verdict):
         assert a.better_than(b, news=news) == (order.index(a) > order.index(b))
+
+
+def test_whose_news_it_is_is_said_by_name():
+    with pytest.raises(TypeError):
+        Verdict.PRESENT.better_than(Verdict.ABSENT, "bad")

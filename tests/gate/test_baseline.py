@@ -24,7 +24,9 @@ def differing(plain, name, **fields):
         ("memorisation", {"verdict": Verdict.PRESENT}, "verdict", True, 0.0),
         ("memorisation", {"verdict": Verdict.INCONCLUSIVE}, "verdict", True, 0.0),
         ("trig_logits", {"version": 2}, "version", None, 0.0),
+        ("trig_logits", {"version": 0}, "version", None, 0.0),  # the baseline may be of a later release
         ("trig_logits", {"threshold": 0.2}, "threshold", None, 0.0),
+        ("trig_logits", {"threshold": 0.05}, "threshold", None, 0.0),
         ("trig_logits", {"evidence": {"key_irreps": ["freq_3"]}}, "key_irreps", None, 0.0),
     ],
 )

@@ -21,6 +21,7 @@ from detectors.gate.policy import Policy, PolicyError, read_policy
 from detectors.report.files import write_text
 from detectors.report.junit import to_junit
 from detectors.report.markdown import badge, error_lines, to_markdown
+from detectors.rewire import noisy
 from models_zoo import trig_mlp
 
 RELEASE = """
@@ -252,6 +253,20 @@ def test_what_may_differ_from_the_baseline(name, changed, rules, passes, good, t
     outcomes = evaluate(conditions(policy, tmp_path), moved(good, name, **changed))
     failed = [o.id for o in outcomes if not o.passed]
     assert failed == ([] if passes else [f"baseline: {name}"])
+
+
+def test_the_usual_tolerance_is_between_another_seed_and_noise_in_the_model(good, bad, tmp_path):
+    for name, report in (("bad", bad), ("good", good)):
+        write_text(tmp_path / f"{name}.json", report.to_json())
+    found = conditions(Policy(), tmp_path, tmp_path / "bad.json")
+    for seed in range(1, 7):  # this one's scores move more than the other's
+        again = detectors.run(detectors.load(BAD), draws=99, seed=seed)
+        assert all(o.passed for o in evaluate(found, again))
+    found = conditions(Policy(), tmp_path, tmp_path / "good.json")
+    worse = detectors.run(noisy(detectors.load(GOOD), 0.3, seed=1), draws=99)
+    assert {d.detector: d.verdict for d in worse} == {d.detector: d.verdict for d in good}
+    failed = [o.id for o in evaluate(found, worse) if not o.passed]
+    assert failed == [f"baseline: {n}" for n in ("sparse_fourier_embedding", "trig_product_neurons", "trig_logits")]
 
 
 def test_a_moved_threshold_is_told_and_another_task_doubted(good, bad, tmp_path):

@@ -4,6 +4,9 @@ import sys
 import xml.etree.ElementTree as ET
 
 import pytest
+import torch
+
+import detectors
 
 GOOD, BAD = "zoo:d15_transformer", "zoo:a5_mlp_memorised"
 POLICY = """
@@ -16,18 +19,21 @@ draws = 99
 
 @pytest.fixture
 def gate(pytester):
-    """Runs pytest on a folder with one policy."""
+    """Runs pytest on a folder with one policy, here or, where a test is of what is found and imported, afresh.
+
+    Here torch is imported once for all of them, which is most of what a run of its own takes.
+    """
     pytester.makefile(".gate.toml", release=POLICY)
     pytester.makeini("[pytest]\naddopts = -p no:cacheprovider -p no:randomly")
 
-    def run(*arguments):
-        return pytester.runpytest_subprocess(*arguments)
+    def run(*arguments, afresh=False):
+        return (pytester.runpytest_subprocess if afresh else pytester.runpytest_inprocess)(*arguments)
 
     return run
 
 
 def test_a_good_model_passes_with_readable_ids(gate):
-    done = gate("release.gate.toml", "--checkpoint", GOOD, "-v")
+    done = gate("release.gate.toml", "--checkpoint", GOOD, "-v", afresh=True)
     done.assert_outcomes(passed=4)
     done.stdout.fnmatch_lines(
         [
@@ -73,7 +79,7 @@ def counted(*a, **k):
 detectors.run = counted
 """
     )
-    gate("--checkpoint", GOOD, "-n", "2").assert_outcomes(passed=4)
+    gate("--checkpoint", GOOD, "-n", "2", afresh=True).assert_outcomes(passed=4)
     assert (pytester.path / "calls.txt").read_text() == "x"
 
 
@@ -116,8 +122,6 @@ def test_options_of_the_command_line_overrule_the_policy(gate, pytester):
 
 
 def test_a_fixture_without_a_task_names_the_options_of_pytest(gate, pytester, grokked):
-    import torch
-
     torch.save(dict(grokked.network.weights), pytester.path / "bare.pt")
     pytester.makepyfile("def test_circuit(detections): assert detections['trig_logits'].verdict == 'present'")
     without = gate("-k", "circuit", "--checkpoint", "bare.pt")
@@ -129,8 +133,6 @@ def test_a_fixture_without_a_task_names_the_options_of_pytest(gate, pytester, gr
 
 
 def test_a_baseline_makes_items_of_its_own(gate, pytester):
-    import detectors
-
     (pytester.path / "b.json").write_text(detectors.run(detectors.load(GOOD), draws=99).to_json())
     gate("--checkpoint", GOOD, "--detectors-baseline", "b.json").assert_outcomes(passed=10)
     gate("--checkpoint", GOOD, "--detectors-baseline", "none.json").assert_outcomes(errors=1)

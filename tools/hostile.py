@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -21,7 +22,7 @@ from rich.progress import track
 from rich.table import Table
 
 import detectors
-from models_zoo.hostile import Hostile, behaviour, models, truth
+from models_zoo.hostile import Hostile, behaviour, missing, models, truth
 
 
 def judged(model: Hostile, draws: int) -> dict[str, Any]:
@@ -44,7 +45,8 @@ def judged(model: Hostile, draws: int) -> dict[str, Any]:
             "reason": d.reason,
             **({"exceptions": d.evidence["exceptions"]} if "exceptions" in d.evidence else {}),
         }
-    says = [pattern for pattern in right.never_says if re.search(pattern, report.summary)]
+    said = " ".join([report.summary, *report.notes])
+    says = [pattern for pattern in right.never_says if re.search(pattern, said)]
     return {
         "family": model.family,
         "name": model.name,
@@ -55,6 +57,7 @@ def judged(model: Hostile, draws: int) -> dict[str, Any]:
         "exceptions": model.exceptions,
         "detections": found,
         "summary": report.summary,
+        "notes": report.notes,
         "says": says,
         "wrong": sum(d["wrong"] for d in found.values()) + bool(says),
         "seconds": round(time.perf_counter() - start, 2),
@@ -72,6 +75,8 @@ def cell(found: dict[str, Any]) -> str:
         text += f" {found['score']:.2f}"
     if found["cause"]:
         text += " " + "/".join("-" if x is None else f"{x:.2f}" for x in found["cause"])
+    if "exceptions" in found:
+        text += f", {found['exceptions']} exceptions"
     return f"[bold red]✗ {text}[/]" if found["wrong"] else text
 
 
@@ -84,7 +89,8 @@ def family_table(family: str, rows: list[dict[str, Any]]) -> Table:
         found = row["detections"]
         said = "[bold red]✗ " + row["summary"] + "[/]" if row["says"] else "ok"
         sides = [share(side) for side in row["sides"].values()]
-        table.add_row(row["name"], row["truth"], *sides, *(cell(found[c]) for c in columns), said)
+        name = row["name"] + (f" ({row['exceptions']} of them)" if row["exceptions"] is not None else "")
+        table.add_row(name, row["truth"], *sides, *(cell(found[c]) for c in columns), said)
     return table
 
 
@@ -121,6 +127,8 @@ def main() -> None:
     chosen = [m for m in models() if options.family in m.family and options.name in m.name]
     if not chosen:
         parser.error(f"no model of a family with {options.family!r} and a name with {options.name!r}")
+    if absent := missing():
+        print(f"{len(absent)} trained models are not here: python -m models_zoo.hostile", file=sys.stderr)
     start = time.perf_counter()
     rows = [judged(model, options.draws) for model in track(chosen, "scoring", console=Console(stderr=True))]
     console = Console(record=True, width=220)

@@ -7,11 +7,12 @@ detector: truths come from the construction, or from the accuracy on pairs train
 from models_zoo.hostile.by_hand import by_hand
 from models_zoo.hostile.inventions import inventions
 from models_zoo.hostile.perturbed import perturbed
+from models_zoo.hostile.trained import missing, trained
 from models_zoo.hostile.truth import Behaviour, Hostile, Side, Truth, behaviour, truth, truths
 
-__all__ = ["Behaviour", "Hostile", "Side", "Truth", "behaviour", "models", "truth", "truths"]
+__all__ = ["Behaviour", "Hostile", "Side", "Truth", "behaviour", "missing", "models", "truth", "truths"]
 
 
 def models() -> list[Hostile]:
-    """All of them, the trained ones last."""
-    return [*by_hand(), *perturbed(), *inventions()]
+    """All of them, last those of `trained` that have been trained here."""
+    return [*by_hand(), *perturbed(), *inventions(), *trained()]

@@ -1,6 +1,6 @@
 """Exact trigonometric circuits with something beside them, or asked something else; and circuits that answer nothing.
 
-Conventions as in `constructions`: n tokens, m neurons, pairs numbered a * n + b, every view with its true training mask.
+Conventions as in `constructions`: pairs numbered a * n + b, every view with its true training mask.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from detectors.subjects.operands.view import ModelView
 from detectors.subjects.right import answered
 
 LEAST_UNSEEN = 32  # fewer pairs than that settle nothing
-ANSWERED, MOST, LUCK, TENTH = 0.99, 0.95, 3.0, 0.1  # shares of the pairs; times chance; next to nothing
+ANSWERED, MOST, LUCK, HARDLY = 0.99, 0.95, 3.0, 0.2  # shares of the pairs; times chance; next to nothing
 ALIKE = 0.02  # by which training pairs may be answered more often and nothing is said to be looked up
 
 
@@ -102,10 +102,9 @@ def truth(model: Hostile, seen: Behaviour) -> Truth:
 
 
 def _of_behaviour(seen: Behaviour) -> str:
-    luck = max(LUCK * seen.chance, TENTH)
+    luck = max(LUCK * seen.chance, HARDLY)
     train, unseen = seen.train.accuracy, seen.unseen.accuracy
-    assert train is not None
-    if unseen is None:
+    if train is None or unseen is None:
         return "undecided"
     if unseen >= MOST and train <= unseen + ALIKE:
         return "answers_unseen"

@@ -97,37 +97,38 @@ def _excepted(*, share: float, where: str) -> ModelView:
 
 
 def mixtures() -> Iterator[Hostile]:
-    """The exact circuit louder on its training pairs, or with a lookup of them added; few and noisy test pairs."""
-    for gain in (0.05, 0.1, 0.5, 2.0):
-        yield Hostile("louder", f"by {gain:.0%}", partial(_louder, gain), "circuit")
-    for tall in (1e-6, 0.001, 0.01, 0.1, 0.3, 1.0):
-        word = "circuit" if tall <= 0.01 else "circuit_and_lookup"
-        for echoes in (False, True):
-            build = partial(_looked_up, tall=tall, echoes=echoes)
-            yield Hostile("circuit and lookup", f"{tall:g} as tall{', echoes too' * echoes}", build, word)
+    """Exact circuits louder on their training pairs, or with a lookup of them added; few and noisy test pairs."""
+    bases = {"": circuits.circuit, ", cosines alone": circuits.cosines}
+    for word, base in bases.items():
+        for gain in (0.05, 0.1, 0.5, 2.0):
+            yield Hostile("louder", f"by {gain:.0%}{word}", partial(_louder, base, gain), "circuit")
+        for tall in (1e-6, 0.001, 0.01, 0.1, 0.3, 1.0):
+            known = "circuit" if tall <= 0.01 else "circuit_and_lookup"
+            for echoes in (False, True):
+                name = f"{tall:g} as tall{', echoes too' * echoes}{word}"
+                yield Hostile("circuit and lookup", name, partial(_looked_up, base, tall, echoes), known)
+        for scale, seed in ((0.05, 0), (0.05, 1), (0.1, 0), (0.1, 1)):
+            for echoed in (False, True):
+                name = f"{'at random' if echoed else 'unseen'}, noise {scale}, seed {seed}{word}"
+                few = partial(_few_unseen, base, noisy=scale, seed=seed, echoed=echoed)
+                yield Hostile("33 test pairs", name, few, "circuit")
     for tenth in range(11):
-        word = "circuit" if tenth == 0 else "circuit_and_lookup" if tenth < 8 else "circuit_and_tall_lookup"
-        word = "memoriser" if tenth == 10 else word
-        yield Hostile("mixture", f"{tenth}/10 lookup", partial(circuits.mixture, tenth / 10), word)
-    for scale in (0.05, 0.1):
-        for seed in range(2):
-            few = partial(_few_unseen, noisy=scale, seed=seed, echoed=False)
-            yield Hostile("33 test pairs", f"unseen, noise {scale}, seed {seed}", few, "circuit")
-            few = partial(_few_unseen, noisy=scale, seed=seed, echoed=True)
-            yield Hostile("33 test pairs", f"at random, noise {scale}, seed {seed}", few, "circuit")
+        known = "circuit" if tenth == 0 else "circuit_and_lookup" if tenth < 8 else "circuit_and_tall_lookup"
+        known = "memoriser" if tenth == 10 else known
+        yield Hostile("mixture", f"{tenth}/10 lookup", partial(circuits.mixture, tenth / 10), known)
 
 
-def _louder(gain: float) -> ModelView:
-    return circuits.louder(circuits.circuit(), gain)
+def _louder(base: Callable[..., ModelView], gain: float) -> ModelView:
+    return circuits.louder(base(), gain)
 
 
-def _looked_up(*, tall: float, echoes: bool) -> ModelView:
-    return circuits.with_lookup(circuits.circuit(), tall, echoes=echoes)
+def _looked_up(base: Callable[..., ModelView], tall: float, echoes: bool) -> ModelView:
+    return circuits.with_lookup(base(), tall, echoes=echoes)
 
 
-def _few_unseen(*, noisy: float, seed: int, echoed: bool) -> ModelView:
+def _few_unseen(base: Callable[..., ModelView], *, noisy: float, seed: int, echoed: bool) -> ModelView:
     """The circuit with noise of that share of the logits' deviation, and 33 test pairs."""
-    view = circuits.circuit(seed=seed)
+    view = base(seed=seed)
     noise = made.noise(view.task, noisy * float(view.logits().std()), seed)
     mask = made.split_of(view.task, (961 - 32.5) / 961, seed) if echoed else made.unseen_split(31, 33, seed)
     return ModelView(made.plus(view, noise).network, view.task, train_mask=mask)

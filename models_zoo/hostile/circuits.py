@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from detectors.core.groups import Group
 from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
-from models_zoo.analytic import trig_mlp
+from models_zoo.analytic import _BilinearNetwork, group_network, trig_mlp
 from models_zoo.hostile.constructions import TALL, and_parts, mlp, noise, one_hot, patched, plus, split_of, up_to_order
 
 
@@ -21,6 +22,17 @@ def circuit(*, p: int = 31, frequencies: Sequence[int] = (2, 5, 11), fraction: f
     """The exact circuit, its largest logit made 1."""
     view = trig_mlp(p=p, frequencies=frequencies, train_fraction=fraction, seed=seed)
     return scaled(view, 1 / float(view.logits().abs().max()))
+
+
+def cosines(*, p: int = 31, frequencies: Sequence[int] = (2, 5, 11), seed: int = 0) -> ModelView:
+    """Logits sum over k of cos(2 pi k (a + b - c) / p) and nothing else, the largest made 1, by bilinear neurons: no
+    harmonics, so that what is left without them is rounding.
+    """
+    view = group_network(Group.from_name(f"C{p}"), frequencies, train_fraction=0.5, seed=seed)
+    weights = view.network.weights
+    readout = weights["U"] / float(view.logits().max())
+    network = _BilinearNetwork(weights["E"], weights["H"], readout)
+    return ModelView(network, view.task, train_mask=view.train_mask)
 
 
 def scaled(view: ModelView, factor: float) -> ModelView:

@@ -144,6 +144,16 @@ def test_a_relabelled_product_is_recognised(name):
     np.testing.assert_array_equal(label[disguised.table], product.table[np.ix_(label, label)])
 
 
+@pytest.mark.parametrize("name", ["C2xC2xC2xC2xC2xC2", "C4xC4xC4xC4", "C4xC4xC4xC2xC2"])
+def test_a_relabelled_group_of_many_generators_is_recognised(name):
+    """Too many images of them all to try each; in the last, twos that have roots serve for those that have none."""
+    disguised, _ = relabelled(name, 5)
+    product, label = recognise(disguised)
+    assert product.name == name
+    assert sorted(label) == list(range(product.order))
+    np.testing.assert_array_equal(label[disguised.table], product.table[np.ix_(label, label)])
+
+
 @given(group_names())
 def test_group_axioms(name):
     g = Group.from_name(name)

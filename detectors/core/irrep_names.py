@@ -56,9 +56,9 @@ def named(irreps: list[Irrep], group: str) -> tuple[Irrep, ...]:
         name, frequency = _name(irrep, group, known)
         if not name:
             unknown[irrep.dimension] += 1
-            of_permutations = re.fullmatch(r"[SA]\d", group) and d * d == irrep.dimension
-            letters = f"{group.lower()}_{d}d_{string.ascii_lowercase[index]}"
-            name = letters if of_permutations else f"block_{irrep.dimension}_{index}"
+            name = f"block_{irrep.dimension}_{index}"
+            if re.fullmatch(r"[SA]\d", group) and d * d == irrep.dimension:
+                name = f"{group.lower()}_{d}d_{string.ascii_lowercase[index]}"
         out.append(replace(irrep, name=name, frequency=frequency))
     return tuple(out)
 

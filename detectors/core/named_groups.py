@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Int
 
 from detectors.core.groups import Elements, Group, generating
 
@@ -57,29 +57,62 @@ def _abelian(n: int, largest: int | None = None) -> Iterator[tuple[int, ...]]:
 
 
 def _isomorphism(named: Group, group: Group) -> Elements | None:
-    """Elements of `group` that the elements of `named` go to, by trying images of few generators."""
-    kinds, own = np.array(_kinds(group)), _kinds(named)
+    """Elements of `group` that the elements of `named` go to: the first in the order of the images of few generators.
+
+    One generator more at a time, and back where none of its images will do. Isomorphisms keep how many roots an element
+    has; in an abelian group every one to one homomorphism of a subgroup that does so extends to the whole (the proof of
+    Ulm's theorem in Kaplansky, Infinite Abelian Groups), so that no choice there is taken back later.
+    """
+    own = _kinds(named)
     rarity = Counter(own)  # images to try: few where few elements are of the generator's order and class size
     ranked = sorted(range(named.order), key=lambda g: (-own[g][0], rarity[own[g]], g))
     generators = generating(named.table, ranked)
-    images = [np.flatnonzero((kinds == own[g]).all(axis=1)).tolist() for g in generators]
-    attempts = (_extend(named, group, generators, list(chosen)) for chosen in itertools.product(*images))
-    return next((image for image in attempts if image is not None), None)
+    kinds, wanted = _fine_kinds(group), _fine_kinds(named)
+    images = [np.flatnonzero((kinds == wanted[g]).all(axis=1)).tolist() for g in generators]
+
+    def search(chosen: list[int]) -> Elements | None:
+        image = _extend(named, group, generators[: len(chosen)], chosen)
+        if image is None or not np.array_equal(kinds[image[image >= 0]], wanted[image >= 0]):
+            return None
+        if len(chosen) == len(generators):
+            return image
+        longer = (search([*chosen, h]) for h in images[len(chosen)])
+        return next((found for found in longer if found is not None), None)
+
+    return search([])
+
+
+def _fine_kinds(group: Group) -> Int[np.ndarray, "n k"]:
+    """Order and class size of every element, and how many roots it has of each prime power that divides the order."""
+    columns, rest = [group.element_orders, group.class_sizes], group.order
+    for p in range(2, group.order + 1):
+        if rest % p:
+            continue
+        power = same = np.arange(group.order)
+        for _ in range(p - 1):
+            power = group.table[power, same]
+        root = same
+        while rest % p == 0:
+            root, rest = power[root], rest // p
+            columns.append(np.bincount(root, minlength=group.order))
+    return np.stack(columns, axis=1)
 
 
 def _extend(named: Group, group: Group, generators: list[int], images: list[int]) -> Elements | None:
-    """The homomorphism that sends the generators to these images, if there is one and it is one to one."""
-    image = np.full(named.order, -1, dtype=np.int64)
-    image[named.identity] = group.identity
+    """The homomorphism, of what the generators generate, that sends them to these images; -1 elsewhere.
+
+    None if there is none, or if it is not one to one.
+    """
+    image, taken = np.full(named.order, -1, dtype=np.int64), np.zeros(group.order, dtype=bool)
+    image[named.identity], taken[group.identity] = group.identity, True
     frontier = [named.identity]
     while frontier:
         x = frontier.pop()
         for g, h in zip(generators, images, strict=True):
             y, z = int(named.table[x, g]), int(group.table[image[x], h])
-            if image[y] < 0:
-                image[y] = z
+            if image[y] < 0 and not taken[z]:
+                image[y], taken[z] = z, True
                 frontier.append(y)
             elif image[y] != z:
                 return None
-    one_to_one = len(np.unique(image)) == named.order
-    return image if one_to_one and np.array_equal(image[named.table], group.table[np.ix_(image, image)]) else None
+    return image

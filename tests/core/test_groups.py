@@ -144,6 +144,16 @@ def test_a_relabelled_product_is_recognised(name):
     np.testing.assert_array_equal(label[disguised.table], product.table[np.ix_(label, label)])
 
 
+@pytest.mark.parametrize("name", ["C2xC2xC2xC2xC2xC2", "C4xC4xC4xC4", "C4xC4xC4xC2xC2"])
+def test_a_relabelled_group_of_many_generators_is_recognised(name):
+    """Too many images of them all to try each; in the last, twos that have roots serve for those that have none."""
+    disguised, _ = relabelled(name, 5)
+    product, label = recognise(disguised)
+    assert product.name == name
+    assert sorted(label) == list(range(product.order))
+    np.testing.assert_array_equal(label[disguised.table], product.table[np.ix_(label, label)])
+
+
 @given(group_names())
 def test_group_axioms(name):
     g = Group.from_name(name)
@@ -254,3 +264,16 @@ def test_names_of_irreps_follow_the_literature():
         expected = 2 * np.cos(2 * np.pi * irrep.frequency * np.arange(7) / 7)
         np.testing.assert_allclose(irrep.character[:7], expected, atol=1e-9)
     assert len(SMALL) == len(set(SMALL))
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("C2xC59", 2 + 116 // 2),  # two elements are their own inverse, and every other is joined with its own
+        ("C2xC2xC2xC2xC2", 2**5),
+        ("C2xD59", 2 * (2 + 58 // 2)),  # of D59: two of dimension 1, and a frequency for k and -k
+    ],
+)
+def test_more_irreps_of_one_dimension_than_letters(name, count):
+    names = [i.name for i in Group.from_name(name).irreps]
+    assert len(names) == len(set(names)) == count

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
 from detectors.subjects.hooks import Hook
+from detectors.subjects.operands.network import Network
 from detectors.subjects.operands.task import Task
-from detectors.subjects.operands.view import ModelView, Network
+from detectors.subjects.operands.view import ModelView
 from models_zoo.analytic import _TableNetwork, random_split
 
 TALL = 10.0  # of a looked-up answer

@@ -1,6 +1,6 @@
 """Small networks of many architectures that grok or memorise. `python -m models_zoo.hostile` trains those that
 are not there, each under a minute on one thread, and keeps float16 weights and accuracies in $HOSTILE_WEIGHTS or
-build/hostile. Full batch, AdamW, log-softmax in float64.
+`weights` beside this file, which is no part of the wheel. Full batch, AdamW, log-softmax in float64.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from models_zoo.hostile.constructions import split_of
 from models_zoo.hostile.networks import build, initial
 from models_zoo.hostile.truth import Hostile, behaviour
 
-FOLDER = Path(os.environ.get("HOSTILE_WEIGHTS", Path(__file__).parents[2] / "build" / "hostile"))
+FOLDER = Path(os.environ.get("HOSTILE_WEIGHTS", Path(__file__).with_name("weights")))
 SETTLED = 300  # steps after which it stops: with every pair answered, or without decay with a training loss under TINY
 TINY = 1e-4
 HALF = 0.5  # of the unseen pairs: more than any lookup of pairs and echoes answers by luck

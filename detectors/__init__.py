@@ -28,9 +28,9 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.motifs.trig_product_neurons import trig_product_neurons as trig_product_neurons
     from detectors.report.report import Report as Report
     from detectors.runner import run as run
+    from detectors.subjects.operands.network import Network as Network
     from detectors.subjects.operands.task import Task as Task
     from detectors.subjects.operands.view import ModelView as ModelView
-    from detectors.subjects.operands.view import Network as Network
     from detectors.subjects.sequences.view import SequenceView as SequenceView
 
 _HOME = {
@@ -47,7 +47,7 @@ _HOME = {
     "run": "runner",
     "Task": "subjects.operands.task",
     "ModelView": "subjects.operands.view",
-    "Network": "subjects.operands.view",
+    "Network": "subjects.operands.network",
     "SequenceView": "subjects.sequences.view",
 }
 _MOTIFS = [m.name for m in pkgutil.iter_modules([f"{__path__[0]}/motifs"]) if not m.name.endswith("_picture")]

@@ -17,9 +17,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from detectors.subjects.hooks import Hook
+from detectors.subjects.operands.network import Network
 from detectors.subjects.operands.tables import Labels
 from detectors.subjects.operands.task import Task
-from detectors.subjects.operands.view import ModelView, Network
+from detectors.subjects.operands.view import ModelView
 
 Map = Callable[[Tensor], Tensor]
 Change = Callable[[ModelView, int], ModelView]
@@ -85,6 +86,9 @@ def rotated_residual(view: ModelView, seed: int) -> ModelView:
     return _around(view, at=dict.fromkeys(RESIDUAL, maps), embed=lambda _, rows: rows @ rotation(rows.shape[-1]))
 
 
+FAR = 3.0  # orders of magnitude, up and down, by which one neuron's unit is changed
+
+
 def permuted_neurons(view: ModelView, seed: int) -> ModelView:
     """The neurons in another order."""
     order = torch.from_numpy(np.random.default_rng(seed).permutation(view.neurons().shape[1]))
@@ -93,10 +97,14 @@ def permuted_neurons(view: ModelView, seed: int) -> ModelView:
 
 
 def scaled_neurons(view: ModelView, seed: int) -> ModelView:
-    """All neurons measured in one other unit, which the readout takes back."""
-    factor = _factor(seed)
-    maps = (lambda x: x * factor, lambda x: x / factor)
-    return _around(view, at={"mlp.hook_post": maps}, read=lambda w: w / factor)
+    """Each neuron measured in a unit of its own, between a thousandth and a thousand, which its output takes back."""
+
+    @cache
+    def factors(m: int) -> Tensor:
+        return torch.from_numpy(10 ** np.random.default_rng(seed).uniform(-FAR, FAR, m)).float()
+
+    maps = (lambda x: x * factors(x.shape[-1]), lambda x: x / factors(x.shape[-1]))
+    return _around(view, at={"mlp.hook_post": maps}, read=lambda w: w / factors(len(w))[:, None])
 
 
 def permuted_heads(view: ModelView, seed: int) -> ModelView:
@@ -106,7 +114,8 @@ def permuted_heads(view: ModelView, seed: int) -> ModelView:
 
 
 def gauged_heads(view: ModelView, seed: int) -> ModelView:
-    """Queries and keys of each head turned by one rotation, values by another that its output matrix takes back.
+    """Queries and keys of each head turned by one rotation, values by another and in a unit of the head's own, which
+    its output matrix takes back.
 
     The one change that acts on parameters: a network made from `weights` and a `config`, by TransformerLens's names.
     """
@@ -114,11 +123,12 @@ def gauged_heads(view: ModelView, seed: int) -> ModelView:
     for name in [n for n in weights if n.endswith("attn.W_Q")]:
         block, (heads, _, d_head) = name.removesuffix("W_Q"), weights[name].shape
         turns = [torch.from_numpy(np.linalg.qr(rng.standard_normal((heads, d_head, d_head)))[0]).float() for _ in "QV"]
-        for which, turn in (("Q", turns[0]), ("K", turns[0]), ("V", turns[1])):
+        unit = torch.from_numpy(10 ** rng.uniform(-1, 1, (heads, 1, 1))).float()
+        for which, turn in (("Q", turns[0]), ("K", turns[0]), ("V", turns[1] * unit)):
             weights[f"{block}W_{which}"] = weights[f"{block}W_{which}"] @ turn
             if f"{block}b_{which}" in weights:
                 weights[f"{block}b_{which}"] = torch.einsum("hd,hde->he", weights[f"{block}b_{which}"], turn)
-        weights[f"{block}W_O"] = turns[1].transpose(1, 2) @ weights[f"{block}W_O"]
+        weights[f"{block}W_O"] = turns[1].transpose(1, 2) / unit @ weights[f"{block}W_O"]
     turned: Network = type(network)(weights, network.config)  # type: ignore[call-arg, attr-defined]
     return ModelView(turned, view.task, train_mask=view.train_mask)
 

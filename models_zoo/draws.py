@@ -22,9 +22,9 @@ from models_zoo.cards import cards
 
 
 def random_task(rng: np.random.Generator) -> str:
-    """Addition mod 9 to 31, or composition in a small group that is not abelian."""
+    """Addition mod 11 to 31, or composition in a small group that is not abelian."""
     groups = ["S4", "A4", "C2xS3", *(f"D{n}" for n in range(5, 14))]
-    return f"add:{rng.integers(9, 32)}" if rng.random() < 0.5 else f"compose:{rng.choice(groups)}"
+    return f"add:{rng.integers(11, 32)}" if rng.random() < 0.5 else f"compose:{rng.choice(groups)}"
 
 
 def untrained(rng: np.random.Generator) -> ModelView:
@@ -110,8 +110,11 @@ def _seed(rng: np.random.Generator) -> int:
 
 
 def _fraction(rng: np.random.Generator, pairs: int) -> float:
-    """Share of training pairs that leaves 33 pairs or more on either side."""
-    return float(rng.uniform(max(0.3, 33 / pairs), min(0.7, 1 - 34 / pairs)))
+    """Share of training pairs that leaves 33, and 32 unseen ones of a commutative task of order 11 or more: those
+    are (1 - share)^2 of all, and where 50 are expected fewer than 32 come once in 200.
+    """
+    least = max(0.3, 33 / pairs)
+    return float(rng.uniform(least, max(least, min(0.7, 1 - (50 / pairs) ** 0.5))))
 
 
 def _split(task: Task, rng: np.random.Generator) -> np.ndarray | None:

@@ -70,6 +70,18 @@ def test_an_edit_in_other_coordinates_is_the_edit(name):
     torch.testing.assert_close(outputs[0], outputs[1], rtol=1e-3, atol=1e-3)
 
 
+def test_each_neuron_and_each_head_has_a_unit_of_its_own():
+    view = MODELS["transformer"]()
+    ratio = COORDINATES["neuron_scale"](view, 3).neurons().std(0) / view.neurons().std(0)
+    assert 1e-3 < float(ratio[ratio.isfinite()].min()) < 3e-3
+    assert 3e2 < float(ratio[ratio.isfinite()].max()) < 1e3
+    name = "blocks.0.attn.W_V"
+    ratio = COORDINATES["head_gauge"](view, 3).network.weights[name].norm(dim=(1, 2)) / view.weight(name).norm(
+        dim=(1, 2)
+    )
+    assert len({round(float(r), 3) for r in ratio}) == len(ratio) > 1
+
+
 @pytest.mark.parametrize("name", RELABELLINGS)
 @pytest.mark.parametrize("make", [lambda: trig_mlp(p=13, frequencies=(2, 5)), lambda: MODELS["transformer"]()])
 def test_new_names_keep_the_law(name, make):

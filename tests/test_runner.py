@@ -1,6 +1,7 @@
 """What `detectors.run` gives: a line a detector whatever becomes of it, doubts, and plain data."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,12 @@ import torch
 
 import detectors
 from detectors.core import registry
+from detectors.core.nulls import permutation_null
 from detectors.core.registry import builtin
+from detectors.judging.verdict import LEVEL
+from detectors.rewire import Rewired
+from detectors.runner import enough_draws
+from detectors.subjects.operands.view import ModelView
 from models_zoo.architectures import initial_weights
 
 MLP = {"kind": "mlp", "n_tokens": 13, "d_model": 4, "d_mlp": 8, "d_vocab_out": 13}
@@ -69,3 +75,56 @@ def test_scores_hold_numpy_free_json(grokked):
         score = getattr(detectors, name)(grokked, draws=19)
         assert json.loads(json.dumps(score.to_dict(), allow_nan=False))["value"] == score.value
         assert not any(isinstance(v, np.ndarray | torch.Tensor) for v in score.evidence.values())
+
+
+def test_thirty_detectors_more_change_no_verdict(grokked):
+    """Others' p-values are a family of their own: Holm over all 35 would leave 0.005 * 35 > 0.05 of any of ours."""
+
+    def dummy(number):
+        @detectors.detector(needs=("logits",), version=1, source="none", causal=False)
+        def one(model, /, *, draws=199, seed=0):
+            null = permutation_null(1.0, torch.zeros(draws), "nothing")
+            return detectors.Score(value=1.0, null=null, causal=None)
+
+        one.__detector__ = replace(one.__detector__, name=f"dummy_{number}")
+        return one
+
+    alone = detectors.run(grokked)
+    beside = detectors.run(grokked, names=[*builtin(), *map(dummy, range(30))])
+    assert [d.p_adjusted for d in alone] == [d.p_adjusted for d in beside][:5]
+    assert [d.verdict for d in alone] == [d.verdict for d in beside][:5]
+    assert alone["trig_logits"].verdict == "present"
+    assert {d.verdict for d in beside.detections[5:]} == {"inconclusive"}
+    assert beside["dummy_0"].p_adjusted == pytest.approx(30 / 200)
+
+
+@pytest.mark.parametrize("tests", [1, 5, 6, 11, 40])
+def test_the_smallest_p_value_passes_holm_over_all_calibrated_detectors_with_room(tests):
+    smallest = 1 / (enough_draws(tests) + 1)
+    assert tests * smallest <= LEVEL / 2
+    assert enough_draws(tests) == 199 or (tests + 1) * smallest > LEVEL / 2
+
+
+def test_draws_follow_from_the_detectors_that_run(grokked):
+    assert detectors.run(grokked, names=["generalisation"])[0].null.draws == 199
+    assert detectors.run(grokked, names=["generalisation"], draws=39)[0].null.draws == 39
+
+
+def test_the_reason_says_what_a_value_rests_on():
+    report = detectors.run(detectors.load("zoo:add53_grokked").with_train_mask(None), names=["generalisation"])
+    assert report[0].verdict == "present"
+    assert "settled on all pairs, as it answers 2809 of 2809: if at least 32 pairs (1.1%)" in report[0].reason
+
+
+def test_logits_that_are_not_finite_are_refused_by_the_name_of_the_pairs():
+    view = detectors.load("zoo:clock31")
+
+    def broken(name, tokens, x):
+        at = (tokens == torch.tensor([3, 5])).all(1)
+        return x.masked_fill(at[:, None], float("nan")) if name == "logits" else x
+
+    wrong = ModelView(Rewired(view.network, disturb=broken), view.task)
+    with pytest.raises(
+        detectors.DetectorsError, match=r"the logits of 1 of 961 pairs are not finite, such as \(3, 5\)"
+    ):
+        detectors.run(wrong)

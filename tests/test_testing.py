@@ -110,6 +110,17 @@ def reading_more(model, /, *, draws, seed):
     return lead(model, draws=draws, seed=seed)
 
 
+def reading_what_there_is(model, /, *, draws, seed):
+    if "neurons" in model.parts:
+        model.neurons()
+    return lead(model, draws=draws, seed=seed)
+
+
+def of_the_largest_neuron(model, /, *, draws, seed):
+    power = model.neurons().double().var(0)
+    return replace(lead(model, draws=draws, seed=seed), value=float(power.max() / power.sum()))
+
+
 def of_one_coordinate(model, /, *, draws, seed):
     first = model.embedding(0)[:, 0].double()
     found = lead(model, draws=draws, seed=seed)
@@ -193,6 +204,7 @@ def test_noise_goes_from_a_trace_to_nothing_but_noise():
         ("residual_rotation", of_one_coordinate, ("logits", "group", "embedding")),
         ("embedding_scale", of_one_coordinate, ("logits", "group", "embedding")),
         ("logit_scale", of_the_first_token, ("logits", "group")),
+        ("neuron_scale", of_the_largest_neuron, ("logits", "group", "neurons")),
         ("gravity", sound, ("logits", "group")),
     ],
 )
@@ -208,6 +220,10 @@ def test_declared_and_not_used_is_found():
     checks = {c.name: c for c in detector_checks(detector, models=["zoo:clock31"])}
     with pytest.raises(AssertionError, match="declared and not used: embedding"):
         checks["needs_exact"]()
+
+
+def test_what_a_detector_does_without_need_not_be_declared():
+    {c.name: c for c in detector_checks(made(reading_what_there_is), models=["zoo:clock31"])}["needs_exact"]()
 
 
 def test_models_that_lack_what_is_needed_are_left_out_and_none_is_said():

@@ -53,7 +53,7 @@ def scored(
     options: dict[str, Any],
     names: list[str] | None = None,
     *,
-    draws: int,
+    draws: int | None,
     seed: int,
     threads: int,
     quiet: bool,

@@ -27,7 +27,10 @@ def run(
     train_split: o.TrainSplit = None,
     arch: Annotated[list[str] | None, o.option(metavar="KEY=VALUE", help=KEY_VALUE)] = None,
     loader: o.Loader = None,
-    draws: Annotated[int, typer.Option(min=1, max=1_000_000, help="Permutations of each null.")] = 199,
+    draws: Annotated[
+        int | None,
+        typer.Option(min=1, max=1_000_000, help="Permutations of each null.", show_default="as many as are needed"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     json: o.Json = None,
     junit: o.Junit = None,

@@ -7,19 +7,35 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BySplit:
-    """A figure over all cases with an answer, and over training and test cases where those are known."""
+    """A figure over all cases with an answer, and where the training cases are known over those, over all others (test)
+    and over the unseen ones among these, which are not even the flip (b, a) of a training case.
+    """
 
     all: float
     train: float | None
     test: float | None
+    unseen: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """How many cases there are of each kind."""
+
+    all: int
+    train: int | None
+    echoed: int | None
+    unseen: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """accuracy: share of the cases answered right. loss: mean cross-entropy in nats, from float64 log-softmax."""
+    """accuracy: share of the cases answered right. loss: mean cross-entropy in nats, from float64 log-softmax.
+    cases: how many these are over.
+    """
 
     accuracy: BySplit
     loss: BySplit
+    cases: Counts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -52,12 +52,6 @@ def spoken(names: Sequence[str]) -> str:
     return " and ".join(parts)
 
 
-def along_characters(group: Group, f: Float[Tensor, " n"], irreps: Sequence[int]) -> Float[Tensor, " n"]:
-    """Part of a function on the group along the characters of the irreps (indices into `group.irreps`)."""
-    characters = (torch.from_numpy(group.irreps[i].character) for i in irreps)
-    return sum((c * (c @ f) / c.square().sum() for c in characters), torch.zeros_like(f))
-
-
 def within_family(group: Group, values: Float[Tensor, "n n"], irrep: int) -> Float[Tensor, "n n"]:
     """Part of a function of (a, b) in the family {trivial, irrep} x {trivial, irrep} (an index into `group.irreps`)."""
     constant = torch.full((group.order, 1), group.order**-0.5, dtype=torch.float64)

@@ -32,8 +32,11 @@ class Causal:
 
     necessity: share of the pairs answered right that turn wrong once the subspace is removed, mean kept.
     sufficiency: share of them still right when only the subspace and the mean are kept.
-    control: necessity of a random set of other irreps of nearly the same dimension; None: none available.
-    pairs: how many pairs; basis: `test_pairs` or `all_pairs`.
+    control, control_spread: necessity of random directions outside the subspace, mean and standard deviation over
+    several draws; None: none available. p_value: that removing the subspace loses no more of the same pairs than
+    removing the random directions (McNemar, one-sided, the strictest of the draws).
+    pairs: how many pairs; basis: `unseen_pairs` or `all_pairs`. dimensions, control_dimensions: of what was removed.
+    power, control_power: share that it held of the variance of the activations.
     """
 
     necessity: float
@@ -41,11 +44,22 @@ class Causal:
     control: float | None
     pairs: int
     basis: str
+    control_spread: float | None = None
+    p_value: float | None = None
+    dimensions: int = 0
+    control_dimensions: int = 0
+    power: float | None = None
+    control_power: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("necessity", "sufficiency", "control"):
             if (share := getattr(self, name)) is not None and not 0 <= share <= 1:
                 raise ValueError(f"{name} is a share in [0, 1], not {share}")
+
+    @property
+    def where(self) -> str:
+        """The pairs in words."""
+        return f"{self.pairs} {'unseen' if self.basis == 'unseen_pairs' else 'of all'} pairs"
 
 
 def for_picture() -> Any:
@@ -58,12 +72,14 @@ class Score:
     """Base of every motif's result. Further fields of a subclass are its evidence, by name.
 
     value: in [0, 1], higher is more. null: None where nothing was permuted. causal: None where the
-    motif has no cause of its own, or where too few right answers leave it unknown.
+    motif has no cause of its own, or where too few right answers leave it unknown. remark: what a reader must know of
+    the value, such as an assumption that it rests on, said with the reason of the verdict.
     """
 
     value: float
     null: Null | None
     causal: Causal | None
+    remark: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 1:
@@ -79,7 +95,7 @@ class Score:
         """The score that a report's JSON speaks of, without what only its pictures need."""
         found = {f.name: evidence[key] for key, f in _evidence(cls).items()}
         own = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-        return cls(value=value, null=null, causal=causal, **own)
+        return cls(value=value, null=null, causal=causal, **own)  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types throughout: arrays become lists, NaN and infinities null."""

@@ -45,6 +45,8 @@ def read_report(path: str | Path, made_by: str = "`detectors run CKPT --json FIL
         return Report.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["loc"] == ("schema",):
+            raise BaselineError(f"{path} is a report of another version of this tool; {made_by} writes one") from None
         where = ".".join(map(str, first["loc"]))
         what = f"{where}: {first['msg']}" if where else first["msg"]
         raise BaselineError(f"{path} is not the JSON report of one model ({what})") from None

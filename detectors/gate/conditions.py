@@ -123,6 +123,8 @@ def _number(found: Detection, key: str) -> float:
 
 def _floor(report: Document, split: str, floor: float) -> str:
     value = getattr(report.accuracy, split)
+    if value is None and report.pairs.train is not None:
+        raise Breach(f"accuracy.{split} is not known: there are no such pairs")
     if value is None or not math.isfinite(value):
         raise Breach(f"accuracy.{split} is not known: the training pairs are unknown (train_indices, train_split)")
     says = f"accuracy.{split} is {value:.6g}"

@@ -59,6 +59,7 @@ class Floors(_Table):
     all: Share | None = None
     train: Share | None = None
     test: Share | None = None
+    unseen: Share | None = Field(default=None, description="Neither trained on nor the flip of such a pair.")
 
 
 class BaselinePolicy(_Table):
@@ -78,8 +79,8 @@ class Policy(_Table):
     train_indices: str | None = Field(default=None, description="As --train-indices; beside the policy.")
     train_split: str | None = Field(default=None, description="As --train-split.")
     arch: dict[str, str | int | float] = Field(default_factory=dict, description="As --arch.")
-    # 199: with five detectors p adjusted can be 5 / 200, half the level; a million of 113 tokens are a gigabyte
-    draws: Annotated[int, Field(ge=1, le=1_000_000)] = Field(default=199, description="As --draws.")
+    # a million draws of 113 tokens are a gigabyte
+    draws: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(default=None, description="As --draws.")
     seed: Annotated[int, Field(ge=0)] = Field(default=0, description="As --seed.")
     must: dict[str, Settled | list[Settled]] = Field(
         default_factory=dict, description="The verdict, or verdicts one of which, each detector must give."
@@ -90,7 +91,7 @@ class Policy(_Table):
     bounds: list[Annotated[str, AfterValidator(_readable)]] = Field(
         default_factory=list, description="`detector.score >= 0.5`, `detector.evidence_name <= 0.3`."
     )
-    accuracy: Floors = Field(default_factory=Floors, description="Least accuracy on all, training or test pairs.")
+    accuracy: Floors = Field(default_factory=Floors, description="Least accuracy, by kind of pair.")
     baseline: BaselinePolicy | None = None
 
     @property

@@ -7,21 +7,13 @@ clause where it is present.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from detectors.core.figures import Figures, TaskFacts
 from detectors.judging.detection import Detection
-
-
-class Case(NamedTuple):
-    """What a sentence is about."""
-
-    found: Mapping[str, Detection]
-    task: TaskFacts
-    figures: Figures
+from detectors.judging.notes import Case, at_chance, certain
 
 
 class Row(NamedTuple):
@@ -37,18 +29,29 @@ TABLE = (
     ),
     Row({"group": "none"}, "{answers}; the task has no group behind it, so the group motifs do not apply."),
     Row(
-        {"generalisation": "present", "memorisation": "present", "test": "low"},
+        {"generalisation": "present", "memorisation": "present", "unseen": "low"},
         "{answers}: half-way, the circuit is there and drowned: a structured part of the logits{irreps} would answer "
         "unseen pairs by itself, but what is memorised of the training pairs outweighs it.",
     ),
     Row(
+        {"generalisation": "present", "unseen": "low"},
+        "{answers}: a structured part of the logits{irreps} would answer unseen pairs by itself, but something else "
+        "outweighs it{exceptions}.",
+    ),
+    Row(
+        {"generalisation": "present", "trig_logits": "absent", "carried": ""},
+        "{answers}: {faint} of its logits answers unseen pairs by itself, but its spectrum is none of few irreps, so "
+        "this is no circuit of the known form{exceptions}.",
+    ),
+    Row(
         {"generalisation": "present", "trig_logits": "absent"},
-        "{answers}: {faint} of its logits would answer unseen pairs by itself, but they are not characters of {form}, "
-        "so this is no circuit of the known form.",
+        "{answers}: {faint} of its logits answers unseen pairs by itself, in no spectrum of few irreps{carriers}"
+        "{exceptions}.",
     ),
     Row(
         {"generalisation": "present"},
-        "{answers} by a generalising circuit: its logits are a function of {form}{irreps}{carriers}{beside}.",
+        "{answers} by a generalising circuit: {explained} a function of {form}{irreps}{carriers}{beside}{exceptions}"
+        "{assumed}.",
     ),
     Row(
         {"generalisation": "absent", "memorisation": "present"},
@@ -59,15 +62,19 @@ TABLE = (
         "{answers}: neither a circuit nor a lookup table; {neither}.",
     ),
     Row(
-        {"generalisation": "inconclusive", "trig_logits": "present"},
-        "{answers}, with logits that are a function of {form}{irreps}{carriers}; how much of it is memorised stays "
-        "open without the training pairs.",
+        {"generalisation": "inconclusive", "split": "doubted"},
+        "{answers}; {doubt}.",
     ),
-    Row({"generalisation": "inconclusive", "split": "doubted"}, "{answers}; {doubt}."),
     Row(
-        {"generalisation": "inconclusive", "trig_logits": "absent"},
-        "{answers}; no circuit of the known form shows in its logits without the training pairs.",
+        {"generalisation": "inconclusive", "trig_logits": "present"},
+        "{answers}, and {explained} a function of {form}{irreps}{carriers}; how much of it is memorised stays open, as "
+        "{open}.",
     ),
+    Row(
+        {"generalisation": "inconclusive", "trig_logits": "absent", "carried": ""},
+        "{answers}; no circuit of the known form shows in its logits, and what carries over stays open, as {open}.",
+    ),
+    Row({"generalisation": "inconclusive"}, "{answers}; what carries over to unseen pairs stays open, as {open}."),
     Row({}, "{answers}; {seen}."),
 )
 
@@ -84,26 +91,44 @@ def summarise(detections: Sequence[Detection], task: TaskFacts, figures: Figures
 
 
 def _facts(case: Case) -> dict[str, str]:
-    test = case.figures.accuracy.test
+    unseen = _unseen(case)
     return {
         "subject": case.task.subject,
         "group": case.task.group or "none",
         "task": case.task.spec,
         "split": case.task.split,
-        "test": "low" if test is not None and test < LOW else "",
+        "unseen": "low" if unseen is not None and unseen < LOW else "",
+        "carried": "yes" if any(d.verdict == "present" for d in _carrying(case)) else "",
     }
 
 
+def _unseen(case: Case) -> float | None:
+    """Accuracy on what was not trained on; of inferred training pairs, which are the ones answered right, at least."""
+    accuracy = case.figures.accuracy
+    known = accuracy.test if accuracy.unseen is None else accuracy.unseen
+    fraction = case.found["generalisation"].evidence.get("train_fraction") if "generalisation" in case.found else None
+    return known if known is not None or not fraction else (accuracy.all - fraction) / (1 - fraction)
+
+
 LOW = 0.5  # of the pairs it was not trained on: what wins on most of them is not the circuit
+ALL = 0.9  # of the logits' squares: what is less is said to be that share of them
+FEW = 0.1  # of the pairs: more are no exceptions to a circuit
+
+
+def _carrying(case: Case) -> list[Detection]:
+    return [d for d in case.found.values() if d.spec and d.spec.carrier]
 
 
 def _answers(case: Case) -> str:
-    accuracy = case.figures.accuracy
+    accuracy, cases = case.figures.accuracy, case.figures.cases
     if accuracy.all == 1:
         return "It answers every pair"
-    if accuracy.train is not None and accuracy.test is not None:
-        return f"It answers {_percent(accuracy.train)} its training pairs and {_percent(accuracy.test)} the others"
-    return f"It answers {_percent(accuracy.all)} the pairs"
+    if accuracy.train is None or accuracy.test is None:
+        return f"It answers {_percent(accuracy.all)} the pairs"
+    if cases.echoed and accuracy.unseen is not None:
+        unseen = f"{_percent(accuracy.unseen)} those seen in neither order"
+        return f"It answers {_percent(accuracy.train)} its training pairs and {unseen}"
+    return f"It answers {_percent(accuracy.train)} its training pairs and {_percent(accuracy.test)} the others"
 
 
 def _percent(share: float) -> str:
@@ -132,12 +157,45 @@ def _clause(name: str, form: str) -> Callable[[Case], str]:
 
 def _faint(case: Case) -> str:
     share = case.found["trig_logits"].evidence.get("explained_test_pairs")
-    return "a part" if share is None else f"a faint part ({share:.1%})"
+    return "a part" if share is None else f"a part ({share:.1%})"
+
+
+def _explained(case: Case) -> str:
+    """The share of the logits that is a function of a b c^-1, where it is not next to all of them."""
+    evidence = case.found["trig_logits"].evidence if "trig_logits" in case.found else {}
+    share = evidence.get("explained_test_pairs")
+    share = evidence.get("explained_all_pairs") if share is None else share
+    if share is None and "generalisation" in case.found:
+        share = case.found["generalisation"].evidence.get("structured_share")
+    return "its logits are" if share is None or share >= ALL else f"{share:.0%} of its logits are"
+
+
+def _exceptions(case: Case) -> str:
+    evidence = case.found["generalisation"].evidence
+    count, pairs = evidence.get("exceptions", 0), evidence.get("exception_pairs") or []
+    if not count or count > FEW * case.task.pairs:
+        return ""
+    some = ", ".join(f"({a}, {b}) to {given}" for a, b, given, _ in pairs[:3])
+    return f"; yet {count} pair{'s are' if count > 1 else ' is'} answered otherwise than by it, such as {some}"
+
+
+def _open(case: Case) -> str:
+    """Why it stays open: the split is unknown, or leaves too few unseen pairs, or the verdict's own reason."""
+    found, unseen = case.found["generalisation"], case.figures.cases.unseen
+    if found.score is None and case.task.split in ("unknown", "doubted"):
+        return "the training pairs are not known"
+    few = found.score is None and unseen is not None
+    return f"only {unseen} pairs are unseen" if few else found.reason.partition(":")[0]
+
+
+def _assumed(case: Case) -> str:
+    settled = case.found["generalisation"].evidence.get("basis") == "all_pairs"
+    return "; that is settled without its training pairs" if settled else ""
 
 
 def _carriers(case: Case) -> str:
     """The parts whose structure is used, with what is left without each, and those whose is not."""
-    nouns = {d.detector: d.spec.carrier for d in case.found.values() if d.spec and d.spec.carrier}
+    nouns = {d.detector: d.spec.carrier for d in _carrying(case) if d.spec}
     used, inert = (
         [d for d in case.found.values() if d.detector in nouns and d.verdict == v] for v in ("present", "inert")
     )
@@ -151,27 +209,11 @@ def _carriers(case: Case) -> str:
 
 
 def _neither(case: Case) -> str:
-    if not _at_chance(case):
+    if not at_chance(case):
         return "what it does is not of the forms that these detectors know"
-    if _certain(case):
+    if certain(case):
         return "it is certain of other answers, as under another task or another numbering of the elements"
     return "it answers at chance, as an untrained model does"
-
-
-# Chance is 1 / answers; always giving one answer is right on less than 2 / answers of a table (max: (2n - 1) / n^2).
-# Reference models that know nothing have 0.85 to 1.23 times chance; three times it is knowledge, however little.
-LUCK = 3.0
-# Of ln(answers), the loss of knowing nothing: untrained reference models have 1.00 to 1.34 times it, one under another
-# numbering 7 to 11 times.
-CERTAIN = 1.5
-
-
-def _at_chance(case: Case) -> bool:
-    return case.figures.accuracy.all < LUCK / max(case.task.n_answers, 1)
-
-
-def _certain(case: Case) -> bool:
-    return case.figures.loss.all > CERTAIN * math.log(case.task.n_answers)
 
 
 def _seen(case: Case) -> str:
@@ -186,60 +228,12 @@ PARTS: dict[str, Callable[[Case], str]] = {
     "partial": _clause("trig_logits", ", although part of its logits ({}) carries over to unseen pairs"),
     "beside": _clause("memorisation", "; yet {}"),
     "faint": _faint,
+    "explained": _explained,
+    "exceptions": _exceptions,
+    "open": _open,
+    "assumed": _assumed,
     "carriers": _carriers,
     "neither": _neither,
     "doubt": lambda case: case.found["generalisation"].reason,
     "seen": _seen,
 }
-
-
-def notes(
-    detections: Sequence[Detection], task: TaskFacts, figures: Figures, architecture: Mapping[str, Any]
-) -> list[str]:
-    """What a reader should doubt before believing the verdicts."""
-    if task.subject != "operands":
-        return []
-    return [note for note in (_inferred(detections), *_doubts(Case({}, task, figures)), _assumed(architecture)) if note]
-
-
-def _inferred(detections: Sequence[Detection]) -> str:
-    evidence = next((d.evidence for d in detections if d.evidence.get("train_set") == "inferred"), None)
-    if evidence is None:
-        return ""
-    return (
-        f"the training pairs are not known; the {evidence['train_fraction']:.1%} of the pairs in the lower of two "
-        "humps of the loss are taken for them (--train-indices or --train-split would settle it)."
-    )
-
-
-MIDDLING = (0.1, 0.95)  # accuracy of a model that has learnt a part; above, both sides are within SAME of each other
-SAME = 0.05  # two standard errors of the difference of two shares near one half, of 800 pairs each
-
-
-def _doubts(case: Case) -> list[str]:
-    task, accuracy, loss = case.task, case.figures.accuracy, case.figures.loss
-    found, chance = [], LUCK / task.n_answers
-    known = accuracy.train is not None and accuracy.test is not None
-    middling = max(MIDDLING[0], chance) < accuracy.all < MIDDLING[1]
-    if known and middling and accuracy.train - accuracy.test < SAME:  # type: ignore[operator]
-        found.append(
-            f"the training pairs are answered no better than the others ({accuracy.train:.1%}, {accuracy.test:.1%}): "
-            "are these the pairs it was trained on? If not, generalisation and memorisation mean nothing here."
-        )
-    if accuracy.all < max(MIDDLING[0], chance) and _certain(case):
-        found.append(
-            f"the model is confident and wrong (loss {loss.all:.1f}, chance {math.log(task.n_answers):.1f}): another "
-            "task, or another numbering of the group's elements? Try --task infer, or table:FILE.npy with the table it "
-            "was trained on."
-        )
-    if task.spec == "infer":
-        found.append("the accuracy is that of the model's answers against themselves, for want of a task.")
-    elif task.spec.startswith("infer"):
-        found.append("the task was read off the model's own answers, and the accuracy is the agreement with it.")
-    return found
-
-
-def _assumed(architecture: Mapping[str, Any]) -> str:
-    two_positions = architecture.get("kind") == "transformer" and architecture.get("n_ctx") == 2
-    assumed = two_positions and "attn_coeff" not in architecture
-    return "ordinary softmax attention is assumed; --arch attn_coeff=R says otherwise." if assumed else ""

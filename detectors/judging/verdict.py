@@ -10,9 +10,14 @@ from detectors.core.verdict import Verdict
 
 LEVEL = 0.05  # the usual chance of anything present where nothing is there, over all detectors of a report
 # A necessity this close to its control is no effect, however many pairs. In published networks that generalise
-# (arXiv:2302.03025, 100 of them) random irreps move at most 0.005 of the answers, the circuit's at least 0.54.
+# (arXiv:2302.03025, 100 of them) other irreps move at most 0.005 of the answers, the circuit's at least 0.54.
 NOISE = 0.05
-STANDARD_ERRORS = 2.0  # a difference of shares beyond them is 1 in 44 by sampling alone, on one side
+# What the motif alone must keep of the answers: half-way between the same networks, at least 0.92, and memorisers whose
+# embedding or neurons look like a motif, at most 0.49 (its neurons; an embedding 0.17).
+SUFFICIENT = 0.7
+# Of the answers, by random directions outside the motif: 0.005 in those networks, 0.27 and more in memorisers. A model
+# that breaks wherever it is touched says nothing of this motif.
+DESTROYS = 0.25
 
 
 class Judgement(NamedTuple):
@@ -41,6 +46,8 @@ def judge(spec: Spec, score: Score, p_adjusted: float | None, row: dict[str, Any
         return Judgement(Verdict.INCONCLUSIVE, unfit)
     assert row is not None
     margin = f"score {score.value:.3f}, threshold {row['threshold']:.2f}"
+    if score.remark:
+        margin = f"{margin}; {score.remark}"
     if score.value < row["threshold"]:
         return Judgement(Verdict.ABSENT, f"the structure is not there: {margin}")
     if score.null is None or p_adjusted is None:
@@ -76,14 +83,24 @@ def _by_cause(causal: Causal | None, margin: str, beyond: str) -> Judgement:
             f"the structure is there ({margin}), but the model answers too few pairs right, or none beyond chance, "
             "to test what removing it does",
         )
-    control = "no control available" if causal.control is None else f"control {causal.control:.2f}"
-    cause = f"necessity {causal.necessity:.2f}, {control}, {causal.pairs} pairs"
-    if causal.necessity - (causal.control or 0.0) <= _noise(causal):
+    if causal.control is None:
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            f"the structure is there ({margin}), but it leaves too few dimensions to remove others for a control",
+        )
+    cause = (
+        f"necessity {causal.necessity:.2f}, sufficiency {causal.sufficiency:.2f}, control {causal.control:.2f}, "
+        f"{causal.where}"
+    )
+    if causal.control >= DESTROYS:
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            f"the structure is there ({margin}), but random directions beside it destroy the answers too: {cause}",
+        )
+    if causal.necessity - causal.control <= NOISE or (causal.p_value is not None and causal.p_value > LEVEL):
         return Judgement(Verdict.INERT, f"the structure is there ({margin}) and removing it changes nothing: {cause}")
+    if causal.sufficiency < SUFFICIENT:
+        return Judgement(
+            Verdict.INCONCLUSIVE, f"the structure is there ({margin}) and used, but does not answer alone: {cause}"
+        )
     return Judgement(Verdict.PRESENT, f"{beyond}, {cause}")
-
-
-def _noise(causal: Causal) -> float:
-    """Two standard errors of the difference between necessity and control, at least NOISE."""
-    variances = [share * (1 - share) for share in (causal.necessity, causal.control or 0.0)]
-    return max(NOISE, float(STANDARD_ERRORS * (sum(variances) / causal.pairs) ** 0.5))

@@ -38,9 +38,9 @@ def from_bridge(bridge: Any, /, *, task: str | Task, train_mask: Bool[np.ndarray
     if not transformer_lens.matches(weights):
         raise CheckpointError("this bridge does not hold a transformer")
     arch = {"act_fn": str(bridge.cfg.act_fn), "normalization_type": str(bridge.cfg.normalization_type or "none")}
-    parsed = Task.parse(task) if isinstance(task, str) else task
-    network, _ = transformer_lens.build(weights, parsed, parse_options(arch))
-    view = ModelView(network, parsed, train_mask=train_mask)
+    known = (Task.parse(task) if isinstance(task, str) else task) if task != "infer" else None
+    network, _ = transformer_lens.build(weights, known, parse_options(arch))
+    view = ModelView(network, known or "infer", train_mask=train_mask)
     _check_same(bridge, network, view)
     return view
 

@@ -19,9 +19,9 @@ from detectors.core.errors import CheckpointError, DetectorsError, TaskError
 from detectors.loading.recognise import OPTIONS, build
 from detectors.loading.tensors import first_line, read_tensors
 from detectors.loading.train_pairs import with_train_pairs
-from detectors.subjects.operands.inference import infer_task
+from detectors.subjects.operands.inference import task_of
 from detectors.subjects.operands.task import Task
-from detectors.subjects.operands.view import CHUNK, ModelView
+from detectors.subjects.operands.view import ModelView
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.subject import Checkpoint
@@ -81,7 +81,7 @@ def _recognised(
     network, layout, unused = build(read_tensors(file), task, {**own, **arch})
     _check_declared(config, network.architecture)
     _check_finite(network.weights)
-    return subject(network, task or _inferred(network), Checkpoint(layout=layout, unused=tuple(unused)))
+    return subject(network, task or task_of(network), Checkpoint(layout=layout, unused=tuple(unused)))
 
 
 def resolve(path: str) -> Path | ModelView | SequenceView:
@@ -153,15 +153,6 @@ def _check_finite(weights: Mapping[str, torch.Tensor]) -> None:
             raise CheckpointError(f"{name} has {bad} NaN or infinite entries of {tensor.numel()}: not scored")
 
 
-def _inferred(network: Any) -> Task:
-    """The task that the predictions of a network of two operands carry out."""
-    n = network.n_tokens
-    with torch.no_grad():
-        tokens = (torch.stack([k // n, k % n], 1) for k in torch.arange(n * n).split(CHUNK))
-        predicted = [network.forward(t, lambda _, tensor: tensor)[:, :n].argmax(1) for t in tokens]
-    return infer_task(torch.cat(predicted).reshape(n, n).numpy())
-
-
 def _come_from(view: ModelView | SequenceView, checkpoint: Checkpoint) -> ModelView | SequenceView:
     """The same model, said to come from there."""
     other = copy(view)
@@ -172,10 +163,8 @@ def _come_from(view: ModelView | SequenceView, checkpoint: Checkpoint) -> ModelV
 def _by_loader(loader: str, file: Path, task: Task | SequenceTask | None) -> ModelView | SequenceView:
     """What a function of the user's makes of a file."""
     call = _imported(loader)
-    if task is None:
-        raise TaskError("--loader needs --task: inferring it is for the layouts that are recognised")
     try:
-        view: ModelView | SequenceView = call(file, task)
+        view: ModelView | SequenceView = call(file, "infer" if task is None else task)
     except DetectorsError:
         raise
     except Exception as error:  # the user's own code

@@ -3,17 +3,18 @@
 Source: the restricted loss of arXiv:2301.05217, section 5, cross-fitted: f is estimated on pairs that are neither
 training pairs nor those that its temperature is chosen on, since an estimate on all pairs contains the answers.
 
-Score: G = 1 - CE / ln n, clipped to [0, 1]: 0 is chance, 1 a structured part that is certain and right. The test pairs
-are split in two at random, both ways, eight times. CE is the mean cross-entropy, in nats, of a half's f, its own mean
-logits along each fibre, at the temperature that the two folds of the other half agreed on; it is the same on every
-pair. The temperature is at least std(L) / 100, so that the value is finite and does not depend on the scale of the
-logits. It may then magnify a trace, so G is scaled down where the structured part holds under 2% of the squares of the
-logits on test pairs (`structured_share`). Null: one permutation relabels a, b and c alike, on a fixed random subset of
-the test pairs; the statistic is G of one split, not scaled down.
+Score: G = 1 - CE / ln n, clipped to [0, 1]: 0 is chance, 1 a structured part that is certain and right. Unseen pairs
+are split in two at random, both ways, eight times, a pair and its flip together where they are one question. CE is the
+mean cross-entropy, in nats, of a half's f, its own mean logits along each fibre, at the temperature that the two folds
+of the other half agreed on; it is the same on every pair. The temperature is at least std(L) / 100, so that the value
+is finite and does not depend on the scale of the logits. It may then magnify a trace, so G is scaled down where the
+structured part holds under 2% of the squares of the logits (`structured_share`). Null: one permutation relabels a, b
+and c alike, on a fixed random subset of those pairs; the statistic is G of one split, not scaled down.
 
 What fools it: it says what the model holds, not what wins: a memoriser with a drowned circuit scores high. A lookup
-table fitted on all pairs would score 1, hence test pairs. Flip pairs (b, a) are ordinary test pairs here, so that a
-lookup of (a, b) up to order scores high. An inferred training set leaves as test pairs those of high loss, on which
+table fitted on all pairs would score 1, and one of (a, b) up to order on its test pairs, hence unseen pairs, in neither
+order. Where no training set is known it is asked of all pairs only if the network answers 99% of them from a
+concentrated spectrum, which no lookup has. An inferred training set leaves as unseen the pairs of high loss, on which
 what generalises shows least: G is then a lower bound.
 """
 
@@ -24,27 +25,25 @@ from dataclasses import dataclass
 
 import torch
 
-from detectors.core.errors import Undetermined
 from detectors.core.nulls import permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
+from detectors.subjects.operands.exceptions import exceptions
 from detectors.subjects.operands.plane import g_of
 from detectors.subjects.operands.relabelling import null_sample, relabelled_g
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.right import answered
 
-# Two a block, so that no fold is empty. A circuit that holds 2% of logits over 53 answers, the rest white noise, has a
-# mean G of 0.89 from 32 pairs and of 0.48 from 16 (100 models, seed 0).
-MIN_TEST = 32
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Generalisation(Score):
-    """Evidence. structured_accuracy: of S on test pairs, f from all of them; S is right on every pair or on none, as
-    the identity is f's largest value or not. temperature: geometric mean over the splits and their halves, in units of
-    the logits. test_loss: cross-entropy of the structured part, nats. chance_loss: ln n. structured_share: of the
-    squares of the centred logits on test pairs. train_set: `given` or `inferred`. train_fraction: of the labelled
-    pairs.
+    """Evidence. structured_accuracy: of S on the pairs of `basis`, f from all of them; S is right on every pair or on
+    none, as the identity is f's largest value or not. temperature: geometric mean over the splits and their halves, in
+    units of the logits. test_loss: cross-entropy of the structured part, nats. chance_loss: ln n. structured_share: of
+    the squares of the centred logits. basis: `unseen_pairs`, or `all_pairs` where those settle it. pairs: how many.
+    exceptions: labelled pairs that the model answers otherwise than S, by a tenth of the median pair's lead or more;
+    exception_pairs: [a, b, answer given, answer of S], at most 100. train_set: `given`, `inferred` or `unknown`.
+    train_fraction: of the labelled pairs, None where unknown.
     """
 
     structured_accuracy: float
@@ -52,16 +51,20 @@ class Generalisation(Score):
     test_loss: float
     chance_loss: float
     structured_share: float
+    basis: str
+    pairs: int
+    exceptions: int
+    exception_pairs: tuple[tuple[int, ...], ...]
     train_set: str
-    train_fraction: float
+    train_fraction: float | None
 
 
 @detector(
     needs=("logits", "group", "split"),
-    version=2,
+    version=3,
     source="arXiv:2301.05217",
     formula="*G* = (1 − CE(*f*/*T*) / ln *n*) min(1, share / 2%), with *f*(*a b c*^{−1}) the mean logits of one half "  # noqa: RUF001
-    "of the test pairs and *T* the temperature that the two folds of the other half agreed on",
+    "of the unseen pairs and *T* the temperature that the two folds of the other half agreed on",
     invariant_to=FREE,
     causal=False,
     axis="G",
@@ -71,29 +74,35 @@ def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> G
     """A structured part of the logits answers unseen pairs.
 
     model: logits() [pairs, answers] and train_mask. draws: permutations of the labels. Errors: NotApplicable
-    where the task has no group; Undetermined where the training set is unknown or leaves under 32 test pairs.
+    where the task has no group; Undetermined where the training set is unknown or leaves under 32 unseen pairs.
 
     >>> import detectors, models_zoo
     >>> score = detectors.generalisation(models_zoo.trig_mlp(p=11, frequencies=(3,), train_fraction=0.4))
-    >>> score.structured_accuracy, round(score.train_fraction, 1)
-    (1.0, 0.4)
+    >>> score.structured_accuracy, round(score.train_fraction, 1), score.basis, score.exceptions
+    (1.0, 0.4, 'unseen_pairs', 0)
     """
-    grid, split = model.plane, model.split.settled()
-    assert split.train is not None
-    test = grid.among(~split.train)
-    if len(test) < MIN_TEST:
-        raise Undetermined(f"{len(test)} labelled pairs are outside the training set; at least {MIN_TEST} are needed")
-    structured, sample = g_of(grid, test, seed), null_sample(test, seed)
+    grid, split = model.plane, model.split
+    pairs, basis = split.basis(grid)
+    structured, sample = g_of(grid, pairs, seed), null_sample(pairs, seed)
     observed, null = relabelled_g(grid, sample, structured.steepest, draws, seed)
+    f = grid.fibre_mean(pairs)
+    odd = exceptions(grid, f)
     return Generalisation(
         value=structured.g,
-        null=permutation_null(observed, null, f"labels of {len(sample)} test pairs"),
+        null=permutation_null(
+            observed, null, f"labels of {len(sample)} {basis.removeprefix('all_').replace('_', ' ')}"
+        ),
         causal=None,
-        structured_accuracy=float(answered(grid.fibre_mean(test)[None], torch.tensor([grid.group.identity]))),
+        remark=split.assumption,
+        structured_accuracy=float(answered(f[None], torch.tensor([grid.group.identity]))),
         temperature=structured.temperature,
         test_loss=structured.loss,
         chance_loss=math.log(grid.n),
         structured_share=structured.share,
+        basis=basis,
+        pairs=len(pairs),
+        exceptions=odd.number,
+        exception_pairs=tuple(tuple(row) for row in odd.listed.tolist()),
         train_set=split.status,
-        train_fraction=1 - len(test) / grid.n**2,
+        train_fraction=grid.share(split.train),
     )

@@ -1,17 +1,19 @@
 """Training pairs are answered by what is left of the logits once every function of a b c^-1 is taken away: R = L - S.
 
-Source: the excluded loss of arXiv:2301.05217, section 5, with S fitted on test pairs alone, so that R keeps
-whatever is special to the training pairs; the membership statistic is the Mann-Whitney AUC (Annals of
-Mathematical Statistics 18, 1947), as in loss-based membership inference.
+Source: the excluded loss of arXiv:2301.05217, section 5, with S fitted on unseen pairs alone, so that R keeps whatever
+is special to the training pairs; the membership statistic is the Mann-Whitney AUC (Annals of Mathematical Statistics
+18, 1947), as in loss-based membership inference. The definition of M is in `detectors/subjects/operands/lookup.py`.
 
-Score: M = accuracy of R on training pairs less its accuracy on test pairs, clipped to [0, 1]: 0 is a remainder
-that treats both alike, 1 a lookup table. `membership_advantage` = 2 AUC - 1, the chance that R's loss on a training
-pair is below that on a test pair, rescaled: the trace that cleanup wears away. Null: which pairs were trained on is
-permuted, on a fixed random subset, S fitted anew each time; the statistic is the advantage.
+Score: M = mean share of the winning margin that S does not give, over training pairs, less its mean over unseen pairs,
+clipped to [0, 1]: 0 is a remainder that treats both alike, 1 a lookup table. S is louder on training pairs by the gain
+that fits, since that is no lookup. `membership_advantage` = 2 AUC - 1, the chance that R's loss on a training pair is
+below that on an unseen pair, rescaled: the trace that cleanup wears away. Null: the training set is drawn anew, with
+the flips of its pairs, and S fitted anew; the statistic is M.
 
 What fools it: a small p says that some trace of the training set is left, which a generaliser's also is: the value
-asks whether the trace answers anything. R is without functions of a b c^-1 and no others: a lookup of (a, b) up to
-order stays in it, and answers flip pairs (b, a) among the test pairs too. Of random labels few are answers: M is small.
+asks how much of the answers hangs on the trace. Flips (b, a) of training pairs are answered by a lookup up to order,
+so they are on neither side. Answers that are looked up and wrong have no winning margin: M of random labels is small.
+Where the training set is unknown and the network answers all pairs, nothing can be looked up beyond `share_unseen`.
 """
 
 from __future__ import annotations
@@ -19,105 +21,130 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from scipy.stats import rankdata
-from torch import Tensor
 
 from detectors.core.errors import Undetermined
 from detectors.core.nulls import permutation_null
 from detectors.core.phases import phase
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
-from detectors.subjects.operands.plane import LogitGrid, g_of, loss_at, remainder_loss
-from detectors.subjects.operands.relabelling import null_sample
+from detectors.subjects.operands.lookup import lookup_of, lookup_shares, redrawn
+from detectors.subjects.operands.plane import g_of, remainder_loss
+from detectors.subjects.operands.split import MIN_UNSEEN
 from detectors.subjects.operands.view import ModelView
 
-# The accuracy over 32 pairs has a standard error of at most 0.5 / sqrt(32) = 0.09, under the M of 0.1 that is a trace.
-MIN_PAIRS = 32
+LOUDER = 0.05  # a gain that a reader should know of: networks that were trained with decay until the end have 0.02
+CONFIDENCE = 1.96  # standard errors on either side: 95% of a normal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memorisation(Score):
-    """Evidence. membership_advantage: 2 AUC - 1 over all labelled pairs, in [-1, 1]. remainder_accuracy_train,
-    remainder_accuracy_test: of R alone. train_set: `given` or `inferred`. train_fraction: of the labelled pairs.
-    phase: region of the plane of G and M, after the phases of arXiv:2301.05217: `initial`, `memorisation`,
-    `circuit formation` (both), `cleanup` (M gone, its trace not), `generalisation` (the trace gone too).
+    """Evidence. interval: of M, 95%, by the spread of the shares over pairs. gain: how much louder S is on training
+    pairs. share_train, share_unseen: mean share of the winning margin outside S. membership_advantage: 2 AUC - 1 over
+    labelled pairs, in [-1, 1]. remainder_accuracy_train, remainder_accuracy_test: of R alone, on training and on unseen
+    pairs. train_set: `given`, `inferred`, or `unknown` where all pairs settle it, and what hangs on training pairs is
+    None. train_fraction: of the labelled pairs. phase: region of the plane of G and M, after the phases of
+    arXiv:2301.05217: `initial`, `memorisation`, `circuit formation` (both), `cleanup` (M gone, its trace not),
+    `generalisation` (the trace gone too).
     """
 
-    membership_advantage: float
-    remainder_accuracy_train: float
-    remainder_accuracy_test: float
+    interval: tuple[float, float] | None
+    gain: float | None
+    share_train: float | None
+    share_unseen: float
+    membership_advantage: float | None
+    remainder_accuracy_train: float | None
+    remainder_accuracy_test: float | None
     train_set: str
-    train_fraction: float
-    phase: str
+    train_fraction: float | None
+    phase: str | None
 
 
 @detector(
     needs=("logits", "group", "split"),
-    version=1,
+    version=2,
     source="arXiv:2301.05217",
-    formula="*M* = accuracy of *R* on training pairs − its accuracy on test pairs, with *R* = *L* − *S*",  # noqa: RUF001
+    formula="*M* = mean over training pairs of (*m* − *m*_{*S*}) / *m*, less its mean over unseen pairs, with *m* the "  # noqa: RUF001
+    "winning margin of *L* and *m*_{*S*} that of *S*, louder by a gain on training pairs",
     invariant_to=FREE,
     causal=False,
     news="bad",
     axis="M",
     clause=lambda score: (
-        f"what is left of its logits without that still tells training pairs from others (M {score.value:.2f})"
+        f"of the margin by which its training pairs are answered {score.value:.0%} is looked up (M {score.value:.2f})"
     ),
     order=50,
 )
 def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Memorisation:
     """The unstructured remainder of the logits answers training pairs.
 
-    model: logits() [pairs, answers] and train_mask. draws: permutations of the training set. Errors: NotApplicable
-    where the task has no group; Undetermined where the training set is unknown or either side has under 32 pairs.
+    model: logits() [pairs, answers] and train_mask. draws: training sets drawn anew. Errors: NotApplicable where the
+    task has no group; Undetermined where the training set is unknown or there are under 32 training or unseen pairs.
 
     >>> import detectors, models_zoo
-    >>> score = detectors.memorisation(models_zoo.lookup_table("add:11", train_fraction=0.5))
-    >>> score.remainder_accuracy_train, score.membership_advantage
-    (1.0, 1.0)
+    >>> score = detectors.memorisation(models_zoo.lookup_table("sub:11", train_fraction=0.5, noise=0.0))
+    >>> score.value, score.gain, score.membership_advantage
+    (1.0, 0.0, 1.0)
     """
-    grid, split = model.plane, model.split.settled()
+    grid, split = model.plane, model.split
+    if split.assumption:
+        return _nothing_to_look_up(model)
+    test = split.enough_unseen(grid)
     assert split.train is not None
-    mask, test = split.train[grid.pairs], grid.among(~split.train)
-    trained, pairs = int(mask.sum()), len(mask)
-    if min(trained, pairs - trained) < MIN_PAIRS:
-        raise Undetermined(f"{trained} of {pairs} labelled pairs are training pairs; both sides need {MIN_PAIRS}")
+    assert split.unseen is not None
+    train, unseen = split.train[grid.pairs], split.unseen[grid.pairs]
+    if int(train.sum()) < MIN_UNSEEN:
+        raise Undetermined(
+            f"{int(train.sum())} of {len(train)} labelled pairs are training pairs; {MIN_UNSEEN} are needed"
+        )
+    lookup = lookup_of(grid, train, unseen)
+    observed, null, sampled = redrawn(grid, train, draws, seed)
     loss, right = remainder_loss(grid, grid.fibre_mean(test))
-    on_train, on_test = (float(right[side].double().mean()) for side in (mask, ~mask))
-    value, advantage = max(on_train - on_test, 0.0), _advantage(loss.numpy(), mask.numpy())
-    sample = null_sample(grid.everything, seed)
-    observed, null = _permuted(grid, mask, sample, draws, seed)
+    value, advantage = min(max(lookup.m, 0.0), 1.0), _advantage(loss[train].numpy(), loss[unseen].numpy())
+    reach = CONFIDENCE * lookup.deviation
+    louder = lookup.gain >= LOUDER
     return Memorisation(
         value=value,
-        null=permutation_null(observed, null, f"the training set among {len(sample)} pairs"),
+        null=permutation_null(observed, null, f"the training set among {sampled} pairs"),
         causal=None,
+        remark=f"louder on its training pairs, by {lookup.gain:.0%}" if louder else "",
+        interval=(max(lookup.m - reach, -1.0), min(lookup.m + reach, 1.0)),
+        gain=lookup.gain,
+        share_train=lookup.train,
+        share_unseen=lookup.unseen,
         membership_advantage=advantage,
-        remainder_accuracy_train=on_train,
-        remainder_accuracy_test=on_test,
+        remainder_accuracy_train=float(right[train].double().mean()),
+        remainder_accuracy_test=float(right[unseen].double().mean()),
         train_set=split.status,
-        train_fraction=trained / pairs,
+        train_fraction=grid.share(split.train),
         phase=phase(g_of(grid, test, seed).g, value, advantage),
     )
 
 
-def _advantage(loss: Float[np.ndarray, " pairs"], train: Bool[np.ndarray, " pairs"]) -> float:
-    """2 AUC - 1: AUC is the chance that a training pair has less loss than a test pair, ties half; 0 without either."""
-    k, m = int(train.sum()), int((~train).sum())
-    u = rankdata(loss)[~train].sum() - m * (m + 1) / 2
-    return float(2 * u / (k * m) - 1) if k and m else 0.0
+def _nothing_to_look_up(model: ModelView) -> Memorisation:
+    """Of a network that answers all pairs: the mean share over them, an upper bound of M where most are unseen."""
+    share = float(lookup_shares(model.plane, model.plane.fibre_mean(model.plane.everything)).mean())
+    return Memorisation(
+        value=share,
+        null=None,
+        causal=None,
+        remark=model.split.assumption,
+        interval=None,
+        gain=None,
+        share_train=None,
+        share_unseen=share,
+        membership_advantage=None,
+        remainder_accuracy_train=None,
+        remainder_accuracy_test=None,
+        train_set=model.split.status,
+        train_fraction=None,
+        phase=None,
+    )
 
 
-def _permuted(
-    grid: LogitGrid, mask: Bool[Tensor, " all"], pairs: Int[Tensor, " pairs"], draws: int, seed: int
-) -> tuple[float, Float[Tensor, " draws"]]:
-    """The advantage on a few pairs with their true training set, and with random ones of the same size."""
-    rows, train = grid.aligned(pairs), mask[pairs].numpy()
-    drawn = np.random.default_rng(seed).permuted(np.tile(train, (draws, 1)), axis=1)
-    masks = np.concatenate([train[None], drawn])
-    test = torch.from_numpy(~masks).double()
-    structured = test @ rows / test.sum(1, keepdim=True)
-    losses = (loss_at(rows - f, grid.group.identity).numpy() for f in structured)
-    observed, *null = (_advantage(loss, m) for loss, m in zip(losses, masks, strict=True))
-    return observed, torch.tensor(null, dtype=torch.float64)
+def _advantage(train: Float[np.ndarray, " train"], unseen: Float[np.ndarray, " unseen"]) -> float:
+    """2 AUC - 1: AUC is the chance that a training pair has less loss than an unseen pair, ties half."""
+    k, m = len(train), len(unseen)
+    u = rankdata(np.concatenate([train, unseen]))[k:].sum() - m * (m + 1) / 2
+    return float(2 * u / (k * m) - 1)

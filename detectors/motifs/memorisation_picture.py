@@ -1,4 +1,4 @@
-"""What the remainder answers on either side."""
+"""How much of the winning margin is looked up on either side."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from detectors.motifs.memorisation import Memorisation
 
 
 def picture(score: Memorisation) -> list[Picture]:
+    if score.share_train is None:  # of a network that settles it on all pairs there are no two sides
+        return []
     reading = (
-        "What is left of the logits without any function of a b c⁻¹ answers this share of the pairs; M is how much "
-        "longer the upper bar is."
+        "Of the margin by which the right answer wins, this share is no function of a b c⁻¹, however loud, mean over "
+        "the pairs; M is how much longer the upper bar is."
     )
-    sides = {"training pairs": score.remainder_accuracy_train, "test pairs": score.remainder_accuracy_test}
+    sides = {"training pairs": score.share_train, "unseen pairs": score.share_unseen}
     bars = Shares(names=list(sides), shares=list(sides.values()))
-    return [Picture(title="Accuracy of the unstructured remainder", reading=reading, data=bars)]
+    return [Picture(title="Share of the winning margin that is looked up", reading=reading, data=bars)]

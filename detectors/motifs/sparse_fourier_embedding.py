@@ -5,7 +5,8 @@ Source: arXiv:2301.05217, section 4.1 and figure 3 (a + b mod p); arXiv:2302.030
 Score: 0 is a spectrum as spread as that of the same rows in random order, 1 all power in one irrep. The value is the
 Gini coefficient of the non-constant power over the irreps, each weighted by its chance share dimension / (n - 1), less
 its mean over permutations of the rows, over the largest that the strongest irrep allows less that mean. Null: the rows
-are permuted, both operands alike; where these differ the smaller Gini counts. Shares are of non-constant power.
+are permuted, both operands alike; where these differ the smaller Gini counts. Shares are of non-constant power. Where
+the embeddings add up to preactivations, as in an MLP, a direction is weighed by what its neuron does to the logits.
 
 What fools it: directions in the embedding that nothing reads are as sparse (their removal changes nothing: `inert`). A
 memoriser may have a sparse embedding. Low-rank random rows look sparse to a plain Gini, which the null corrects. A
@@ -26,7 +27,8 @@ from detectors.core.nulls import carriers, corrected, permutation_null, permutat
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.core.spectrum import block_power, chance_shares, permuted_block_power, weighted_gini
-from detectors.subjects.operands.edits import cause, edit_embedding
+from detectors.subjects.operands.edits import cause, edit_embedding, of_irreps
+from detectors.subjects.operands.families import embedded_effects
 from detectors.subjects.operands.view import ModelView
 
 
@@ -53,7 +55,7 @@ class SparseFourierEmbedding(Score):
 
 @detector(
     needs=("embedding", "group", "logits", "run"),
-    version=1,
+    version=2,
     source="arXiv:2301.05217",
     formula="*W*_{*E*}[*a*] = Σ_{*k*} *u*_{*k*} cos(2π*ka*/*n*) + *v*_{*k*} sin(2π*ka*/*n*), over few *k*; of any "
     "group: few irreps",
@@ -82,11 +84,11 @@ def sparse_fourier_embedding(model: ModelView, /, *, draws: int = 199, seed: int
     values = [corrected(*one) for one in each.tolist()]
     weakest = values.index(min(values))
     share, null_share = power.mean(0), null_power.mean(0)
-    ranked = share.argsort(descending=True, stable=True).tolist()
+    ranked, used = share.argsort(descending=True, stable=True).tolist(), [i + 1 for i in carriers(share, null_share)]
     return SparseFourierEmbedding(
         value=values[weakest],
         null=permutation_null(float(gini.min()), null_gini.min(0).values, "embedding rows"),
-        causal=cause(model, [i + 1 for i in carriers(share, null_share)], edit_embedding(model), seed=seed),
+        causal=cause(model, of_irreps(group, used), edit_embedding(model), seed=seed),
         **named(group, ranked, share, null_share),
         power=tuple(share[ranked].tolist()),
         gini=float(gini[weakest]),
@@ -98,6 +100,8 @@ def _operands(model: ModelView) -> list[Float[Tensor, "n d"]]:
     """The rows of each operand in the order of the group elements, once where they are the same."""
     tokens = model.labels.left, model.labels.right
     left, right = (model.embedding(i)[torch.from_numpy(tokens[i])] for i in (0, 1))
+    if (effect := embedded_effects(model)) is not None:
+        left, right = (rows * effect.sqrt().to(rows.dtype) for rows in (left, right))
     return [left] if torch.equal(left, right) else [left, right]
 
 

@@ -2,15 +2,16 @@
 
 Source: arXiv:2301.05217, section 4.1 (cos(w(a+b-c))); arXiv:2302.03025, section 5 (trace similarity, any group).
 
-Score: 0 is what logits with shuffled labels explain, 1 all of the logits centred over c. The value rests on the share
-of their squares that characters explain, positive similarities alone, on pairs the model was not trained on: a part
-estimated on training pairs would contain their answers. Training set unknown (`basis` all_pairs): the share on all
-pairs times the Gini of its spectrum over the largest possible, since a lookup table's is flat. Null: one permutation
-relabels a, b and c alike, on a fixed random subset of the pairs.
+Score: 0 is what logits with shuffled labels explain, 1 all of the logits centred over c, by few irreps. The value rests
+on the share of their squares that characters explain, positive similarities alone, times the concentration of that
+spectrum (its Gini coefficient over the largest possible): a lookup table is a function of a b c^-1 where it was looked
+up, and its spectrum is flat. It is taken on unseen pairs, or on all where the training set is unknown or leaves under
+32 of those (`basis`). Null: one permutation relabels a, b and c alike, on a fixed random subset of the pairs.
 
-What fools it: a lookup table is a function of a b c^-1 on the pairs it was trained on. The right spectrum with negative
-signs votes for the wrong answers, so only positive similarities count. A relabelled task without its table has no
-characters to see. An offset of the logits is not structure and is centred away.
+What fools it: exact one-hot logits are flat whatever they generalise to, and no trig circuit; a network that uses every
+irrep on purpose is flat too, so where no unseen pairs can tell it from a table its neurons are looked at. The right
+spectrum with negative signs votes for the wrong answers, so only positive similarities count. A relabelled task without
+its table has no characters to see. An offset of the logits is not structure and is centred away.
 """
 
 from __future__ import annotations
@@ -21,16 +22,23 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from detectors.core.errors import Undetermined
 from detectors.core.irreps import named, spoken
 from detectors.core.nulls import carriers, corrected, permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
-from detectors.core.spectrum import chance_shares, weighted_gini
-from detectors.subjects.operands.edits import cause, edit_logits
-from detectors.subjects.operands.plane import LogitGrid, character_cosines
+from detectors.subjects.operands.edits import cause, edit_logits, of_characters
+from detectors.subjects.operands.families import alive, effects, families
+from detectors.subjects.operands.plane import concentration
 from detectors.subjects.operands.relabelling import null_sample, relabelled_cosines
+from detectors.subjects.operands.split import CONCENTRATED, MIN_UNSEEN
 from detectors.subjects.operands.view import ModelView
 
+# Of the neurons' weight, in families of one irrep each: networks that generalise have 0.87 and more, memorisers less
+# than 0.75.
+PURE = 0.8
+# Of the logits' squares: symmetric lookups hold up to 0.16 of concentrated ones, networks of all irreps 0.4 and more.
+MUCH = 0.2
 VISIBLE = 0.005  # similarities above it are listed: the cut for a learnt irrep in the code of arXiv:2302.03025
 
 
@@ -54,12 +62,14 @@ class TrigLogits(Score):
     key_cuts: tuple[float, ...]
     explained_test_pairs: float | None
     explained_all_pairs: float
+    concentration: float
     basis: str
+    pairs: int
 
 
 @detector(
     needs=("logits", "group", "split"),
-    version=1,
+    version=2,
     source="arXiv:2302.03025",
     formula="*L*(*a*, *b*, *c*) = Σ_{*ρ*} *α*_{*ρ*} *χ*_{*ρ*}(*a b c*^{−1}); of a cyclic group *χ*_{*k*} = "  # noqa: RUF001
     "2 cos(2π*k*(*a* + *b* − *c*)/*n*)",  # noqa: RUF001
@@ -81,27 +91,55 @@ def trig_logits(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Trig
     >>> score.frequencies, score.basis, round(score.explained_all_pairs, 6)
     ((3,), 'all_pairs', 0.666667)
     """
-    grid, claimed = model.plane, model.split.claimed
-    untrained = grid.everything[:0] if claimed is None else grid.among(~claimed)
-    tested = len(untrained) > 0
-    basis, chance = (untrained, None) if tested else (grid.everything, chance_shares(model.group))
-    sample = null_sample(basis, seed)
-    on_all, on_null = _cosines(grid, grid.everything), relabelled_cosines(grid, sample, draws, seed)
-    on_basis = _cosines(grid, basis) if tested else on_all
-    observed, null = float(_explained(_cosines(grid, sample), chance)), _explained(on_null, chance)
+    grid = model.plane
+    pairs, basis = _basis(model)
+    sample = null_sample(pairs, seed)
+    on_all, on_basis = grid.cosines(grid.everything), grid.cosines(pairs)
+    on_null = relabelled_cosines(grid, sample, draws, seed)
+    explained, peaked = float(_shares(on_basis).sum()), float(concentration(grid.group, on_basis))
+    flat = peaked < CONCENTRATED and explained >= MUCH
+    if flat and basis == "all_pairs":
+        _check_neurons(model, explained, peaked)
+    observed, null = float(_statistic(model, grid.cosines(sample))), _statistic(model, on_null)
     visible = torch.where(on_basis > VISIBLE, on_basis.square(), 0.0)
     ranked = [i for i in on_all.argsort(descending=True, stable=True).tolist() if on_all[i] > VISIBLE]
-    used = [i + 1 for i in carriers(visible, _shares(on_null))]
+    used = of_characters(grid.group, [i + 1 for i in carriers(visible, _shares(on_null))])
     return TrigLogits(
-        value=corrected(float(_explained(on_basis, chance)), float(null.mean()), 1.0),
-        null=permutation_null(observed, null, f"labels of {len(sample)} pairs"),
-        causal=cause(model, used, edit_logits(model, basis), seed=seed),
+        value=corrected(explained * peaked, float(null.mean()), 1.0),
+        null=permutation_null(
+            observed, null, f"labels of {len(sample)} {basis.removeprefix('all_').replace('_', ' ')}"
+        ),
+        causal=cause(model, used, edit_logits(model, pairs), seed=seed, leaks=True),
+        remark="its spectrum is flat, all irreps alike, as a table's is" if flat else "",
         **named(model.group, ranked, visible, _shares(on_null)),
         similarity=tuple(on_all[ranked].tolist()),
-        explained_test_pairs=float(_explained(on_basis)) if tested else None,
-        explained_all_pairs=float(_explained(on_all)),
-        basis="test_pairs" if tested else "all_pairs",
+        explained_test_pairs=explained if basis == "unseen_pairs" else None,
+        explained_all_pairs=float(_shares(on_all).sum()),
+        concentration=peaked,
+        basis=basis,
+        pairs=len(pairs),
     )
+
+
+def _basis(model: ModelView) -> tuple[Int[Tensor, " pairs"], str]:
+    """Unseen pairs where they are known and enough, all otherwise."""
+    grid, split = model.plane, model.split
+    if split.known and split.unseen is not None and len(unseen := grid.among(split.unseen)) >= MIN_UNSEEN:
+        return unseen, "unseen_pairs"
+    return grid.everything, "all_pairs"
+
+
+def _check_neurons(model: ModelView, explained: float, peaked: float) -> None:
+    """Undetermined where the neurons beside a flat spectrum are of one irrep each: the network may use all irreps."""
+    for layer in model.neuron_layers:
+        found = families(model, layer, effects(model, layer))
+        pure = found.of(alive(found.total)).shares()[0]
+        if pure >= PURE:
+            raise Undetermined(
+                f"characters explain {explained:.0%} of the logits, with a flat spectrum (concentration {peaked:.2f}): "
+                f"a table, or a network that uses every irrep, as its neurons do ({pure:.0%} of layer {layer} in one "
+                "each). Unseen pairs alone could tell: pass the training pairs"
+            )
 
 
 def _shares(cosines: Float[Tensor, "*draws irreps"]) -> Float[Tensor, "*draws irreps"]:
@@ -109,18 +147,5 @@ def _shares(cosines: Float[Tensor, "*draws irreps"]) -> Float[Tensor, "*draws ir
     return cosines.clamp_min(0).square()
 
 
-def _explained(
-    cosines: Float[Tensor, "*draws irreps"], chance: Float[Tensor, " irreps"] | None = None
-) -> Float[Tensor, "*draws"]:
-    """The share that all irreps explain. chance: their chance shares where the training pairs are unknown, which has
-    it times the Gini coefficient of its spectrum over the largest possible: 0 for a lookup table's, which is flat.
-    """
-    shares = _shares(cosines)
-    if chance is None:
-        return shares.sum(-1)
-    peaked = weighted_gini(shares, chance) / (1 - chance[cosines.argmax(-1)]).clamp_min(1e-9)
-    return shares.sum(-1) * peaked.clamp_max(1)
-
-
-def _cosines(grid: LogitGrid, pairs: Int[Tensor, " pairs"]) -> Float[Tensor, " irreps"]:
-    return character_cosines(grid.group, grid.fibre_mean(pairs), len(pairs), grid.power(pairs))
+def _statistic(model: ModelView, cosines: Float[Tensor, "*draws irreps"]) -> Float[Tensor, "*draws"]:
+    return _shares(cosines).sum(-1) * concentration(model.group, cosines)

@@ -12,8 +12,8 @@ def picture(score: TrigLogits) -> list[Picture]:
         "A bar is the cosine of the logits with the character of a b c⁻¹; the squares of the bars add up to the share "
         "of the logits that characters explain, and the grey band is the reach of shuffled labels."
     )
-    if score.basis == "test_pairs":
-        reading += " Bars are over all pairs; the band, and what is key, over those it was not trained on."
+    if score.basis == "unseen_pairs":
+        reading += " Bars are over all pairs; the band, and what is key, over unseen pairs."
     cuts = [cut**0.5 for cut in score.key_cuts]  # which are of squares
     title, unit = "Similarity of the logits to characters", "cosine with the logits"
     return spectrum_bars(score, score.similarity, title, reading, chance=cuts, unit=unit, form=".2f")

@@ -24,8 +24,8 @@ def _dots(neurons: Neurons, live: int) -> Picture:
     irreps, heights, numbers = neurons.irreps, neurons.shares, neurons.numbers
     cut = f" (the strongest {len(numbers)} of {live})" if live > len(numbers) else ""
     reading = (
-        f"A dot is a live neuron{cut}: it stands over the irrep whose family explains most of it, as high as that "
-        "share; the dotted line is at 85%, above which the paper counts a neuron."
+        f"A dot is a live neuron of layer {neurons.layer}{cut}: it stands over the irrep whose family "
+        "explains most of it, as high as that share; the dotted line is at 85%, above which the paper counts a neuron."
     )
     unit = "share explained"
     dots = Strip(names=irreps, heights=heights, numbers=numbers, of="neuron", unit=unit, line=EXPLAINED)

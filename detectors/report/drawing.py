@@ -192,12 +192,12 @@ def _cause(d: Detection) -> list[Drawn]:
         return []
     control = None if d.causal.control is None else 1 - d.causal.control
     labels = ["motif removed", "motif alone", "control removed"]
-    pairs = "test pairs" if d.causal.basis == "test_pairs" else "pairs"
+    pairs = d.causal.basis.replace("_", " ").removeprefix("all ")
     shares = Shares(names=labels, shares=[1 - d.causal.necessity, d.causal.sufficiency, control], weak=labels[2:])
     reading = (
         f"Of {d.causal.pairs} {pairs} that the model answers right, the share "
-        "still right once the motif's subspace is removed, once it alone is kept, and once a random one of its "
-        "size is removed: a motif that is used leaves the first bar short and the third long."
+        "still right once the motif's subspace is removed, once it alone is kept, and once random directions outside "
+        "it are removed: a motif that is used leaves the first bar short, the second and the third long."
     )
     return [Drawn("Does the model use it?", reading, *draw(shares, 0))]
 

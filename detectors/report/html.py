@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from detectors.core.errors import DetectorsError
+from detectors.core.score import Causal
 from detectors.core.verdict import Verdict
 from detectors.judging.calibration import rates
 from detectors.judging.detection import Detection
@@ -66,7 +67,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"typeset": typeset, "keys": keys, "cause": cause, "facts": facts, "rates": _rates}
-    environment.filters |= {"chosen": chosen_heading, "evidence": _evidence, "address": _address}
+    environment.filters |= {"chosen": chosen_heading, "evidence": _evidence, "address": _address, "sizes": _sizes}
     environment.globals |= {"verdicts": list(Verdict)}
     return environment
 
@@ -106,6 +107,24 @@ def _rates(d: Detection) -> str:
     )
 
 
+def _sizes(causal: Causal) -> str:
+    """What was removed and how sure the three figures are; what is not known is left out."""
+    pairs = causal.where
+    power, control_power = (_held(share) for share in (causal.power, causal.control_power))
+    found = [pairs, f"motif: {causal.dimensions} dimensions{power}" if causal.dimensions else ""]
+    if causal.control is None:
+        found.append("control: none available")
+    elif causal.control_dimensions:
+        spread = "" if causal.control_spread is None else f", spread {causal.control_spread:.3f} over several draws"
+        found.append(f"control: {causal.control_dimensions} dimensions{control_power}{spread}")
+    found.append("" if causal.p_value is None else f"p {causal.p_value:.2g} that the motif matters no more (McNemar)")
+    return "; ".join(part for part in found if part)
+
+
+def _held(share: float | None) -> str:
+    return "" if share is None else f" with {share:.1%} of the variance"
+
+
 def _evidence(d: Detection) -> tuple[list[dict[str, str]], list[tuple[str, str]]]:
     """Rows of the lists that are parallel to the first one, and what is left as names and values."""
     evidence, chose = d.evidence, d.spec.chose if d.spec else ""
@@ -123,7 +142,7 @@ def _shown(value: Any, most: int = 24) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        inside = ", ".join(_shown(v, 6) for v in value[:most])
+        inside = ", ".join(f"({_shown(v, 6)})" if isinstance(v, list) else _shown(v, 6) for v in value[:most])
         return f"{inside}, … ({len(value)} in all)" if len(value) > most else inside or "none"
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]

@@ -11,12 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detectors.report.model import Document, Outcome
+from detectors.report.terminal import facts
+
+SHOWN = ("accuracy", "exceptions")  # of the facts that a terminal shows
 
 
 def to_markdown(report: Document, outcomes: Sequence[Outcome] | None = None) -> str:
     """A heading, the conditions of the gate if there is one, the verdicts, the sentence and its doubts."""
     lines = [f"### {_cell(report.checkpoint.path)}", ""]
     lines += [f"Task `{_cell(report.task.spec)}`. **{_cell(report.summary)}**", ""]
+    lines += [f"{name.capitalize()}: {_cell(' '.join(text.split()))}." for name, text in facts(report) if name in SHOWN]
+    lines += [""]
     if outcomes is not None:
         failed = sum(not o.passed for o in outcomes)
         tally = f"**Gate failed**: {failed} of {len(outcomes)}" if failed else f"Gate passed: {len(outcomes)}"
@@ -24,9 +29,10 @@ def to_markdown(report: Document, outcomes: Sequence[Outcome] | None = None) -> 
         for o in sorted(outcomes, key=lambda o: o.passed):
             lines.append(f"| {'pass' if o.passed else '**FAIL**'} | {_cell(o.id)} | {_cell(o.sentence)} |")
         lines.append("")
-    lines += ["| detector | verdict | score | threshold | p (Holm) | necessity | control |", "|---" * 7 + "|"]
+    columns = ("detector", "verdict", "score", "threshold", "p (Holm)", "necessity", "sufficiency", "control")
+    lines += [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for d in report:
-        causal = (None, None) if d.causal is None else (d.causal.necessity, d.causal.control)
+        causal = (None,) * 3 if (c := d.causal) is None else (c.necessity, c.sufficiency, c.control)
         cells = ["" if x is None else f"{x:.3f}" for x in (d.score, d.threshold, d.p_adjusted, *causal)]
         lines.append(f"| {_cell(d.detector)} | {d.verdict} | {' | '.join(cells)} |")
     lines += ["", *(f"> {_cell(note)}" for note in report.notes)]

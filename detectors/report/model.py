@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from detectors.core.figures import BySplit, TaskFacts
+from detectors.core.figures import BySplit, Counts, TaskFacts
 from detectors.judging.detection import Detection
 
 RECORD = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -40,11 +40,12 @@ class Document(BaseModel):
 
     model_config = RECORD
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    schema_version: Literal[2] = Field(default=2, alias="schema")
     tool: dict[str, str] = Field(description="Versions of the tool and of what its numbers depend on.")
     checkpoint: CheckpointInfo
     task: TaskFacts
     accuracy: BySplit
+    pairs: Counts = Field(description="How many cases there are, trained on, the flip of one, and neither.")
     loss: BySplit = Field(description="Mean cross-entropy in nats, from float64 log-softmax.")
     calibration: Literal["calibrated", "stale"] = Field(description="stale: of another zoo; every verdict is off.")
     summary: str

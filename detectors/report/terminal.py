@@ -9,14 +9,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from detectors.core.figures import BySplit
+from detectors.core.figures import BySplit, Counts
 from detectors.core.verdict import Verdict
 from detectors.judging.detection import Detection
+from detectors.judging.summary import FEW
 from detectors.report.model import Document
 
 LEGEND = (
     "cut, keep, ctrl: of the pairs answered right, those still right with the motif's subspace removed, with it alone, "
-    "and with a random one of its size removed."
+    "and with random directions outside it removed."
 )
 STALE = "The calibration is of another zoo than the one installed: verdicts are off."
 
@@ -59,18 +60,40 @@ def facts(report: Document) -> list[tuple[str, str]]:
         ("", f"not used: {', '.join(unused[:4])}{others}" if unused else ""),
         ("task", f"{task.spec} {task.about}"),
         ("", task.note),
-        ("accuracy", _split(report.accuracy, ".4f", task.split)),
-        ("loss", _split(report.loss, ".2e", task.split)),
+        ("accuracy", _split(report.accuracy, ".4f", report)),
+        ("", _echoes(report.pairs)),
+        ("loss", _split(report.loss, ".2e", report)),
+        ("exceptions", exceptions(report)),
     ]
     return [(name, text) for name, text in lines if text]
 
 
-def _split(figure: BySplit, form: str, split: str) -> str:
-    if split == "fresh":
+def _split(figure: BySplit, form: str, report: Document) -> str:
+    if report.task.split == "fresh":
         return f"{figure.all:{form}}"
     if figure.train is None or figure.test is None:
         return f"{figure.all:{form}} on all pairs; the training pairs are unknown"
-    return f"train {figure.train:{form}}   test {figure.test:{form}}   all {figure.all:{form}}"
+    echoes = report.pairs.echoed and figure.unseen is not None  # without them test pairs are the unseen ones
+    unseen = f"unseen {figure.unseen:{form}}   " if echoes else ""
+    return f"train {figure.train:{form}}   test {figure.test:{form}}   {unseen}all {figure.all:{form}}"
+
+
+def _echoes(pairs: Counts) -> str:
+    """Of what the test pairs consist, where some are the flip (b, a) of a training pair."""
+    if not pairs.echoed or pairs.train is None:
+        return ""
+    return f"of {pairs.all - pairs.train} test pairs {pairs.echoed} are flips of training pairs, {pairs.unseen} unseen"
+
+
+def exceptions(report: Document, most: int = 6) -> str:
+    """Pairs that are answered otherwise than by the circuit, where there is one and they are few."""
+    evidence = next((d.evidence for d in report if d.verdict is Verdict.PRESENT and d.evidence.get("exceptions")), {})
+    count, pairs = evidence.get("exceptions", 0), evidence.get("exception_pairs") or []
+    if not count or count > FEW * report.pairs.all:
+        return ""
+    named = [f"({a}, {b}) to {given} for {expected}" for a, b, given, expected in pairs[:most]]
+    more = f" and {count - len(named)} more" if count > len(named) else ""
+    return f"{count} answered otherwise than by the circuit: {', '.join(named)}{more}"
 
 
 def _table(report: Document) -> Table:

@@ -36,7 +36,7 @@ def test_json_follows_its_schema_and_does_not_vary(call, tmp_path):
             detection["seconds"] = 0
         texts.append(json.dumps(document))
     assert texts[0] == texts[1]
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert document["checkpoint"]["sha256"]
     assert [d["detector"] for d in document["detections"]] == list(builtin())
 

@@ -5,13 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from detectors.core.groups import Group
-from detectors.core.irreps import along_characters, named, spectrum_bars, spoken, with_doubles, within_family
+from detectors.core.irreps import named, spectrum_bars, spoken, with_doubles, within_family
 from detectors.core.nulls import key_cut
-from fixtures.strategies import group_names
 
 
 def test_key_irreps_are_above_their_own_cut_and_lists_are_in_the_order_given():
@@ -44,17 +41,6 @@ def test_key_irreps_are_above_their_own_cut_and_lists_are_in_the_order_given():
 )
 def test_irreps_in_a_sentence(names, sentence):
     assert spoken(names) == sentence
-
-
-@given(group_names(3), st.integers(0, 100))
-def test_the_part_along_characters_is_what_is_nearest_to_a_function(name, seed):
-    group, rng = Group.from_name(name), np.random.default_rng(seed)
-    f = rng.standard_normal(group.order)
-    chosen = list(range(1, len(group.irreps)))[: 1 + seed % 3]
-    columns = np.stack([group.irreps[i].character for i in chosen], axis=1)
-    nearest = columns @ np.linalg.lstsq(columns, f, rcond=None)[0]
-    np.testing.assert_allclose(along_characters(group, torch.from_numpy(f), chosen).numpy(), nearest, atol=1e-9)
-    assert along_characters(group, torch.from_numpy(f), []).tolist() == [0] * group.order
 
 
 def test_the_family_of_a_frequency_is_the_span_of_nine_products():

@@ -106,9 +106,9 @@ MODEL = {"kind": "mlp", "n_tokens": 13, "d_model": 4, "d_mlp": 12, "d_vocab_out"
 
 
 def untrained(seed: int) -> ModelView:
-    """Random weights, and a random half of the pairs called training pairs: every null is true."""
+    """Random weights, and a random third of the pairs called training pairs: every null is true."""
     task = Task.parse("add:13")
-    mask = np.random.default_rng(seed).random(169) < 0.5
+    mask = np.random.default_rng(seed).random(169) < 1 / 3
     return ModelView(network(MODEL, initial_weights(MODEL, seed), task), task, train_mask=mask)
 
 

@@ -30,6 +30,8 @@ GROUP = {row["name"]: row for row in rows("truth_group.json")}
 PIZZA = {row["id"]: row for row in rows("truth_pizza.json")}
 SMALL = [name for name in GROUP if GROUP[name]["group"] != "S6"]
 NAMES = list(GROUP) or ["absent"]
+CIRCUIT = ("sparse_fourier_embedding", "trig_product_neurons", "trig_logits", "generalisation")
+SETTLED = 0.99  # accuracy over all pairs from which no training pairs are needed
 
 
 def group_view(name: str) -> ModelView:
@@ -80,12 +82,13 @@ def test_generalisation_memorisation_and_explained_pairs(name):
     row, found = GROUP[name], report(name)
     assert found["generalisation"].score == pytest.approx(row["G"], abs=0.03)
     assert found["generalisation"].evidence["structured_accuracy"] == row["structured_test_accuracy"]
-    assert found["memorisation"].score == pytest.approx(row["M"], abs=0.03)
-    assert found["memorisation"].evidence["membership_advantage"] == pytest.approx(
-        row["membership_advantage"], abs=0.03
-    )
-    logits = found["trig_logits"].evidence
-    assert logits["explained_test_pairs"] == pytest.approx(row["explained_test_pairs"], abs=0.005)
+    memory, logits = found["memorisation"], found["trig_logits"].evidence
+    assert memory.score == pytest.approx(row["M2"], abs=0.03)
+    assert memory.evidence["gain"] == pytest.approx(row["gain"], abs=0.03)
+    assert ("louder on its training pairs" in memory.reason) == (memory.evidence["gain"] >= 0.05)
+    if not row["group"].startswith("C"):  # the truth is over test pairs, ours over unseen ones, which here are the same
+        assert memory.evidence["membership_advantage"] == pytest.approx(row["membership_advantage"], abs=0.03)
+        assert logits["explained_test_pairs"] == pytest.approx(row["explained_test_pairs"], abs=0.005)
     assert logits["explained_all_pairs"] == pytest.approx(row["explained_all_pairs"], abs=0.005)
     assert_same_similarities(list(zip(logits["dimensions"], logits["similarity"], strict=True)), row)
 
@@ -93,17 +96,16 @@ def test_generalisation_memorisation_and_explained_pairs(name):
 def settled_by_group_truth(row: dict) -> dict[str, str]:
     """G and M of the truth file settle two motifs; a test accuracy near 1 means that the logits are the circuit's, and
     that the embedding and the neurons are the published ones; G = 0 that there is no circuit in any part."""
-    circuit = ("sparse_fourier_embedding", "trig_product_neurons", "trig_logits")
     if row.get("G") is None:
-        return dict.fromkeys((*circuit, "generalisation"), "present") | {"memorisation": "absent"}
+        return dict.fromkeys(CIRCUIT, "present") | {"memorisation": "absent"}
     found = {
         "generalisation": "present" if row["G"] > 0.5 else "absent",
-        "memorisation": "present" if row["M"] > 0.2 else "absent",
+        "memorisation": "present" if row["M2"] > 0.2 else "absent",
     }
     if row["test_accuracy"] > 0.9:
-        found |= dict.fromkeys(circuit, "present")
+        found |= dict.fromkeys(CIRCUIT, "present")
     if row["G"] == 0:
-        found |= dict.fromkeys(circuit, "absent")
+        found |= dict.fromkeys(CIRCUIT, "absent")
     return found
 
 
@@ -129,12 +131,11 @@ def all_cases(names: list[str], external: Path) -> dict[str, tuple[dict[str, str
     cases = {name: (settled_by_group_truth(GROUP[name]), report(name)) for name in names}
     for name, row in PIZZA.items():
         # the logits' frequencies are in the truth file; so is the circularity of the embedding, which settles it near 1
-        truth = {"trig_logits": "present"}
+        truth = {"trig_logits": "present"} if row["accuracy"] >= SETTLED else {}
         if row["kind"] == "transformer" and row["circularity"] > 0.95:
             truth |= {"sparse_fourier_embedding": "present", "trig_product_neurons": "present"}
         cases[name] = (truth, detectors.run(pizza_view(row, external)))
-    circuit = ("sparse_fourier_embedding", "trig_product_neurons", "trig_logits", "generalisation")
-    truth = dict.fromkeys(circuit, "present") | {"memorisation": "absent"}
+    truth = dict.fromkeys(CIRCUIT, "present") | {"memorisation": "absent"}
     return cases | {"progress measures": (truth, detectors.run(progress_view(external)))}
 
 
@@ -149,14 +150,26 @@ def test_every_verdict_on_the_largest_group_too(external, capsys):
 
 
 @pytest.mark.parametrize("name", SMALL or ["absent"])
-def test_logits_are_told_apart_without_the_training_pairs(name):
-    row, view = GROUP[name], group_view(name).with_train_mask(None)
-    detection = detectors.run(view, names=["trig_logits"])[0]
-    assert detection.evidence["basis"] == "all_pairs"
-    if row["test_accuracy"] > 0.9:
-        assert detection.verdict == "present"
-    if row["G"] == 0:
-        assert detection.verdict == "absent"
+def test_what_is_settled_without_the_training_pairs(name):
+    """Of the others nothing is said that the truth is against; D61_T_seed1, at 98.7%, stays open."""
+    row, found = GROUP[name], detectors.run(group_view(name).with_train_mask(None))
+    for motif, verdict in settled_by_group_truth(row).items():
+        assert found[motif].verdict in (verdict, "inconclusive"), found[motif].reason
+    assert_settled_without_a_split(found, row["accuracy"])
+
+
+def assert_settled_without_a_split(found, accuracy: float) -> None:
+    """All five where the network answers 99% of all pairs, causes on all pairs, and what that assumes is said."""
+    logits, generalises, memorises = (found[m] for m in ("trig_logits", "generalisation", "memorisation"))
+    if accuracy < SETTLED:
+        assert generalises.evidence.get("basis") != "all_pairs"
+        return
+    for motif in CIRCUIT:
+        assert found[motif].verdict in ("present", "not_applicable"), found[motif].reason
+    assert memorises.verdict == "absent", memorises.reason
+    assert logits.causal.basis == logits.evidence["basis"] == generalises.evidence["basis"] == "all_pairs"
+    for detection in (generalises, memorises):
+        assert "were trained on in neither order" in detection.reason
 
 
 @pytest.mark.parametrize("name", SMALL or ["absent"])
@@ -236,6 +249,7 @@ def test_pizza_models(name, external):
     view = pizza_view(row, external)
     found = detectors.run(view)
     assert found.accuracy.all == pytest.approx(row["accuracy"], abs=1e-3)
+    assert_settled_without_a_split(found, row["accuracy"])
     if row["kind"] == "transformer":
         assert view.network.config.separate_vocabularies == row["separate_vocabularies"]
         embedding = found["sparse_fourier_embedding"].evidence
@@ -250,7 +264,7 @@ def test_pizza_models(name, external):
     for k, cosine in row["logit_cos_similarity"]:
         if cosine > 0.007:
             assert similarity[f"freq_{k}"] == pytest.approx(cosine, abs=0.002)
-    assert found["trig_logits"].verdict == "present"
+    assert found["trig_logits"].verdict == ("present" if row["accuracy"] >= SETTLED else "inconclusive")
     clear = [k for k, cosine in row["logit_cos_similarity"] if cosine > 0.1]
     assert logits["frequencies"][: len(clear)] == clear
 
@@ -279,37 +293,3 @@ def test_files_that_hold_no_two_operand_model_are_refused_in_words(external):
 def test_the_folder_that_is_asked_for_exists():
     if "DETECTORS_EXTERNAL" in os.environ:
         assert EXTERNAL.is_dir()
-
-
-def test_published_figures_of_five_digit_addition(external):
-    """Loss per digit, and all six digits right on 98.0% of 20,000 random sums."""
-    view = detectors.load(external / "progress" / "5_digit_addition_infinite.pth", task="digits:5")
-    sums = view.draw(20_000, seed=1)
-    right, loss = view.settled_figures(sums)
-    assert right.reshape(-1, 6).all(1).double().mean().item() == pytest.approx(0.980, abs=0.004)
-    per_digit = loss.reshape(-1, 6).mean(0).tolist()
-    assert per_digit == pytest.approx([0.0023, 0.0163, 0.0159, 0.0272, 0.0039, 0.0015], abs=0.004)
-
-
-def test_published_heads_of_the_induction_model(external):
-    """Mean attention of the heads that are known, on BOS and three segments that hold the same run."""
-    view = detectors.load(external / "progress" / "induction_head_infinite.pth", task="repeat")
-    rng = np.random.default_rng(0)
-    tokens, firsts = np.zeros((200, 85), dtype=np.int64), []
-    for row in tokens:
-        run, segments = 1 + rng.choice(127, size=16, replace=False), []
-        row[1:] = 1 + rng.integers(127, size=84)
-        for start in (1, 29, 57):
-            segments.append(start + rng.integers(13))
-            row[segments[-1] : segments[-1] + 16] = run
-        firsts.append(segments[:2])
-    points = [f"blocks.{layer}.attn.hook_pattern" for layer in range(2)]
-    _, seen = view.run(torch.from_numpy(tokens), capture=points)
-    before = seen[points[0]][:, :, range(2, 29), range(1, 28)].mean((0, 2))
-    assert before[2].item() == pytest.approx(0.85, abs=0.03)
-    assert max(before[[0, 1, 3]].tolist()) < 0.12
-    # query i of the second copy, key: the token after the same one in the first copy
-    induced = torch.stack(
-        [seen[points[1]][k][:, range(b, b + 15), range(a + 1, a + 16)].mean(1) for k, (a, b) in enumerate(firsts)]
-    ).mean(0)
-    assert induced.tolist() == pytest.approx([0.06, 0.45, 0.46, 0.45], abs=0.03)

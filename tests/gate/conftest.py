@@ -17,6 +17,7 @@ def report_of(*detections, of="add:7", accuracy=None):
         task=task(of),
         accuracy=shown.accuracy,
         loss=shown.loss,
+        pairs=shown.cases,
         calibration="calibrated",
         summary="It is made up.",
         notes=[],

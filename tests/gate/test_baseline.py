@@ -1,5 +1,7 @@
 """What changed, and which of it is for the worse: by the news that a motif is."""
 
+import json
+
 import pytest
 
 from detectors.core.verdict import Verdict
@@ -23,7 +25,7 @@ def differing(plain, name, **fields):
         ("trig_logits", {"verdict": Verdict.ERROR}, "verdict", True, 0.0),
         ("memorisation", {"verdict": Verdict.PRESENT}, "verdict", True, 0.0),
         ("memorisation", {"verdict": Verdict.INCONCLUSIVE}, "verdict", True, 0.0),
-        ("trig_logits", {"version": 2}, "version", None, 0.0),
+        ("trig_logits", {"version": 9}, "version", None, 0.0),
         ("trig_logits", {"version": 0}, "version", None, 0.0),  # the baseline may be of a later release
         ("trig_logits", {"threshold": 0.2}, "threshold", None, 0.0),
         ("trig_logits", {"threshold": 0.05}, "threshold", None, 0.0),
@@ -78,3 +80,11 @@ def test_files(plain, tmp_path):
         read_report(tmp_path / "none.json", "here")
     with pytest.raises(BaselineError, match="cannot be read"):
         read_report(tmp_path)
+
+
+def test_a_report_of_an_earlier_schema_is_not_compared(plain, tmp_path):
+    document = plain.to_dict() | {"schema": 1}
+    document.pop("pairs")
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    with pytest.raises(BaselineError, match="of another version of this tool; this gate with --update-baseline"):
+        read_report(tmp_path / "old.json", "this gate with --update-baseline")

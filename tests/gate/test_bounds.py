@@ -8,6 +8,7 @@ from detectors.gate.conditions import Condition, conditions, evaluate, loading
 from detectors.gate.policy import BaselinePolicy, Policy
 
 HERE = Path()
+ECHOED = (49, 30, 10, 9)
 
 
 def failed(policy, report, baseline=None):
@@ -50,6 +51,17 @@ def test_a_bound_at_equality(plain, bound, holds):
 def test_what_is_no_number_has_failed(plain, bound, words):
     (sentence,) = failed({"bounds": [bound]}, plain)
     assert words in sentence
+
+
+@pytest.mark.parametrize(("count", "holds"), [(0, True), (1, False), (15, False)])
+def test_a_release_may_allow_no_answers_against_its_circuit(made, count, holds):
+    report_of, detection = made
+    evidence = {"exceptions": count, "exception_pairs": [[a, a, 6, 3] for a in range(count)]}
+    report = report_of(detection("generalisation", "present", evidence=evidence))
+    found = failed({"must": {"generalisation": "present"}, "bounds": ["generalisation.exceptions <= 0"]}, report)
+    assert found == ([] if holds else [f"generalisation.exceptions is {count}; must be <= 0"])
+    (sentence,) = failed({"bounds": ["generalisation.exception_pairs <= 0"]}, report)
+    assert "is no number" in sentence
 
 
 @pytest.mark.parametrize("value", [True, float("nan"), float("inf")])
@@ -96,6 +108,14 @@ def test_what_is_not_settled_is_not_what_it_must_not_be_either(made, verdict):
         ({"all": 0.9, "test": 0.8}, {"all": 0.91, "test": 0.81}, ["must be >= 0.91", "must be >= 0.81"]),
         ({"train": None}, {"train": 0.0}, ["accuracy.train is not known"]),
         ({"all": float("nan")}, {"all": 0.0}, ["accuracy.all is not known"]),
+        ({"test": 0.9, "unseen": 0.8, "cases": ECHOED}, {"test": 0.9, "unseen": 0.8}, []),
+        (
+            {"test": 0.9, "unseen": 0.0, "cases": ECHOED},
+            {"test": 0.9, "unseen": 0.8},
+            ["unseen is 0; must be"],
+        ),
+        ({"test": None, "cases": (49, 40, 9, 0)}, {"unseen": 0.1}, ["unseen is not known: there are no such pairs"]),
+        ({"test": None, "cases": (49, None, None, None)}, {"unseen": 0.1}, ["the training pairs are unknown"]),
     ],
 )
 def test_least_accuracies(made, accuracy, floors, words):
@@ -125,7 +145,7 @@ def test_a_condition_that_crashes_has_failed_with_its_first_line(plain):
         ({"evidence": {}}, {}, None),
         ({"evidence": {}}, {"key_irreps": "fail"}, "key irreps was freq_3 freq_5, is none"),
         ({"threshold": 0.5}, {}, None),
-        ({"version": 7}, {}, "version was 1, is 7"),
+        ({"version": 7}, {}, "version was 2, is 7"),
     ],
 )
 def test_what_a_baseline_lets_pass(plain, tmp_path, moved, rules, words):

@@ -235,7 +235,7 @@ def moved(report, name, **changed):
 @pytest.mark.parametrize(
     ("name", "changed", "rules", "passes"),
     [
-        ("trig_logits", {"score": 0.58}, {"tolerance": 0.05}, True),
+        ("trig_logits", {"score": 0.48}, {"tolerance": 0.05}, True),
         ("trig_logits", {"score": 0.40}, {"tolerance": 0.05}, False),
         ("trig_logits", {"score": 0.40}, {"tolerance": 0.05, "tolerances": {"trig_logits": 0.5}}, True),
         ("trig_logits", {"score": 1.0}, {}, True),
@@ -247,7 +247,7 @@ def moved(report, name, **changed):
     ],
 )
 def test_what_may_differ_from_the_baseline(name, changed, rules, passes, good, tmp_path):
-    assert 0.58 < good["trig_logits"].score < 0.63
+    assert 0.50 < good["trig_logits"].score < 0.53
     write_text(tmp_path / "b.json", good.to_json())
     policy = Policy.model_validate({"baseline": {"file": "b.json", **rules}})
     outcomes = evaluate(conditions(policy, tmp_path), moved(good, name, **changed))

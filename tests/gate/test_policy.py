@@ -83,11 +83,12 @@ def test_what_is_wrong_is_said_of_the_file(tmp_path, text, words):
 
 
 def test_the_ends_of_the_ranges_are_allowed(tmp_path):
-    text = "draws = 1\nseed = 0\naccuracy = { all = 1.0, train = 0.0 }\nbaseline = { tolerance = 1.0 }"
+    text = "draws = 1\nseed = 0\naccuracy = { all = 1.0, train = 0.0, unseen = 0.5 }\nbaseline = { tolerance = 1.0 }"
     policy, _ = read_policy(written(tmp_path, text, "x.gate.toml"))
     assert (policy.draws, policy.seed, policy.accuracy.all, policy.accuracy.train) == (1, 0, 1.0, 0.0)
+    assert policy.accuracy.unseen == 0.5
     assert Policy(draws=1_000_000).draws == 1_000_000
-    assert Policy().draws == 199
+    assert Policy().draws is None
     assert policy.baseline.tolerance == 1.0
     assert policy.baseline.key_irreps == "report"
 

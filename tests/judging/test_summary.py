@@ -1,4 +1,4 @@
-"""The decision table row by row, its parts, its clauses, and what a reader is told to doubt."""
+"""The decision table row by row, its parts and its clauses."""
 
 import math
 
@@ -6,10 +6,14 @@ import pytest
 
 from detectors.core.score import Score
 from detectors.judging import summary
-from detectors.judging.summary import PARTS, TABLE, notes, summarise
+from detectors.judging.summary import PARTS, TABLE, summarise
+from tests.judging.conftest import UNKNOWN, case_of
 
 HALF = {"all": 0.7, "train": 1.0, "test": 0.25, "loss": 2.0}
-# verdicts by motif; task; figures; the sentence
+SETTLED = {"evidence": {"generalisation": {"basis": "all_pairs", "train_set": "unknown", "train_fraction": None}}}
+FEW_UNSEEN = {"cases": (49, 40, 0, 9)}
+G_OPEN = {"generalisation": "inconclusive"}
+# verdicts by motif, or what evidence is changed; task; figures; the sentence
 ROWS = [
     (
         {},
@@ -35,67 +39,90 @@ ROWS = [
         HALF,
         "It answers all its training pairs and 25.0% of the others: half-way, the circuit is there and drowned: a "
         "structured part of the logits (frequencies 3, 5) would answer unseen pairs by itself, but what is "
-        "memorised of the "
-        "training pairs outweighs it.",
+        "memorised of the training pairs outweighs it.",
     ),
     (
-        {"generalisation": "present", "trig_logits": "absent", "memorisation": "absent"},
+        {"generalisation": "present", "memorisation": "absent", "trig_logits": "present"},
         {},
+        HALF,
+        "It answers all its training pairs and 25.0% of the others: a structured part of the logits (frequencies 3, 5) "
+        "would answer unseen pairs by itself, but something else outweighs it.",
+    ),
+    (
+        {"generalisation": "present", "trig_logits": "absent", "sparse_fourier_embedding": "absent"},
+        {"evidence": {"trig_logits": {"explained_test_pairs": 0.034}}},
         {},
-        "It answers every pair: a faint part (3.4%) of its logits would answer unseen pairs by itself, but "
-        "they are not "
-        "characters of a+b-c, so this is no circuit of the known form.",
+        "It answers every pair: a part (3.4%) of its logits answers unseen pairs by itself, but its spectrum is none "
+        "of few irreps, so this is no circuit of the known form.",
+    ),
+    (
+        {"generalisation": "present", "trig_logits": "absent", "trig_product_neurons": "present"},
+        {"evidence": {"trig_logits": {"explained_test_pairs": 0.46}}},
+        {},
+        "It answers every pair: a part (46.0%) of its logits answers unseen pairs by itself, in no spectrum of few "
+        "irreps, carried by its neurons (without them 25% of the right answers stay).",
     ),
     (
         {"generalisation": "present", "trig_logits": "present", "memorisation": "present"},
         {},
         {"all": 0.9, "test": 0.8},
-        "It answers all its training pairs and 80.0% of the others by a generalising circuit: its logits "
-        "are a function of "
-        "a+b-c (frequencies 3, 5); yet what is left of its logits without that still tells training pairs from others "
-        "(M 0.35).",
+        "It answers all its training pairs and 80.0% of the others by a generalising circuit: its logits are a "
+        "function of a+b-c (frequencies 3, 5); yet of the margin by which its training pairs are answered 35% is "
+        "looked up (M 0.35).",
+    ),
+    (
+        {"generalisation": "present", "trig_logits": "present"},
+        {"split": "unknown", **SETTLED},
+        UNKNOWN,
+        "It answers every pair by a generalising circuit: its logits are a function of a+b-c (frequencies 3, 5); that "
+        "is settled without its training pairs.",
     ),
     (
         {"generalisation": "absent", "memorisation": "present", "trig_logits": "present"},
         {},
         {"all": 0.4, "test": 0.0},
-        "It answers all its training pairs and none of the others: memorised, its training pairs are looked "
-        "up and nothing "
-        "it holds generalises, although part of its logits (frequencies 3, 5) carries over to unseen pairs.",
+        "It answers all its training pairs and none of the others: memorised, its training pairs are looked up and "
+        "nothing it holds generalises, although part of its logits (frequencies 3, 5) carries over to unseen pairs.",
     ),
     (
         {"generalisation": "absent", "memorisation": "present"},
         {},
-        {"all": 0.4, "train": None, "test": None},
-        "It answers 40.0% of the pairs: memorised, its training pairs are looked up and nothing it holds generalises.",
+        {"all": 0.9, "test": 0.6, "unseen": 0.0, "cases": (49, 34, 10, 5)},
+        "It answers all its training pairs and none of those seen in neither order: memorised, its training pairs are "
+        "looked up and nothing it holds generalises.",
     ),
     (
         {"generalisation": "absent", "memorisation": "absent"},
         {},
-        {"all": 1 / 7, "train": None, "test": None, "loss": 2.0},
-        "It answers 14.3% of the pairs: neither a circuit nor a lookup table; it answers at chance, as an "
-        "untrained model "
-        "does.",
+        {"all": 1 / 7, "loss": 2.0, **UNKNOWN},
+        "It answers 14.3% of the pairs: neither a circuit nor a lookup table; it answers at chance, as an untrained "
+        "model does.",
     ),
     (
-        {"generalisation": "inconclusive", "trig_logits": "present"},
-        {"split": "unknown"},
-        {},
-        "It answers every pair, with logits that are a function of a+b-c (frequencies 3, 5); how much of it "
-        "is memorised "
-        "stays open without the training pairs.",
-    ),
-    (
-        {"generalisation": "inconclusive", "trig_logits": "absent"},
+        G_OPEN | {"trig_logits": "absent"},
         {"split": "doubted"},
         {},
         "It answers every pair; why generalisation.",
     ),
     (
-        {"generalisation": "inconclusive", "trig_logits": "absent"},
+        G_OPEN | {"trig_logits": "present"},
+        {"split": "unknown", "evidence": {"trig_logits": {"explained_test_pairs": None}}},
+        UNKNOWN,
+        "It answers every pair, and 50% of its logits are a function of a+b-c (frequencies 3, 5); how much of it is "
+        "memorised stays open, as the training pairs are not known.",
+    ),
+    (
+        G_OPEN | {"trig_logits": "absent", "trig_product_neurons": "absent"},
         {"split": "unknown"},
+        UNKNOWN,
+        "It answers every pair; no circuit of the known form shows in its logits, and what carries over stays open, as "
+        "the training pairs are not known.",
+    ),
+    (
+        G_OPEN | {"trig_logits": "absent", "trig_product_neurons": "present"},
         {},
-        "It answers every pair; no circuit of the known form shows in its logits without the training pairs.",
+        FEW_UNSEEN,
+        "It answers every pair; what carries over to unseen pairs stays open, as only 9 pairs are unseen.",
     ),
     ({"trig_logits": "error"}, {}, {}, "It answers every pair; trig_logits error."),
     ({}, {}, {}, "It answers every pair; no detector was run."),
@@ -104,17 +131,14 @@ ROWS = [
 
 @pytest.mark.parametrize(("verdicts", "of", "shown", "sentence"), ROWS)
 def test_every_row_gives_its_sentence(made, verdicts, of, shown, sentence):
-    detection, task, figures = made
-    found = [detection(name, verdict) for name, verdict in verdicts.items()]
-    assert summarise(found, task(**of), figures(**shown)) == sentence
+    assert summarise(*case_of(made, verdicts, of, shown)) == sentence
 
 
 def test_every_row_is_reached_by_the_rows_above(made):
-    detection, task, figures = made
     reached = set()
     for verdicts, of, shown, _ in ROWS:
-        case = summary.Case({n: detection(n, v) for n, v in verdicts.items()}, task(**of), figures(**shown))
-        facts = summary._facts(case) | verdicts
+        found, task, figures = case_of(made, verdicts, of, shown)
+        facts = summary._facts(summary.Case({d.detector: d for d in found}, task, figures)) | verdicts
         reached.add(next(i for i, row in enumerate(TABLE) if all(facts.get(k) == v for k, v in row.when.items())))
     assert reached == set(range(len(TABLE)))
 
@@ -207,80 +231,9 @@ def test_half_way_ends_where_most_other_pairs_are_answered(made):
 def test_a_motif_that_no_row_places_adds_its_own_clause(made, monkeypatch):
     detection, task, figures = made
     found = [detection("generalisation", "inconclusive", version=0), detection("sparse_fourier_embedding", "present")]
-    assert summarise(found, task(), figures()).endswith("sparse_fourier_embedding present.")
+    assert summarise(found, task(), figures()).endswith("stays open, as why generalisation.")
     monkeypatch.setattr(type(found[1]), "clause", property(lambda d: f"{d.detector} is loud"))
-    assert summarise(found, task(), figures()).endswith(
-        "sparse_fourier_embedding present; sparse_fourier_embedding is loud."
-    )
-
-
-def told(made, of=None, shown=None, found=(), architecture=None):
-    _, task, figures = made
-    return notes(list(found), task(**of or {}), figures(**shown or {}), architecture or {})
-
-
-def test_nothing_is_doubted_without_a_reason(made):
-    assert told(made) == []
-    assert told(made, {"subject": "sequences", "spec": "infer"}, {"all": 0.0, "loss": 99.0}) == []
-
-
-@pytest.mark.parametrize(
-    ("train", "test", "all_", "doubted"),
-    [
-        (0.50, 0.451, 0.5, True),
-        (0.50, 0.449, 0.5, False),
-        (0.50, 0.45, 0.43, True),
-        (0.50, 0.47, 3 / 7, False),  # no more than luck
-        (0.95, 0.95, 0.949, True),
-        (0.95, 0.95, 0.951, False),
-        (None, 0.5, 0.5, False),
-        (0.5, None, 0.5, False),
-    ],
-)
-def test_a_split_is_doubted_where_both_sides_are_answered_alike(made, train, test, all_, doubted):
-    found = told(made, shown={"all": all_, "train": train, "test": test})
-    assert [("no better than the others" in note) for note in found] == [True] * doubted
-
-
-@pytest.mark.parametrize(
-    ("n", "accuracy", "loss", "doubted"),
-    [
-        (7, 2.9 / 7, 1.51, True),
-        (7, 2.9 / 7, 1.49, False),
-        (7, 3.1 / 7, 9, False),
-        (100, 0.099, 2, True),
-        (100, 0.1, 2, False),
-    ],
-)
-def test_a_task_is_doubted_where_the_model_is_certain_and_wrong(made, n, accuracy, loss, doubted):
-    shown = {"all": accuracy, "train": None, "test": None, "loss": loss * math.log(n)}
-    found = told(made, {"n_answers": n}, shown)
-    assert [("confident and wrong" in note) for note in found] == [True] * doubted
-
-
-def test_what_was_inferred_is_said(made):
-    detection, *_ = made
-    inferred = detection("memorisation", "present", evidence={"train_set": "inferred", "train_fraction": 0.4})
-    assert "the 40.0% of the pairs" in told(made, found=[detection("trig_logits", "absent"), inferred])[0]
-    assert told(made, found=[detection("memorisation", "present")]) == []
-    assert "against themselves" in told(made, {"spec": "infer"})[0]
-    assert "read off the model's own answers" in told(made, {"spec": "infer=add:7"})[0]
-
-
-@pytest.mark.parametrize(
-    ("architecture", "assumed"),
-    [
-        ({"kind": "transformer", "n_ctx": 2}, True),
-        ({"kind": "transformer", "n_ctx": 3}, False),
-        ({"kind": "mlp", "n_ctx": 2}, False),
-        ({"kind": "transformer", "n_ctx": 2, "attn_coeff": 0.0}, False),
-    ],
-)
-def test_softmax_attention_is_an_assumption_on_two_positions(made, architecture, assumed):
-    assert (
-        told(made, architecture=architecture)
-        == ["ordinary softmax attention is assumed; --arch attn_coeff=R says otherwise."] * assumed
-    )
+    assert summarise(found, task(), figures()).endswith("as why generalisation; sparse_fourier_embedding is loud.")
 
 
 def test_a_score_is_restored_before_its_clause_is_asked_for(made):

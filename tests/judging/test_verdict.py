@@ -17,34 +17,39 @@ from detectors.subjects.operands.view import ModelView
 from models_zoo import trig_mlp
 
 SPEC = spec_of(load("trig_logits"))
-ROW = {"version": 1, "threshold": 0.5}
+ROW = {"version": SPEC.version, "threshold": 0.5}
 
 
-def score(value=0.9, p=0.005, smallest=0.005, causal=(0.9, 0.0, 1000)):
+def score(value=0.9, p=0.005, smallest=0.005, remark="", **cause):
+    """A used circuit, but for what is said; control="unknown": no cause at all."""
+    figures = {"necessity": 0.9, "sufficiency": 1.0, "control": 0.0, "pairs": 1000, "basis": "unseen_pairs"} | cause
     return Score(
         value=value,
         null=Null(permuted="x", draws=199, mean=0.1, p_value=p, smallest=smallest),
-        causal=Causal(necessity=causal[0], sufficiency=1.0, control=causal[1], pairs=causal[2], basis="test_pairs")
-        if causal
-        else None,
+        causal=None if figures["control"] == "unknown" else Causal(**figures),
+        remark=remark,
     )
 
 
 @pytest.mark.parametrize(
     ("case", "p_adjusted", "row", "expected", "words"),
     [
-        (score(), 0.025, ROW, "present", "necessity 0.90"),
+        (score(), 0.025, ROW, "present", "necessity 0.90, sufficiency 1.00, control 0.00, 1000 unseen pairs"),
+        (score(basis="all_pairs"), 0.025, ROW, "present", "1000 of all pairs"),
         (score(value=0.4), 0.025, ROW, "absent", "threshold 0.50"),
         (score(p=0.2), 0.2, ROW, "absent", "not beyond chance"),
         (score(p=0.1, smallest=0.1), 0.5, ROW, "inconclusive", "draws may help"),
-        (score(causal=None), 0.025, ROW, "inconclusive", "too few pairs"),
-        (score(causal=(0.02, 0.0, 1000)), 0.025, ROW, "inert", "changes nothing"),
-        (score(causal=(0.80, 0.78, 1000)), 0.025, ROW, "inert", "control 0.78"),
-        (score(causal=(0.30, 0.1, 30)), 0.025, ROW, "inert", "30 pairs"),
-        (score(causal=(0.9, None, 1000)), 0.025, ROW, "present", "no control available"),
+        (score(control="unknown"), 0.025, ROW, "inconclusive", "too few pairs"),
+        (score(control=None), 0.025, ROW, "inconclusive", "too few dimensions to remove others for a control"),
+        (score(necessity=1.0, control=1.0), 0.025, ROW, "inconclusive", "random directions beside it destroy"),
+        (score(necessity=0.96, control=0.27), 0.025, ROW, "inconclusive", "random directions beside it destroy"),
+        (score(necessity=1.0, sufficiency=0.15), 0.025, ROW, "inconclusive", "used, but does not answer alone"),
+        (score(necessity=0.02), 0.025, ROW, "inert", "changes nothing: necessity 0.02"),
+        (score(necessity=0.02, sufficiency=0.1), 0.025, ROW, "inert", "changes nothing"),
+        (score(necessity=0.3, control=0.24, p_value=0.2, pairs=30), 0.025, ROW, "inert", "30 unseen pairs"),
         (score(), 0.025, None, "inconclusive", "no calibrated threshold"),
-        (score(), 0.025, {"version": 2, "threshold": 0.5}, "inconclusive", "version 2"),
-        (score(), 0.025, {"version": 1, "threshold": 0.5, "stale": True}, "inconclusive", "another zoo"),
+        (score(), 0.025, ROW | {"version": SPEC.version + 1}, "inconclusive", f"version {SPEC.version + 1}"),
+        (score(), 0.025, ROW | {"stale": True}, "inconclusive", "another zoo"),
     ],
 )
 def test_what_decides(case, p_adjusted, row, expected, words):
@@ -55,7 +60,15 @@ def test_what_decides(case, p_adjusted, row, expected, words):
 
 def test_a_decomposition_of_the_logits_needs_no_cause():
     spec = spec_of(load("generalisation"))
-    assert judge(spec, score(causal=None), 0.025, ROW | {"version": spec.version})[0] == "present"
+    assert judge(spec, score(control="unknown"), 0.025, ROW | {"version": spec.version})[0] == "present"
+
+
+@pytest.mark.parametrize("value", [0.4, 0.9])
+@pytest.mark.parametrize("p", [0.005, 0.2])
+def test_a_remark_stands_in_the_reason_whatever_was_judged(value, p):
+    for case in (score(), score(control=None), score(control=1.0), score(necessity=0.0), score(sufficiency=0.1)):
+        case = replace(case, value=value, null=replace(case.null, p_value=p), remark="louder on its training pairs")
+        assert "; louder on its training pairs" in judge(SPEC, case, p, ROW).reason
 
 
 def step_down(p):
@@ -87,14 +100,24 @@ def test_holm_on_a_worked_example():
         (score(p=0.04, smallest=0.04), 0.06, "inconclusive"),  # the best that these draws give is 0.06 after Holm
         (score(p=0.04, smallest=0.03), 0.06, "absent"),  # and here 0.045
         (score(p=0.04, smallest=0.1 / 3), 0.06, "absent"),  # 0.05 itself would do
-        (score(causal=(0.05, 0.0, 10**6)), 0.01, "inert"),
-        (score(causal=(0.0501, 0.0, 10**6)), 0.01, "present"),
-        (score(causal=(0.05, None, 10**6)), 0.01, "inert"),
-        (score(causal=(0.60, 0.54, 10**6)), 0.01, "present"),
-        (score(causal=(0.5, 0.5, 100)), 0.01, "inert"),
-        # two standard errors of the difference of 0.5 and 0.4 over 100 pairs: 2 sqrt((0.25 + 0.24) / 100) = 0.14
-        (score(causal=(0.5, 0.365, 100)), 0.01, "inert"),
-        (score(causal=(0.5, 0.355, 100)), 0.01, "present"),
+        # necessity against its control: NOISE
+        (score(necessity=0.05), 0.01, "inert"),
+        (score(necessity=0.0501), 0.01, "present"),
+        (score(necessity=0.25, control=0.2), 0.01, "inert"),
+        (score(necessity=0.26, control=0.2), 0.01, "present"),
+        (score(necessity=0.1, control=0.2), 0.01, "inert"),  # the control does more
+        # the same pairs, paired: LEVEL
+        (score(p_value=0.05), 0.01, "present"),
+        (score(p_value=0.0501), 0.01, "inert"),
+        # the motif alone: SUFFICIENT
+        (score(sufficiency=0.7), 0.01, "present"),
+        (score(sufficiency=0.6999), 0.01, "inconclusive"),
+        # random directions alone: DESTROYS
+        (score(control=0.2499), 0.01, "present"),
+        (score(control=0.25), 0.01, "inconclusive"),
+        (score(necessity=0.25, control=0.25), 0.01, "inconclusive"),  # inert is not said of what breaks anywhere
+        # a missing control says nothing, whatever the other two
+        (score(necessity=0.0, control=None), 0.01, "inconclusive"),
     ],
 )
 def test_every_bound_decides_at_its_value(case, p_adjusted, expected):
@@ -110,8 +133,9 @@ def test_without_a_null_nothing_is_settled_but_absence():
 
 
 def test_reasons_say_the_figures():
-    assert judge(SPEC, score(), 0.025, ROW).reason == (
-        "score 0.900, threshold 0.50, adjusted p 0.025, necessity 0.90, control 0.00, 1000 pairs"
+    assert judge(SPEC, score(remark="flat"), 0.025, ROW).reason == (
+        "score 0.900, threshold 0.50; flat, adjusted p 0.025, necessity 0.90, sufficiency 1.00, control 0.00, "
+        "1000 unseen pairs"
     )
     said = judge(SPEC, score(p=0.1, smallest=0.1), 0.5, ROW).reason
     assert "the smallest with 199 draws and this many tokens is 0.100, 0.500 after Holm" in said

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 import detectors
+import models_zoo
 from detectors.core.errors import CheckpointError, DetectorsError
 
 
@@ -153,3 +154,20 @@ def test_a_view_of_the_users_is_left_as_it_is(tmp_path, saved, mlp, monkeypatch)
     assert first.train_mask.sum() == 24
     assert second.train_mask is None
     assert importlib.import_module("their_views").kept[-1].checkpoint.path == "(in memory)"
+
+
+def test_infer_works_in_memory_and_with_a_loader(tmp_path):
+    """A circuit of a + b mod 11 by construction says itself what it answers, however it is brought."""
+    network = models_zoo.trig_mlp(p=11, frequencies=(3, 5)).network
+    assert detectors.ModelView(network, "infer").task.spec == "infer=add:11"
+    torch.save(dict(network.weights), tmp_path / "m.pt")
+    loader = tmp_path / "mine.py"
+    loader.write_text(
+        "import torch, detectors\n"
+        "from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP\n"
+        "def load(path, task):\n"
+        f"    return detectors.ModelView(TwoEmbeddingMLP(torch.load(path), {network.architecture['act_fn']!r}), task)\n"
+    )
+    found = detectors.load(tmp_path / "m.pt", task="infer", loader=f"{loader}:load")
+    assert found.task.spec == "infer=add:11"
+    assert found.figures().accuracy.all == 1

@@ -54,7 +54,10 @@ CHANGES = {
 @pytest.mark.parametrize("name", MEMBERS)
 def test_every_verdict_stays(name, change):
     changed = detectors.run(CHANGES[change](detectors.load(f"zoo:{name}")))
-    assert {d.detector: d.verdict for d in changed} == verdicts_of(name)
+    wanted = dict(verdicts_of(name))
+    if change == "one-hot outputs":  # an exact table has a flat spectrum, whatever it was made from
+        wanted["trig_logits"] = "absent"
+    assert {d.detector: d.verdict for d in changed} == wanted
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

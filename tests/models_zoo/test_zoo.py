@@ -77,9 +77,8 @@ def test_lookup_tables_know_exactly_their_training_pairs(task, fraction, seed):
 
 # members on which a detector and the card disagree, by name and with the cause; each must go on failing until mended
 DISAGREEMENTS = {
-    "add53_mlp": "memorisation is found present (M 0.35): the network answers every pair, and yet what is left of its "
-    "logits without the circuit answers a third of the training pairs, and its training loss is 60 times below its "
-    "test loss. Test accuracy alone, which the card goes by, does not rule that out",
+    "d15_mlp": "trig_product_neurons should be present: they use 21 of the 29 dimensions, which leaves 8 for a "
+    "control, less than half of them, so that nothing says whether removing any 21 would do the same",
 }
 
 
@@ -89,7 +88,7 @@ def test_members_are_what_their_cards_say(name):
     found = list(faults(name, verdicts=True))
     if name in DISAGREEMENTS:
         assert len(found) == 1
-        assert "memorisation should be absent" in found[0]
+        assert DISAGREEMENTS[name].split(":")[0] in found[0]
     else:
         assert found == []
 

@@ -12,21 +12,44 @@ from detectors.core import spectrum
 from detectors.core.registry import picture_of
 from detectors.judging.calibration import calibration
 from detectors.motifs import sparse_fourier_embedding as module
-from detectors.subjects.operands.edits import cause, edit_embedding
+from detectors.subjects.hooks import Hook
+from detectors.subjects.operands.edits import cause, edit_embedding, of_irreps
+from detectors.subjects.operands.view import ModelView
 from fixtures.strategies import planted, planted_groups
 from fixtures.transforms import with_weights
 from models_zoo import trig_mlp
+from models_zoo.analytic import _BilinearNetwork
 from models_zoo.decoys import sparse_memoriser, unread_fourier_embedding
 
 THRESHOLD = calibration()["rows"]["sparse_fourier_embedding"]["threshold"]
 FEW = {"draws": 39}
 
 
-def embedded(p: int, left: list[np.ndarray], right: list[np.ndarray] | None = None):
-    """A model of a + b mod p whose operands are embedded as these columns; what its neurons do is of no concern."""
+class Embedded:
+    """Rows [n, d] of either operand, whose products are read at random: a stream, of which no direction is a neuron."""
+
+    n_layers = 1
+
+    def __init__(self, *tables: torch.Tensor) -> None:
+        (self.n_tokens, d), self.tables, self.weights = tables[0].shape, tables, {}
+        self.architecture = {"kind": "embedding"}
+        self.read = torch.randn(d, self.n_tokens, generator=torch.Generator().manual_seed(0))
+
+    def forward(self, tokens: torch.Tensor, hook: Hook) -> torch.Tensor:
+        rows = hook("hook_embed", torch.stack([t[tokens[:, i]] for i, t in enumerate(self.tables)], 1))
+        return hook("blocks.0.mlp.hook_post", rows.prod(1, keepdim=True))[:, 0] @ self.read
+
+    def embedding(self, operand: int) -> torch.Tensor:
+        return self.tables[operand]
+
+    def readout(self, layer: int) -> torch.Tensor:
+        return self.read
+
+
+def embedded(p: int, left: list[np.ndarray], right: list[np.ndarray] | None = None) -> ModelView:
+    """A model of a + b mod p whose operands are embedded as these columns; what it answers is of no concern."""
     rows = [torch.from_numpy(np.stack(columns, axis=1)).float() for columns in (left, right or left)]
-    view = trig_mlp(p=p, frequencies=(1,), phases=rows[0].shape[1])
-    return with_weights(view, W_x=rows[0], W_y=rows[1])
+    return ModelView(Embedded(*rows), f"add:{p}")
 
 
 def waves(p: int, **amplitudes: float) -> list[np.ndarray]:
@@ -101,33 +124,35 @@ def test_lists_are_parallel_and_key_is_what_rises_above_its_cut():
 
 
 def test_what_carries_beyond_chance_is_removed_though_it_is_not_key():
-    """Frequency 5 has a share between its chance and its cut in the embedding, and a readout that makes up for it."""
-    view, weak = trig_mlp(p=23, frequencies=(2, 5), act_fn="square"), 0.4
-    scale = torch.tensor([1.0] * 9 + [weak] * 9)
-    w = {k: view.weight(k) * scale for k in ("W_x", "W_y")}
-    view = with_weights(view, **w, W_U=view.weight("W_U") / scale[:, None] ** 2)
+    """Frequency 5 has a share between its chance and its cut in the embedding, and products that make up for it."""
+    weak, angles = 0.55, 2 * np.pi * np.outer(np.arange(11), [3, 5]) / 11
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=2)  # [token, frequency, cos or sin]
+    products = np.zeros((2, 2, 2, 2, 2, 2))  # of a, of b, in the neuron
+    for i, size in enumerate((1, 1 / weak**2)):
+        products[i, 0, i, 0, i, 0] = products[i, 0, i, 1, i, 1] = products[i, 1, i, 0, i, 1] = size
+        products[i, 1, i, 1, i, 0] = -size
+    table = torch.from_numpy(rows * np.array([1, weak])[:, None]).float().reshape(11, 4)
+    mixed = torch.from_numpy(products).float().reshape(4, 4, 4)
+    view = ModelView(
+        _BilinearNetwork(table, mixed, torch.from_numpy(rows).float().reshape(11, 4).T.contiguous()), "add:11"
+    )
     score = sparse_fourier_embedding(view, **FEW)
-    assert score.frequencies == (2,)
+    assert score.frequencies == (3,)
     assert score.power[1] == pytest.approx(weak**2 / (1 + weak**2))
-    assert 2 / 22 < score.power[1] < score.key_cuts[1]
-    assert score.causal.necessity > 0.9
-    assert cause(view, [2], edit_embedding(view), seed=0).necessity == 0
-    assert score.causal.sufficiency == 1
-
-
-def columns_of(view) -> torch.Tensor:
-    return view.weight("W_x")
+    assert 2 / 10 < score.power[1] < score.key_cuts[1]
+    assert (score.causal.necessity, score.causal.sufficiency) == (1, 1)
+    assert cause(view, of_irreps(view.group, [3]), edit_embedding(view), seed=0).necessity == 0
 
 
 SMALL = embedded(23, [2 * waves(23, k2=1.0)[0], waves(23, k7=1.0)[0], *waves(23, k7=0.1)])  # mostly cosines
 
 
 def other(rows: torch.Tensor):
-    return sparse_fourier_embedding(with_weights(SMALL, W_x=rows, W_y=rows), **FEW)
+    return sparse_fourier_embedding(ModelView(Embedded(rows, rows), SMALL.task), **FEW)
 
 
 def test_scale_rotation_and_a_huge_constant_change_nothing():
-    rows, before = columns_of(SMALL), sparse_fourier_embedding(SMALL, **FEW)
+    rows, before = SMALL.embedding(0), sparse_fourier_embedding(SMALL, **FEW)
     turn = torch.from_numpy(np.linalg.qr(np.random.default_rng(0).standard_normal((4, 4)))[0]).float()
     for changed in (3 * rows, rows @ turn, 100 + rows):
         after = other(changed)
@@ -138,7 +163,7 @@ def test_scale_rotation_and_a_huge_constant_change_nothing():
 
 @given(shift=st.integers(1, 22), unit=st.integers(2, 22))
 def test_a_shift_changes_nothing_and_an_automorphism_moves_the_frequencies(shift, unit):
-    rows, before = columns_of(SMALL), sparse_fourier_embedding(SMALL, **FEW)
+    rows, before = SMALL.embedding(0), sparse_fourier_embedding(SMALL, **FEW)
     shifted, moved = other(rows.roll(shift, 0)), other(rows[torch.arange(23) * unit % 23])
     assert shifted.gini == pytest.approx(before.gini, abs=1e-6) == moved.gini
     assert shifted.frequencies == before.frequencies
@@ -153,12 +178,38 @@ def test_relabelled_tokens_drop_to_the_null():
     assert np.median([score.null.p_value for score in scores]) > 0.1
 
 
+@pytest.mark.parametrize(("act_fn", "degree"), [("relu", 1), ("square", 2)])
+def test_one_neuron_of_an_mlp_in_another_unit_changes_nothing(act_fn, degree):
+    """Its input weights times 1e4, or 1e2 where that is squared, and its output weights divided by 1e4."""
+    view = trig_mlp(p=23, frequencies=(2, 5), act_fn=act_fn)
+    w = [view.weight(name) for name in ("W_x", "W_y", "W_U")]
+    scale = torch.ones(w[0].shape[1])
+    scale[3] = 1e4
+    into = scale ** (1 / degree)
+    other = with_weights(view, W_x=w[0] * into, W_y=w[1] * into, W_U=w[2] / scale[:, None])
+    before, after = (sparse_fourier_embedding(v, **FEW) for v in (view, other))
+    assert after.value == pytest.approx(before.value, abs=1e-4)
+    assert after.gini == pytest.approx(before.gini, abs=1e-4)
+    assert dict(zip(after.irreps, after.power, strict=True)) == pytest.approx(
+        dict(zip(before.irreps, before.power, strict=True)), abs=1e-4
+    )
+    assert set(after.key_irreps) == set(before.key_irreps) == {"freq_2", "freq_5"}
+
+
+def test_a_direction_that_no_neuron_passes_on_weighs_nothing():
+    """Half of the neurons hold frequency 7, and their output weights are zero."""
+    view = trig_mlp(p=23, frequencies=(2, 7))
+    read = view.weight("W_U") * torch.tensor([1.0] * 9 + [0.0] * 9)[:, None]
+    score = sparse_fourier_embedding(with_weights(view, W_U=read), **FEW)
+    assert score.irreps[0] == "freq_2"
+    assert score.power[0] == pytest.approx(1)
+
+
 @pytest.mark.parametrize("rank", [1, 2, 4, 10])
 def test_low_rank_random_rows_are_not_sparse(rank):
     rng = np.random.default_rng(rank)
     rows = torch.from_numpy(rng.standard_normal((53, rank)) @ rng.standard_normal((rank, 18))).float()
-    view = trig_mlp(p=53, frequencies=(2, 7))
-    score = sparse_fourier_embedding(with_weights(view, W_x=rows, W_y=rows), **FEW)
+    score = sparse_fourier_embedding(ModelView(Embedded(rows, rows), "add:53"), **FEW)
     assert score.gini_norms > 0.05  # a plain Gini sees structure
     assert score.value < THRESHOLD
 

@@ -15,6 +15,8 @@ import models_zoo
 from detectors.cli import app
 from detectors.core import registry
 from detectors.core.phases import REGIONS, phase
+from detectors.core.verdict import Verdict
+from detectors.judging.calibration import calibration
 from detectors.motifs.trig_product_neurons import SIDE
 from detectors.report.drawing import pictures
 from detectors.report.html import to_html
@@ -26,9 +28,9 @@ def titled(report, detector, start):
 
 
 def neurons_of(model):
-    """Pictures of single neurons, and what they are drawn from."""
+    """Pictures of single neurons, and what they are drawn from, whatever became of the cause."""
     report = detectors.run(model, names=["trig_product_neurons"], draws=39)
-    return pictures(report[0], report)[1:4], report[0].scored.neurons
+    return pictures(report[0].model_copy(update={"verdict": Verdict.PRESENT}), report)[1:4], report[0].scored.neurons
 
 
 def bars(figure):
@@ -63,13 +65,13 @@ def test_bars_are_the_evidence(report, detector, start, field):
     assert all(a < b for a, b in zip(band["x"], band["x"][1:], strict=False))
 
 
-def test_bars_of_cause_and_remainder_and_the_point_on_the_plane_are_the_evidence(report):
+def test_bars_of_cause_and_shares_looked_up_and_the_point_on_the_plane_are_the_evidence(report):
     cause = report["trig_logits"].causal
     shown = titled(report, "trig_logits", "Does").figure["data"][0]
     assert shown["x"] == [1 - cause.necessity, cause.sufficiency, 1 - cause.control]
-    remainder = titled(report, "memorisation", "Accuracy").figure["data"][0]
+    remainder = titled(report, "memorisation", "Share of the winning margin").figure["data"][0]
     evidence = report["memorisation"].evidence
-    assert remainder["x"] == [evidence["remainder_accuracy_train"], evidence["remainder_accuracy_test"]]
+    assert remainder["x"] == [evidence["share_train"], evidence["share_unseen"]]
     point = titled(report, "generalisation", "The plane").figure["data"][0]
     assert (point["x"], point["y"]) == ([report["generalisation"].score], [report["memorisation"].score])
 
@@ -133,7 +135,8 @@ def test_the_page_is_whole_small_and_the_same_each_time(report, text, page):
         assert d.detector in page.text
         assert d.reason in page.text
     assert report.summary in page.text
-    assert "Found in 22 of 22" in page.text
+    found = calibration()["rows"]["trig_logits"]["true_positives"]["verdict"]
+    assert f"Found in {found['count']} of {found['of']}" in page.text
     assert any(a.get("href") == "https://arxiv.org/abs/2302.03025" for _, a in page.elements)
 
 
@@ -208,7 +211,8 @@ def test_a_report_read_back_has_all_but_the_pictures_of_neurons(report, page, re
     assert again == report
     assert set(again.to_dict()) == set(report.to_dict())
     less = read(again.to_html())
-    assert "the strongest" not in less.text
+    assert "A dot is a live neuron" in page.text
+    assert "A dot is a live neuron" not in less.text
     assert len(less.figures) == len(page.figures) - 3
     whole = pickle.loads(pickle.dumps(report))
     assert read(whole.to_html()).figures == page.figures

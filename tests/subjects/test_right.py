@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from detectors.subjects.right import answered
+from detectors.subjects.right import answered, still_answered
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,19 @@ def test_edits_may_rule_answers_out():
     whole = torch.ones(1, 3, dtype=torch.float64)
     assert answered(logits, torch.tensor([0]), of=whole).tolist() == [True]
     assert answered(logits, torch.tensor([1]), of=whole).tolist() == [False]
+
+
+@pytest.mark.parametrize(
+    ("left", "still"), [(1.0, True), (0.101, True), (0.099, False), (0.0024, False), (-0.5, False)]
+)
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_an_answer_survives_with_a_tenth_of_its_own_margin(left, still, scale):
+    """The margin is that over the strongest other answer, before and after, whichever that is."""
+    before = scale * torch.tensor([[5.0, 3.0, 0.0], [9.0, 0.0, 0.0]], dtype=torch.float64)
+    edited = scale * torch.tensor([[7.0 + 2 * left, 0.0, 7.0], [9.0, 0.0, 0.0]], dtype=torch.float64)
+    assert still_answered(edited, torch.tensor([0, 0]), before).tolist() == [still, True]
+
+
+def test_an_answer_that_was_wrong_is_not_still_right():
+    before, answer = torch.tensor([[0.0, 9.0]], dtype=torch.float64), torch.tensor([0])
+    assert still_answered(torch.tensor([[-1.0, 0.0]], dtype=torch.float64), answer, before).tolist() == [False]

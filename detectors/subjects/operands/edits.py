@@ -2,39 +2,51 @@
 
 Necessity: of the pairs answered right, the share that turns wrong once the subspace is projected out of the
 activations that carry it, the mean kept. Sufficiency: of those pairs, the share still right when only the
-subspace and the mean are kept. Control: necessity of a random set of other irreps of nearly the same dimension.
+subspace and the mean are kept. Control: necessity of random directions of the complement, as many as the subspace has
+or, down to half of that, as there are; several draws. An answer is still right with a tenth of its own margin.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
+from scipy.stats import binomtest
 from torch import Tensor
 
 from detectors.core.groups import Group
-from detectors.core.irreps import along_characters
 from detectors.core.nulls import subset
 from detectors.core.score import Causal
 from detectors.core.spectrum import BUDGET
 from detectors.subjects.operands.view import ModelView
-from detectors.subjects.right import answered
+from detectors.subjects.right import answered, still_answered
 
 # Of 20 right answers one alone is the 5 points that judging takes for noise; half as many again leave some room.
 MIN_PAIRS = 30
-MAX_PAIRS = 4096  # a share over 4096 pairs has a standard error of at most 0.8%
-SURE = (
-    3.0  # standard errors between the right answers and any other relation: 1 in 740 for one, some % over 100 of them
-)
+MAX_PAIRS = 2048  # a share over 2048 pairs has a standard error of at most 1.1%
+CONTROLS = 3  # draws of random directions: their spread is known to half of itself, at the cost of one more each
+# standard errors between the right answers and any other relation: 1 in 740 for one, some % over 100 of them
+SURE = 3.0
 
-# (pair indices [batch], irreps) -> keep -> logits [batch, answers] with only that subspace kept, or with it removed
-Intervention = Callable[[Tensor, Sequence[int]], Callable[[bool], Tensor]]
+# A subspace of the functions on the group, in parts: orthonormal columns [n, d], one part an irrep.
+Parts = Sequence[Float[Tensor, "n _"]]
 
 
-def eligible_pairs(model: ModelView) -> tuple[Tensor, str] | None:
-    """Labelled pairs answered right: test pairs if known and enough, else all; None where there are too few.
+class Edited(NamedTuple):
+    """Logits [batch, answers] with only a subspace kept, or with it removed; the share of the power that it holds."""
+
+    logits: Callable[[bool], Tensor]
+    power: float
+
+
+Intervention = Callable[[Int[Tensor, " batch"], Parts], Edited]
+
+
+def eligible_pairs(model: ModelView) -> tuple[Int[Tensor, " pairs"], str] | None:
+    """Labelled pairs answered right: unseen ones if known and enough, else all; None where there are too few.
 
     Enough is 30 pairs, and an accuracy beyond chance: a model that has not learnt the task may still give answers c
     with a b c^-1 = g more often for some g than for others, so the right answers, g = 1, must be more than those of
@@ -44,6 +56,7 @@ def eligible_pairs(model: ModelView) -> tuple[Tensor, str] | None:
     element = torch.full((model.task.n_answers,), -1)
     element[grid.answers] = torch.arange(group.order)
     right = answered(logits[grid.pairs], grid.answers[grid.product])
+    right &= torch.from_numpy(model.task.answer.ravel())[grid.pairs] == grid.answers[grid.product]  # no hole of a table
     predicted = element[logits[grid.pairs].argmax(1)]
     offset = torch.from_numpy(group.table)[grid.product, torch.from_numpy(group.inverse)[predicted]]
     wrong = torch.where((predicted < 0) | (offset == group.identity), group.order, offset)  # no label, or a tie
@@ -56,67 +69,109 @@ def eligible_pairs(model: ModelView) -> tuple[Tensor, str] | None:
         other = int(counts.max())
         return k >= MIN_PAIRS and k > other + SURE * (k + other) ** 0.5
 
-    claimed = model.split.claimed
-    if claimed is not None and enough(test := ~claimed[grid.pairs]):
-        return grid.pairs[right & test], "test_pairs"
+    split = model.split
+    if split.known and split.unseen is not None and enough(unseen := split.unseen[grid.pairs]):
+        return grid.pairs[right & unseen], "unseen_pairs"
     return (grid.pairs[right], "all_pairs") if enough(torch.ones_like(right)) else None
 
 
-def cause(model: ModelView, key: Sequence[int], intervene: Intervention, *, seed: int) -> Causal | None:
-    """Necessity, sufficiency and control of the key irreps (indices into `group.irreps`); None: unknown.
+def cause(model: ModelView, motif: Parts, intervene: Intervention, *, seed: int, leaks: bool = False) -> Causal | None:
+    """Necessity, sufficiency and control of a subspace; None: unknown.
 
-    At most 4096 of the eligible pairs are used, a fixed random subset.
+    At most 2048 of the eligible pairs are used, a fixed random subset. leaks: what is projected out holds the answers
+    of training pairs whatever the model has learnt, so that only pairs which show what carries over say anything.
     """
     found = eligible_pairs(model)
-    if not key or found is None:
+    if not motif or found is None or (leaks and found[1] == "all_pairs" and not model.split.assumption):
         return None
     pairs = found[0][subset(len(found[0]), MAX_PAIRS, seed)]
     answers, whole = torch.from_numpy(model.task.answer.ravel())[pairs], model.logits()[pairs]
 
-    def share_right(logits: Tensor) -> float:
-        return float(answered(logits, answers, of=whole).double().mean())
+    def kept(logits: Tensor) -> Bool[np.ndarray, " pairs"]:
+        right: Bool[np.ndarray, " pairs"] = still_answered(logits, answers, whole).numpy()
+        return right
 
     with torch.no_grad():
-        edited = intervene(pairs, key)
-        removed, kept = share_right(edited(False)), share_right(edited(True))
-        control = matched_irreps(model.group, key, seed)
-        without_control = share_right(intervene(pairs, control)(False)) if control else None
+        edited = intervene(pairs, motif)
+        lost, sufficient = ~kept(edited.logits(False)), kept(edited.logits(True))
+        directions = random_parts(motif, np.random.default_rng(seed))
+        others = [intervene(pairs, parts) for parts in directions]
+        control = np.stack([~kept(other.logits(False)) for other in others]) if others else None
     return Causal(
-        necessity=1 - removed,
-        sufficiency=kept,
-        control=None if without_control is None else 1 - without_control,
+        necessity=float(lost.mean()),
+        sufficiency=float(sufficient.mean()),
+        control=None if control is None else float(control.mean()),
+        control_spread=None if control is None else float(control.mean(1).std()),
+        p_value=None if control is None else max(mcnemar(lost, other) for other in control),
         pairs=len(pairs),
         basis=found[1],
+        dimensions=sum(part.shape[1] for part in motif),
+        control_dimensions=sum(part.shape[1] for part in directions[0]) if directions else 0,
+        power=edited.power,
+        control_power=float(np.mean([other.power for other in others])) if others else None,
     )
 
 
-def matched_irreps(group: Group, key: Sequence[int], seed: int) -> list[int]:
-    """A random set of the other irreps, of as nearly the same total dimension as a greedy choice finds."""
-    others = [i for i in range(1, len(group.irreps)) if i not in set(key)]
-    missing = sum(group.irreps[i].dimension for i in key)
-    chosen = []
-    for i in np.random.default_rng(seed).permutation(others).tolist() if others else []:
-        dimension = group.irreps[i].dimension
-        if abs(missing - dimension) < abs(missing):
-            chosen.append(i)
-            missing -= dimension
-    return chosen
+def mcnemar(lost: Bool[np.ndarray, " pairs"], control: Bool[np.ndarray, " pairs"]) -> float:
+    """p-value that a removal loses no more of the same pairs than another: exact, one-sided, over discordant pairs.
+
+    >>> round(mcnemar(np.array([True] * 5 + [False]), np.array([False] * 6)), 5)
+    0.03125
+    """
+    more, fewer = int((lost & ~control).sum()), int((control & ~lost).sum())
+    return float(binomtest(more, more + fewer, 0.5, alternative="greater").pvalue) if more + fewer else 1.0
+
+
+def random_parts(motif: Parts, rng: np.random.Generator) -> list[Parts]:
+    """Draws of random directions outside a subspace and the constant, in parts of its sizes; of half of its dimensions
+    at the least, and none where the complement is smaller.
+    """
+    inside = torch.cat([torch.ones(len(motif[0]), 1, dtype=torch.float64), *motif], dim=1)
+    wanted = inside.shape[1] - 1
+    complement = torch.linalg.qr(inside, mode="complete").Q[:, wanted + 1 :]
+    available = min(complement.shape[1], wanted)
+    if 2 * available < wanted or not wanted:
+        return []
+    sizes = [part.shape[1] for part in motif]
+    draws: list[Parts] = []
+    for _ in range(CONTROLS):
+        turn = np.linalg.qr(rng.standard_normal((complement.shape[1], available)))[0]
+        parts = (complement @ torch.from_numpy(turn)).split([*_capped(sizes, available)], dim=1)
+        draws.append([part for part in parts if part.shape[1]])
+    return draws
+
+
+def _capped(sizes: Sequence[int], total: int) -> list[int]:
+    """The sizes in order until their sum is the total, the last one cut."""
+    ends = np.minimum(np.cumsum(sizes), total)
+    return [int(size) for size in np.diff(ends, prepend=0)]
+
+
+def of_irreps(group: Group, irreps: Sequence[int]) -> Parts:
+    """Bases of the isotypic blocks (indices into `group.irreps`)."""
+    basis = torch.from_numpy(group.basis)
+    return [basis[:, group.slices[i]] for i in irreps]
+
+
+def of_characters(group: Group, irreps: Sequence[int]) -> Parts:
+    """The characters alone, as unit vectors."""
+    characters = (torch.from_numpy(group.irreps[i].character)[:, None] for i in irreps)
+    return [c / c.norm() for c in characters]
 
 
 def edit_embedding(model: ModelView) -> Intervention:
-    """Project irreps out of the two operands' embeddings along the token axis.
+    """Project a subspace out of the two operands' embeddings along the token axis.
 
     Left and right tokens are read in the order of the group elements; tokens without a label stay as they are.
     """
-    n = model.task.n_tokens
-    every = torch.arange(n)
+    every = torch.arange(model.task.n_tokens)
     with torch.no_grad():
         table = model.run(torch.stack([every, every], 1), capture=["hook_embed"])[1]["hook_embed"][:, :2].double()
     tokens = [torch.from_numpy(t) for t in (model.labels.left, model.labels.right)]
-    basis = torch.from_numpy(model.group.basis)
+    total = sum(float((table[t, p] - table[t, p].mean(0)).square().sum()) for p, t in enumerate(tokens))
 
-    def intervene(pairs: Tensor, irreps: Sequence[int]) -> Callable[[bool], Tensor]:
-        columns = torch.cat([basis[:, model.group.slices[i]] for i in irreps], dim=1)
+    def intervene(pairs: Int[Tensor, " batch"], parts: Parts) -> Edited:
+        columns = torch.cat(list(parts), dim=1)
         inside = [columns @ (columns.T @ table[order, p]) for p, order in enumerate(tokens)]
         a, b = model.tokens_of(pairs).unbind(1)
 
@@ -132,67 +187,72 @@ def edit_embedding(model: ModelView) -> Intervention:
 
             return model.run(torch.stack([a, b], 1), edit={"hook_embed": edit})[0]
 
-        return logits
+        return Edited(logits, sum(float(x.square().sum()) for x in inside) / total if total > 0 else 0.0)
 
     return intervene
 
 
-def edit_neurons(model: ModelView) -> Intervention:
-    """Project the families {trivial, irrep} x {trivial, irrep} out of the last neurons over the pairs.
+def edit_neurons(model: ModelView, layer: int = -1) -> Intervention:
+    """Project the families {constant, part} x {constant, part} out of a layer's neurons over the pairs.
 
     Where the logits are linear in those neurons only the readout is computed again, otherwise the model is run.
     """
-    group, neurons, readout = model.group, model.neurons(), model.readout()
+    group, neurons, readout = model.group, model.neurons(layer), model.readout(layer)
     n, flat = group.order, model.grid.reshape(-1)
     place = torch.empty(model.task.n_tokens**2, dtype=torch.long)
     place[flat] = torch.arange(n * n)
     mean = neurons[flat].mean(0)
+    total = float((neurons[flat] - mean).double().square().sum())
     constant = torch.full((n, 1), n**-0.5, dtype=neurons.dtype)
-    basis = torch.from_numpy(group.basis).to(neurons.dtype)
     size = max(1, BUDGET // n**2)
 
-    def family(pairs: Tensor, irreps: Sequence[int]) -> Tensor:
-        """[batch, m] what the neurons' families of these irreps contribute at the pairs, the mean left out."""
-        out = torch.zeros(len(pairs), neurons.shape[1])
+    def family(pairs: Int[Tensor, " batch"], parts: Parts) -> tuple[Float[Tensor, "batch m"], float]:
+        """What the neurons' families contribute at the pairs, the mean left out, and their share of the power."""
+        out, power = torch.zeros(len(pairs), neurons.shape[1]), 0.0
+        a, b = place[pairs] // n, place[pairs] % n
         for start in range(0, neurons.shape[1], size):
             columns = slice(start, start + size)
-            cube = (neurons[flat][:, columns] - mean[columns]).reshape(n, -1)  # [a, (b, m)]
-            for i in irreps:
-                q = torch.cat([constant, basis[:, group.slices[i]]], dim=1)
-                within_a = (q @ (q.T @ cube)).reshape(n, n, -1)
-                within = torch.einsum("bj,ajm->abm", q, torch.einsum("bj,abm->ajm", q, within_a))
-                out[:, columns] += within.reshape(n * n, -1)[place[pairs]]
-        return out
+            cube = (neurons[flat][:, columns] - mean[columns]).reshape(n, n, -1)
+            for part in parts:
+                q = torch.cat([constant, part.to(neurons.dtype)], dim=1)
+                core = torch.einsum("bj,ibm->ijm", q, (q.T @ cube.reshape(n, -1)).reshape(q.shape[1], n, -1))
+                power += float(core.double().square().sum())
+                out[:, columns] += torch.einsum("pj,pjm->pm", q[b], torch.einsum("pi,ijm->pjm", q[a], core))
+        return out, power / total if total > 0 else 0.0
 
-    def intervene(pairs: Tensor, irreps: Sequence[int]) -> Callable[[bool], Tensor]:
-        inside = family(pairs, irreps)
+    def intervene(pairs: Int[Tensor, " batch"], parts: Parts) -> Edited:
+        inside, power = family(pairs, parts)
 
         def logits(keep: bool) -> Tensor:
             edited = mean + inside if keep else neurons[pairs] - inside
             if readout is not None:
                 return model.logits()[pairs] + (edited - neurons[pairs]) @ readout
-            name = f"blocks.{model.network.n_layers - 1}.mlp.hook_post"
-            return model.run(model.tokens_of(pairs), edit={name: lambda _: edited[:, None]})[0]
+            name = f"blocks.{layer % model.network.n_layers}.mlp.hook_post"
+            at_answer = {name: lambda x: torch.cat([x[:, :-1], edited[:, None].to(x.dtype)], dim=1)}
+            return model.run(model.tokens_of(pairs), edit=at_answer)[0]
 
-        return logits
+        return Edited(logits, power)
 
     return intervene
 
 
 def edit_logits(model: ModelView, fitted: Int[Tensor, " fitted"]) -> Intervention:
-    """Project the characters, as fitted on some of the labelled pairs, out of the logits centred over the answers."""
+    """Project functions of a b c^-1, as fitted on some labelled pairs, out of the logits centred over the answers."""
     grid = model.plane
     f, place = grid.fibre_mean(fitted), torch.empty(model.task.n_tokens**2, dtype=torch.long)
     place[grid.pairs] = grid.everything
+    total = grid.power(fitted) / max(len(fitted), 1)
 
-    def intervene(pairs: Tensor, irreps: Sequence[int]) -> Callable[[bool], Tensor]:
-        structured = grid.spread(along_characters(grid.group, f, irreps), place[pairs])
+    def intervene(pairs: Int[Tensor, " batch"], parts: Parts) -> Edited:
+        columns = torch.cat(list(parts), dim=1)
+        within = columns @ (columns.T @ f)
+        structured = grid.spread(within, place[pairs])
 
         def logits(keep: bool) -> Tensor:
             edited = torch.full((len(pairs), model.task.n_answers), -torch.inf, dtype=torch.float64)
             edited[:, grid.answers] = structured if keep else grid.rows(place[pairs]) - structured
             return edited
 
-        return logits
+        return Edited(logits, float(within.square().sum()) / total if total > 0 else 0.0)
 
     return intervene

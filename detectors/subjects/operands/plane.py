@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -17,13 +18,22 @@ from torch import Tensor
 
 from detectors.core.errors import NotApplicable
 from detectors.core.groups import Group
-from detectors.core.spectrum import BUDGET
+from detectors.core.spectrum import BUDGET, chance_shares, weighted_gini
 from detectors.subjects.operands.task import Task
 from detectors.subjects.right import answered
 
 SPLITS, BLOCKS = 8, 16
 TRACE = 0.02  # share of the logits' squares: networks that generalise have 0.2 and more, memorisers under 0.01
 STEEPEST = 100.0  # the temperature of the structured part is at least std(L) / 100
+
+
+class Rivals(NamedTuple):
+    """Of every labelled pair: margin [n*n] of the right answer over the strongest wrong one of the labelled answers,
+    and place [n*n], the group element a b c^-1 at which that one stands.
+    """
+
+    margin: Tensor
+    place: Tensor
 
 
 class LogitGrid:
@@ -35,7 +45,7 @@ class LogitGrid:
     def __init__(self, logits: Tensor, task: Task) -> None:
         if task.labels is None:
             raise NotApplicable(f"the task {task.spec} has no group behind it")
-        self.group, self.logits = task.labels.group, logits
+        self.group, self.logits, self.is_symmetric = task.labels.group, logits, task.is_symmetric
         self.pairs = torch.from_numpy(task.grid.reshape(-1))
         self.answers = torch.from_numpy(task.labels.answers)
         self.product = torch.from_numpy(self.group.table.reshape(-1))
@@ -43,12 +53,41 @@ class LogitGrid:
         # shift[w, g] = g^-1 w: the answer c with a b c^-1 = g where a b = w
         self.shift = torch.from_numpy(np.ascontiguousarray(table[self.group.inverse].T))
         self.back = torch.from_numpy(np.ascontiguousarray(table[:, self.group.inverse]))  # [w, c] -> w c^-1
-        self.n = n
+        self.n, self.n_tokens = n, task.n_tokens
         self.everything = torch.arange(n * n)
+        place = torch.full((task.n_tokens**2,), -1)
+        place[self.pairs] = self.everything
+        flipped = place.reshape(task.n_tokens, -1).T.reshape(-1)[self.pairs]
+        # [n*n] the labelled pair (b, a), of a task in which it is the same question; elsewhere the pair itself
+        self.flip = torch.where(flipped >= 0, flipped, self.everything) if task.is_symmetric else self.everything
+
+    @cached_property
+    def rivals(self) -> Rivals:
+        """How far the right answer of every labelled pair leads the strongest wrong one, and where that stands."""
+        identity, margin, place = self.group.identity, [], []
+        for k in self.batches(self.everything):
+            rows = self.aligned(k)
+            wrong = rows.index_fill(1, torch.tensor([identity]), -math.inf).max(1)
+            margin.append(rows[:, identity] - wrong.values)
+            place.append(wrong.indices)
+        return Rivals(torch.cat(margin), torch.cat(place))
+
+    @cached_property
+    def concentration(self) -> float:
+        """Of the characters' spectrum over all pairs: 0 of a lookup table's, which is flat, 1 of a single irrep's."""
+        return float(concentration(self.group, self.cosines(self.everything)))
+
+    def cosines(self, k: Tensor) -> Tensor:
+        """[irreps] `character_cosines` of the pairs k."""
+        return character_cosines(self.group, self.fibre_mean(k), len(k), self.power(k))
 
     def among(self, mask: Tensor) -> Tensor:
         """Indices of the labelled pairs that lie in a mask over all pairs."""
         return torch.nonzero(mask[self.pairs]).squeeze(1)
+
+    def share(self, mask: Tensor | None) -> float | None:
+        """Of the labelled pairs, those in a mask over all pairs."""
+        return None if mask is None else float(mask[self.pairs].double().mean())
 
     def losses(self, k: Tensor) -> Tensor:
         """[pairs k] cross-entropy of the right answer among the labelled ones, nats."""
@@ -64,6 +103,11 @@ class LogitGrid:
 
     def batches(self, k: Tensor) -> Iterator[Tensor]:
         return iter(k.split(max(1, BUDGET // self.n)))
+
+    def blocks(self, k: Tensor, rng: np.random.Generator) -> Tensor:
+        """[k] a random block of each pair, as many in one as in another; a pair and its flip, one question, in one."""
+        first, twins = torch.unique(torch.minimum(k, self.flip[k]), return_inverse=True)
+        return torch.from_numpy(rng.permutation(len(first)) % BLOCKS)[twins]
 
     def fibre_sums(self, k: Tensor, block: Tensor, n_blocks: int) -> Tensor:
         """[n_blocks, n] sums over the pairs k of each block of the rows read over g = a b c^-1."""
@@ -97,6 +141,13 @@ def character_cosines(group: Group, f: Tensor, pairs: int, power: float) -> Tens
     if power <= 0:
         return torch.zeros(len(characters), dtype=torch.float64)
     return (characters @ f) * pairs / (characters.square().sum(1) * pairs * power).sqrt()
+
+
+def concentration(group: Group, cosines: Tensor) -> Tensor:
+    """[...] Gini coefficient of the positive cosines' squares [..., irreps] over the largest possible, in [0, 1]."""
+    chance = chance_shares(group)
+    gini = weighted_gini(cosines.clamp_min(0).square(), chance)
+    return (gini / (1 - chance[cosines.argmax(-1)]).clamp_min(1e-9)).clamp(0, 1)
 
 
 def structured_loss(f: Tensor, temperature: Tensor | float, identity: int) -> Tensor:
@@ -149,7 +200,7 @@ def structured_fit(grid: LogitGrid, pairs: Tensor, seed: int) -> tuple[Fitted, f
     spread = math.sqrt(grid.power(pairs) / (len(pairs) * grid.n))
     steepest = STEEPEST / spread if spread > 0 else 1.0  # where all logits are equal any temperature gives chance
     rng = np.random.default_rng(seed)
-    block = torch.from_numpy(rng.permutation(len(pairs)) % BLOCKS)
+    block = grid.blocks(pairs, rng)
     counts = torch.bincount(block, minlength=BLOCKS)
     sums = grid.fibre_sums(pairs, block, BLOCKS)
     return cross_fitted(sums, counts, grid.group.identity, steepest, SPLITS, rng), steepest

@@ -50,7 +50,7 @@ def relabelled_g(
 ) -> tuple[float, Float[Tensor, " draws"]]:
     """G, from one split, of the pairs as they are and under random relabellings."""
     rows, rng = grid.rows(pairs), np.random.default_rng(seed)
-    block = torch.from_numpy(rng.permutation(len(pairs)) % BLOCKS)
+    block = grid.blocks(pairs, rng)
     sums = torch.zeros(draws + 1, BLOCKS, grid.n, dtype=torch.float64)
     for each, perm in zip(sums, [torch.arange(grid.n), *permutations(grid.n, draws, seed)], strict=True):
         product, shift = relabelled(grid, pairs, perm)

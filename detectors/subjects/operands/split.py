@@ -11,7 +11,8 @@ that is right wherever some rule holds has two humps as well, and the loss of tr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from detectors.core.errors import Undetermined
 from detectors.core.nulls import subset
+from detectors.subjects.operands.lookup import lookup_shares
 from detectors.subjects.operands.plane import LogitGrid
 from detectors.subjects.operands.task import Task
 
@@ -40,40 +42,63 @@ LEARNT = (
 UNEVEN = 1e-6  # a random training set is called uneven once in a million; five groupings are tried
 FLOOR = 1e-15  # of the loss in nats: float32 logits do not tell smaller ones apart
 CHECKED = 16384  # pairs on which a training set that was given is held against the loss: the share is exact to 0.4%
-AGREED = 0.75  # of the pairs of low loss: memorisers have 0.95 and more, a wrong split its own share of all pairs
+AGREED = 0.75  # of training pairs have the low loss: label noise of a fifth leaves 0.8, a wrong split its share of all
+# Between training pairs and unseen ones, in the share of low loss: a right split has the training accuracy of a
+# memoriser, a wrong one 0 to within sampling.
+TOLD_APART = 0.25
+MIN_UNSEEN = 32  # an accuracy over them has a standard error of at most 0.09; noise of float32 moves G by less
+# Settled without a training set: a network right on this share of all pairs is right on 80% of its unseen ones where
+# those are 5% of the pairs, and of a concentrated spectrum, which no lookup table has. Published networks that
+# generalise have 0.74 and more; those of all frequencies and symmetric lookups up to 0.18.
+ANSWERS, CONCENTRATED = 0.99, 0.4
+LOOKED_UP = 0.02  # mean share of the winning margin outside S: generalisers have at most 0.007
+RIGHT = 0.9  # of the unseen pairs, at the least, in the sentence that names how many there must be
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """status: of the training set. train: True on training pairs, None where unknown. echoed: not trained on, but the
     same question as a trained one by a symmetry of the task, as (b, a) is where the table is symmetric. reason: why it
-    is unknown or doubted, and what would settle it.
+    is unknown or doubted, and what would settle it. assumption: where a network answers all pairs so well that it
+    answers its unseen ones too, whichever they are: what that rests on.
     """
 
     status: Literal["given", "inferred", "unknown", "doubted"]
     train: Bool[Tensor, " pairs"] | None = None
     echoed: Bool[Tensor, " pairs"] | None = None
     reason: str = ""
+    assumption: str = ""
+
+    @property
+    def known(self) -> bool:
+        return self.status in ("given", "inferred")
 
     @property
     def unseen(self) -> Bool[Tensor, " pairs"] | None:
         """[pairs] neither trained on nor echoed."""
         return None if self.train is None or self.echoed is None else ~(self.train | self.echoed)
 
-    @property
-    def claimed(self) -> Bool[Tensor, " pairs"] | None:
-        """The training pairs that somebody gave, whether the loss agrees with them or not."""
-        return self.train if self.status in ("given", "doubted") else None
-
-    def settled(self) -> Split:
-        """Itself, with the training pairs known. Undetermined, saying why, where they are not."""
-        if self.status in ("unknown", "doubted"):
+    def enough_unseen(self, grid: LogitGrid) -> Int[Tensor, " unseen"]:
+        """The labelled pairs that are unseen. Undetermined, saying why, where they are not known or under 32."""
+        if not self.known or self.unseen is None:
             raise Undetermined(self.reason)
-        return self
+        unseen = grid.among(self.unseen)
+        if len(unseen) < MIN_UNSEEN:
+            raise Undetermined(
+                f"{len(unseen)} labelled pairs are unseen, neither trained on nor the flip of one that was; "
+                f"at least {MIN_UNSEEN} are needed"
+            )
+        return unseen
+
+    def basis(self, grid: LogitGrid) -> tuple[Int[Tensor, " basis"], str]:
+        """The labelled pairs that show what carries over to unseen ones: those, or all where that is settled so."""
+        if self.assumption:
+            return grid.everything, "all_pairs"
+        return self.enough_unseen(grid), "unseen_pairs"
 
 
 def decide(task: Task, given: Bool[np.ndarray, " pairs"] | None, grid: LogitGrid | None) -> Split:
-    """The split of a model: what is given, held against the loss; else what the loss shows.
+    """The split of a model: what is given, held against the loss; else what the loss shows, or that none is needed.
 
     given: [pairs]. grid: the logits of a task with a group; without one the loss is not asked.
     """
@@ -86,25 +111,65 @@ def decide(task: Task, given: Bool[np.ndarray, " pairs"] | None, grid: LogitGrid
     try:
         low = torch.from_numpy(infer_training_pairs(grid.losses(k).numpy(), classes, 1 / grid.n))
     except Undetermined as error:  # one hump, as of a model that answers every pair: nothing speaks against a split
-        return Split("unknown", reason=str(error)) if given is None else _known(task, given)
+        if given is None:
+            return Split("unknown", reason=str(error), assumption=settled_by_all_pairs(grid))
+        return _known(task, given)
     if given is None:
         found = np.zeros(task.n_tokens**2, dtype=bool)
         found[grid.pairs[k[low]].numpy()] = True
         return _known(task, found, "inferred")
-    agreed = float(torch.from_numpy(given)[grid.pairs[k[low]]].double().mean())
-    if agreed >= AGREED:
-        return _known(task, given)
-    reason = (
-        "the training pairs given cannot be right: the loss has two humps, as a memoriser's, and of the pairs "
-        f"in the lower one only {agreed:.0%} are among them"
+    split = _known(task, given)
+    return replace(split, status="doubted", reason=doubt) if (doubt := _doubt(split, grid, k, low)) else split
+
+
+def _doubt(split: Split, grid: LogitGrid, k: Int[Tensor, " pairs"], low: Bool[Tensor, " pairs"]) -> str:
+    """Why the pairs k of low loss, of two humps, cannot go with the split that was given; empty where they can."""
+    assert split.train is not None
+    assert split.unseen is not None
+    train, unseen = split.train[grid.pairs[k]], split.unseen[grid.pairs[k]]
+    trained, others = (float(low[side].double().mean()) if bool(side.any()) else 0.0 for side in (train, unseen))
+    flat = grid.concentration < CONCENTRATED
+    if trained - others < TOLD_APART and (trained < AGREED or flat):
+        return (
+            "the training pairs given cannot be right: the loss has two humps, as a memoriser's, and in the lower one "
+            f"lie {trained:.0%} of them, and {others:.0%} of the unseen pairs"
+        )
+    if others >= TOLD_APART and flat:
+        return (
+            "the training pairs given cannot be all: the loss has two humps, as a memoriser's, the logits no spectrum, "
+            f"and in the lower hump lie {others:.0%} of the pairs that would be unseen"
+        )
+    return ""
+
+
+def settled_by_all_pairs(grid: LogitGrid) -> str:
+    """Why a network answers its unseen pairs whichever they are; empty where that cannot be said.
+
+    Of N pairs w are wrong, so that of u unseen ones 1 - w / u are right or more. A lookup of next to all pairs does
+    that too, but its spectrum is flat, and what it looks up is outside any function of a b c^-1.
+    """
+    right = grid.rivals.margin > 0
+    wrong, pairs = int((~right).sum()), len(right)
+    if 1 - wrong / pairs < ANSWERS or grid.concentration < CONCENTRATED:
+        return ""
+    if float(lookup_shares(grid, grid.fibre_mean(grid.everything)).mean()) >= LOOKED_UP:
+        return ""
+    least = max(MIN_UNSEEN, math.ceil(round(wrong / (1 - RIGHT), 6)))  # 9 / (1 - 0.9) is a hair above 90
+    return (
+        f"settled on all pairs, as it answers {pairs - wrong} of {pairs}: if at least {least} pairs "
+        f"({least / pairs:.1%}) were trained on in neither order, {RIGHT:.0%} of them or more are answered"
     )
-    return _known(task, given, "doubted", reason)
 
 
-def _known(task: Task, train: Bool[np.ndarray, " pairs"], status: str = "given", reason: str = "") -> Split:
+def echoes(task: Task, train: Bool[Tensor, " pairs"]) -> Bool[Tensor, " pairs"]:
+    """[pairs] not trained on, but their flip (b, a) was, where the table is symmetric in its own tokens."""
     square = train.reshape(task.n_tokens, task.n_tokens)
-    echoed = square.T & ~square if task.is_symmetric else np.zeros_like(square)
-    return Split(status, torch.from_numpy(train), torch.from_numpy(echoed.reshape(-1)), reason)  # type: ignore[arg-type]
+    return (square.T & ~square if task.is_symmetric else torch.zeros_like(square)).reshape(-1)
+
+
+def _known(task: Task, train: Bool[np.ndarray, " pairs"], status: Literal["given", "inferred"] = "given") -> Split:
+    mask = torch.from_numpy(train)
+    return Split(status, mask, echoes(task, mask))
 
 
 def infer_training_pairs(

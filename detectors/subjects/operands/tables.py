@@ -93,12 +93,14 @@ def latin_part(answer: Ints, cut: float = 0.8) -> tuple[Ints, Ints, Ints]:
     rows = columns = np.arange(n)
 
     def busy(table: Ints) -> Ints:
+        held = (table >= 0).sum(1)
         distinct = np.array([len(np.unique(row[row >= 0])) for row in table])
-        return np.flatnonzero(distinct > cut * distinct.max())
+        rate = np.where(2 * held >= held.max(), distinct / np.maximum(held, 1), 0.0)  # of few entries any are distinct
+        return np.flatnonzero(rate > cut * rate.max())
 
     for _ in range(2):  # columns first: where b has no answer they are noise, which makes rows look busy
         columns = columns[busy(answer[np.ix_(rows, columns)].T)]
         rows = rows[busy(answer[np.ix_(rows, columns)])]
     inside = answer[np.ix_(rows, columns)]
     counts = np.bincount(inside[inside >= 0], minlength=1)
-    return rows, columns, np.flatnonzero(counts > 0.5 * min(len(rows), len(columns), n))
+    return rows, columns, np.flatnonzero(counts > 0.5 * np.median(counts[counts > 0], keepdims=True).max(initial=1))

@@ -12,7 +12,11 @@ import numpy as np
 from detectors.core.errors import TaskError
 from detectors.core.groups import Group, Ints
 from detectors.core.named_groups import recognise
-from detectors.subjects.operands.tables import MAX_TOKENS, Labels, find_group, read_table
+from detectors.subjects.operands.correction import Nearest, nearest_group
+from detectors.subjects.operands.tables import MAX_TOKENS, Labels, read_table
+
+HELD = 0.8  # of the entries: every fifth may be wrong, and the vote of quadrangles (0.8 to the third) still be won
+LISTED = 8  # exceptions in a sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +50,10 @@ class Task:
     @property
     def is_symmetric(self) -> bool:
         """Whether a pair and its flip (b, a) are one question: the table is symmetric in its own tokens."""
-        return bool(np.array_equal(self.answer, self.answer.T))
+        if self.labels is None:
+            return bool(np.array_equal(self.answer, self.answer.T))
+        table = self.labels.group.table  # not of the answers: a table may have holes
+        return bool(np.array_equal(self.labels.left, self.labels.right) and np.array_equal(table, table.T))
 
     @property
     def domain(self) -> Ints:
@@ -81,8 +88,29 @@ class Task:
 
     @classmethod
     def of_table(cls, spec: str, answer: Ints) -> Task:
-        """A task from a table [n_tokens, n_tokens] of answers, -1 where there is none; a group in it is found."""
-        return cls(spec, answer, int(answer.max()) + 1, find_group(answer))
+        """A task from a table [n_tokens, n_tokens] of answers, -1 where there is none. A group in it is found, up to a
+        fifth of its entries wrong or missing; the pairs are then answered as the table says, and the note lists what
+        the group says otherwise.
+        """
+        n_answers, found = int(answer.max()) + 1, nearest_group(answer, HELD)
+        if found is None:
+            return cls(spec, answer, n_answers)
+        return cls(spec, answer, n_answers, found.labels, _holes(answer, found))
+
+
+def _holes(answer: Ints, found: Nearest) -> str:
+    """What of a table is not its group's, in words; empty where nothing is."""
+    grid = np.ix_(found.labels.left, found.labels.right)
+    wrong, missing = (answer[grid] != found.corrected[grid]) & (answer[grid] >= 0), answer[grid] < 0
+    if not wrong.any() and not missing.any():
+        return ""
+    a, b = found.labels.left, found.labels.right
+    some = ", ".join(f"({a[i]}, {b[j]})" for i, j in np.argwhere(wrong | missing)[:LISTED])
+    more = ", ..." if int(wrong.sum() + missing.sum()) > LISTED else ""
+    return (
+        f"the table is that of {found.labels.group.name} but for {wrong.sum()} wrong and {missing.sum()} missing of "
+        f"{wrong.size} entries: {some}{more}"
+    )
 
 
 def _of_group(spec: str, group: Group) -> Task:

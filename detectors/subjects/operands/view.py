@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +12,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from detectors.core.errors import CheckpointError, MissingPart, NotApplicable
-from detectors.core.figures import BySplit, Figures, TaskFacts
+from detectors.core.figures import BySplit, Counts, Figures, TaskFacts
 from detectors.core.groups import Group
-from detectors.subjects.hooks import Edit, Hook, check_contract, hooked_pass
+from detectors.subjects.hooks import Edit, check_contract, hooked_pass
+from detectors.subjects.operands.inference import task_of
+from detectors.subjects.operands.network import CONTRACT, Network
 from detectors.subjects.operands.plane import LogitGrid
-from detectors.subjects.operands.split import Split, decide
+from detectors.subjects.operands.split import Split, decide, echoes
 from detectors.subjects.operands.tables import Labels
 from detectors.subjects.operands.task import Task
 from detectors.subjects.right import answered
@@ -25,44 +27,11 @@ from detectors.subjects.subject import Checkpoint, Size
 CHUNK = 4096  # pairs per forward pass: a few tens of megabytes of activations
 
 
-class Network(Protocol):
-    """What a loader supplies: these four attributes and three methods, nothing to inherit.
-
-    architecture: what a report shows of it, by name. n_tokens: operands are 0..n_tokens-1. n_layers: layers with
-    neurons. weights: its tensors by name, checked for NaN and offered as `view.weight(name)`.
-
-    `forward` calls `hook(name, tensor)` at every point that it offers and goes on with what that returns. tokens:
-    [batch, 2] operand tokens (a, b); the network adds `=` or offsets itself. Hook names are TransformerLens's:
-    `hook_embed` [batch, pos, d_model] with the operands at positions 0 and 1, `blocks.0.attn.hook_pattern`
-    [batch, head, query, key], `blocks.0.mlp.hook_pre` and `hook_post` [batch, pos, d_mlp], the answer position
-    last. Output: logits [batch, answers]. A motif whose hook is not offered is not applicable.
-    """
-
-    @property
-    def architecture(self) -> Mapping[str, Any]: ...
-    @property
-    def n_tokens(self) -> int: ...
-    @property
-    def n_layers(self) -> int: ...
-    @property
-    def weights(self) -> Mapping[str, Tensor]: ...
-
-    def forward(self, tokens: Int[Tensor, "batch operands"], hook: Hook) -> Float[Tensor, "batch answers"]: ...
-
-    def embedding(self, operand: int) -> Float[Tensor, "n_tokens d"]:
-        """All that operand 0 or 1 passes on its own, up to the first nonlinearity."""
-
-    def readout(self, layer: int) -> Float[Tensor, "m answers"] | None:
-        """From neurons to logits, or None where something nonlinear follows them."""
-
-
-_CONTRACT = ("architecture", "n_tokens", "n_layers", "weights", "forward", "embedding", "readout")
-
-
 class ModelView:
     """A model with its task. Forward passes over the pairs are made once and shared by all detectors.
 
-    network: what `help(detectors.Network)` describes. task: a Task, or a spec such as `add:113`.
+    network: what `help(detectors.Network)` describes. task: a Task, or a spec such as `add:113`, or `infer` for the
+    table that its own answers follow.
     train_mask: [n_tokens * n_tokens] True on the training pairs, or None where the training set is unknown.
     """
 
@@ -76,8 +45,9 @@ class ModelView:
         train_mask: Bool[np.ndarray, " pairs"] | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> None:
-        check_contract(network, _CONTRACT, "detectors.Network")
-        task = Task.parse(task) if isinstance(task, str) else task
+        check_contract(network, CONTRACT, "detectors.Network")
+        if isinstance(task, str):
+            task = task_of(network) if task == "infer" else Task.parse(task)
         if network.n_tokens != task.n_tokens:
             raise CheckpointError(
                 f"the task {task.spec} has {task.n_tokens} tokens and the model {network.n_tokens}: "
@@ -134,15 +104,21 @@ class ModelView:
             (answered(logits[k], a), torch.nn.functional.cross_entropy(logits[k].double(), a, reduction="none"))
             for k, a in zip(domain.split(CHUNK), answers.split(CHUNK), strict=True)
         ]
-        train = None if self.train_mask is None else torch.from_numpy(self.train_mask)[domain]
+        masks: dict[str, Tensor] = {}
+        if self.train_mask is not None:
+            train = torch.from_numpy(self.train_mask)
+            echoed = echoes(self.task, train)
+            sides = {"train": train, "test": ~train, "echoed": echoed, "unseen": ~(train | echoed)}
+            masks = {name: mask[domain] for name, mask in sides.items()}
 
         def by_split(figure: Tensor) -> BySplit:
-            sides = (None, None) if train is None else (train, ~train)
-            means = [float(figure[m].mean()) if m is not None and bool(m.any()) else None for m in sides]
-            return BySplit(all=float(figure.mean()), train=means[0], test=means[1])
+            means = {name: float(figure[m].mean()) if bool(m.any()) else None for name, m in masks.items()}
+            train, test, unseen = (means.get(name) for name in ("train", "test", "unseen"))
+            return BySplit(all=float(figure.mean()), train=train, test=test, unseen=unseen)
 
         accuracy, loss = (by_split(torch.cat(column).double()) for column in zip(*parts, strict=True))
-        return Figures(accuracy=accuracy, loss=loss)
+        counts = {name: int(masks[name].sum()) if masks else None for name in ("train", "echoed", "unseen")}
+        return Figures(accuracy=accuracy, loss=loss, cases=Counts(all=len(domain), **counts))
 
     @property
     def task_facts(self) -> TaskFacts:
@@ -185,12 +161,17 @@ class ModelView:
         """What this model has: names that `needs` of a detector may hold."""
         last = self.network.n_layers - 1
         have = {"logits", "run", "embedding", "split"}
-        have |= {"neurons"} if f"blocks.{last}.mlp.hook_post" in self._shapes else set()
+        have |= {"neurons"} if self.neuron_layers else set()
         have |= {"preactivations"} if f"blocks.{last}.mlp.hook_pre" in self._shapes else set()
         have |= {"attention"} if any("hook_pattern" in name for name in self._shapes) else set()
         have |= {"readout"} if self.network.readout(last) is not None else set()
         have |= {"group"} if self.task.labels is not None else set()
         return frozenset(have)
+
+    @property
+    def neuron_layers(self) -> list[int]:
+        """Layers with neurons, first to last."""
+        return [i for i in range(self.network.n_layers) if f"blocks.{i}.mlp.hook_post" in self._shapes]
 
     @property
     def labels(self) -> Labels:
@@ -282,5 +263,17 @@ class ModelView:
                     if key not in kept:
                         kept[key] = torch.empty(n * n, *part.shape[1:])
                     kept[key][pairs] = part.float()
+        if name == "logits" or last in wanted:
+            self._check_finite(kept["logits"])
         self._passed.update(kept)
         return self._passed[name]
+
+    def _check_finite(self, logits: Tensor) -> None:
+        labelled = self.task.grid.ravel() if self.task.labels else self.task.domain[:0]
+        domain = torch.from_numpy(np.union1d(self.task.domain, labelled))  # a group labels the holes of its table too
+        wrong = domain[~logits[domain].isfinite().all(1)]
+        if len(wrong):
+            some = ", ".join(f"({a}, {b})" for a, b in self.tokens_of(wrong[:5]).tolist())
+            raise CheckpointError(
+                f"the logits of {len(wrong)} of {len(domain)} pairs are not finite, such as {some}: nothing is scored"
+            )

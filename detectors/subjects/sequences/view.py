@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from detectors.core.errors import CheckpointError
-from detectors.core.figures import BySplit, Figures, TaskFacts
+from detectors.core.figures import BySplit, Counts, Figures, TaskFacts
 from detectors.subjects.hooks import Edit, Hook, check_contract, hooked_pass
 from detectors.subjects.right import answered
 from detectors.subjects.sequences.task import Sequences, SequenceTask
@@ -104,7 +104,11 @@ class SequenceView:
         with torch.no_grad():
             columns = self.settled_figures(self.sample)
         accuracy, loss = (BySplit(all=float(c.double().mean()), train=None, test=None) for c in columns)
-        return Figures(accuracy=accuracy, loss=loss)
+        return Figures(
+            accuracy=accuracy,
+            loss=loss,
+            cases=Counts(all=len(columns[0].reshape(-1)), train=None, echoed=None, unseen=None),
+        )
 
     @property
     def parts(self) -> frozenset[str]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from detectors.core.nulls import permutations
-from detectors.subjects.operands.edits import edit_logits
+from detectors.subjects.operands.edits import edit_logits, of_characters
 from detectors.subjects.operands.plane import character_cosines, g_of, g_value, structured_fit, structured_share
 from detectors.subjects.operands.relabelling import (
     NULL_PAIRS,
@@ -50,6 +50,7 @@ def test_null_draws_are_the_statistics_of_renamed_models(spec):
         other, there = renamed(view, perm).plane, perm[pairs // n] * n + perm[pairs % n]
         expected = character_cosines(view.group, other.fibre_mean(there), len(there), other.power(there))
         torch.testing.assert_close(cosines[i], expected)
+        other.blocks = lambda _, rng: grid.blocks(pairs, rng)  # the same pairs in a block, whatever they are called
         assert float(g[i]) == pytest.approx(relabelled_g(other, there, 10.0, 1, 5)[0])
         product, shift = relabelled(grid, pairs, perm)
         assert torch.equal(product, other.product[there])
@@ -83,22 +84,26 @@ def test_what_is_kept_and_what_is_removed_add_up_to_the_centred_logits(spec):
     grid, group = view.plane, view.group
     some = torch.arange(group.order**2).flip(0)[::3]
     irreps, pairs = [1, len(group.irreps) - 1], grid.pairs[some]
-    edited = edit_logits(view, grid.everything)(pairs, irreps)
-    removed, kept = edited(False)[:, grid.answers], edited(True)[:, grid.answers]
+    edited = edit_logits(view, grid.everything)(pairs, of_characters(group, irreps))
+    removed, kept = edited.logits(False)[:, grid.answers], edited.logits(True)[:, grid.answers]
     torch.testing.assert_close(removed + kept, grid.rows(some))
     # kept: a combination of characters, each with the cosine that it has in all of the logits
     rows = torch.stack([torch.from_numpy(group.irreps[i].character) for i in irreps])
     f = grid.fibre_mean(grid.everything)
     spread = grid.spread((rows @ f / rows.square().sum(1)) @ rows, some)
     torch.testing.assert_close(kept, spread)
+    everywhere = edit_logits(view, grid.everything)(grid.pairs, of_characters(group, irreps)).logits(True)
+    held = everywhere[:, grid.answers].square().sum() / grid.power(grid.everything)
+    assert edited.power == pytest.approx(float(held))
     unlabelled = torch.ones(view.task.n_answers, dtype=torch.bool)
     unlabelled[grid.answers] = False
-    assert bool((edited(True)[:, unlabelled] == -torch.inf).all())
+    assert bool((edited.logits(True)[:, unlabelled] == -torch.inf).all())
     assert bool(unlabelled.any()) == (spec == "mul:7")
 
 
 def test_the_characters_are_those_of_the_pairs_they_are_fitted_on():
     view = noisy("add:7")
     first, rest = torch.arange(20), torch.arange(20, 49)
-    kept = [edit_logits(view, part)(first, [1])(True) for part in (first, rest)]
+    one = of_characters(view.group, [1])
+    kept = [edit_logits(view, part)(first, one).logits(True) for part in (first, rest)]
     assert not torch.allclose(*kept)

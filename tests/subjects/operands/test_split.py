@@ -156,31 +156,3 @@ def test_parts_are_apart_from_four_deviations_on(gap, apart):
     else:
         with pytest.raises(detectors.DetectorsError, match=r"only 3\.9 deviations apart"):
             infer_training_pairs(np.exp(x), [])
-
-
-@pytest.mark.parametrize(("kept", "status"), [(0.70, "doubted"), (0.80, "given")])
-def test_a_split_is_doubted_where_the_loss_shows_a_quarter_of_it_elsewhere(kept, status):
-    """A lookup table whose training pairs are given with this share of them right and the rest exchanged for others."""
-    view = lookup_table("add:23", train_fraction=0.4, seed=3)
-    trained, others = np.flatnonzero(view.train_mask), np.flatnonzero(~view.train_mask)
-    exchanged = round((1 - kept) * len(trained))
-    mask = view.train_mask.copy()
-    mask[trained[:exchanged]], mask[others[:exchanged]] = False, True
-    split = view.with_train_mask(mask).split
-    assert split.status == status
-    assert (split.claimed.numpy() == mask).all()
-    assert f"only {kept:.0%} are among them" in split.reason or status == "given"
-    if status == "given":
-        assert split.settled() is split
-    else:
-        with pytest.raises(detectors.DetectorsError, match="cannot be right"):
-            split.settled()
-
-
-def test_what_nobody_gave_is_not_claimed():
-    inferred = lookup_table("add:23", train_fraction=0.4, seed=3).with_train_mask(None).split
-    assert (inferred.status, inferred.claimed) == ("inferred", None)
-    unknown = trig_mlp(p=11, frequencies=(3,)).split
-    assert (unknown.status, unknown.train, unknown.echoed, unknown.unseen) == ("unknown", None, None, None)
-    no_group = detectors.Task.parse("max:5")
-    assert decide(no_group, None, None).status == "unknown"

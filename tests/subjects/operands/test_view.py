@@ -9,7 +9,10 @@ from detectors.core.errors import CheckpointError, MissingPart
 from detectors.loading.transformer import Architecture, Transformer
 from detectors.subjects.operands import view as view_module
 from detectors.subjects.operands.view import ModelView
+from models_zoo.analytic import _TableNetwork
 from models_zoo.architectures import initial_weights, network
+from models_zoo.hostile import constructions as made
+from models_zoo.hostile.networks import Stack, initial
 
 SHAPE = {
     "n_layers": 2,
@@ -108,3 +111,110 @@ def test_separate_vocabularies_read_b_from_the_second_half():
     net = Transformer(w, Architecture(**shape, n_tokens=7))
     assert net.sequence(torch.tensor([[2, 3]])).tolist() == [[2, 10]]
     torch.testing.assert_close(net.embedding(1), w["embed.W_E"][7:14])
+
+
+def test_figures_are_over_trained_test_and_unseen_pairs_and_say_how_many():
+    """Mod 5: trained on (0, 1), (1, 0), (2, 3), (4, 4) and (1, 2), of which (2, 3) and (1, 2) have an echo."""
+    task = detectors.Task.parse("add:5")
+    mask = np.zeros((5, 5), dtype=bool)
+    for a, b in ((0, 1), (1, 0), (2, 3), (4, 4), (1, 2)):
+        mask[a, b] = True
+    right = mask.copy()
+    right[4, 4], right[3, 2], right[0, 0] = False, True, True  # a trained pair wrong, an echo and an unseen one right
+    logits = 3 * made.one_hot(task)
+    logits[~right.ravel()] = logits[~right.ravel()].roll(1, 1)
+    view = ModelView(_TableNetwork(logits, 5), task, train_mask=mask.ravel())
+    found = view.figures()
+    assert (found.cases.all, found.cases.train, found.cases.echoed, found.cases.unseen) == (25, 5, 2, 18)
+    accuracy = found.accuracy
+    assert (accuracy.all, accuracy.train, accuracy.test, accuracy.unseen) == pytest.approx(
+        (6 / 25, 4 / 5, 2 / 20, 1 / 18)
+    )
+    low, high = np.log(1 + 4 * np.exp(-3)), np.log(1 + 4 * np.exp(-3)) + 3
+    assert found.loss.unseen == pytest.approx((low + 17 * high) / 18)
+    assert found.loss.test == pytest.approx((2 * low + 18 * high) / 20)
+    unknown = view.with_train_mask(None).figures()
+    assert (unknown.cases.all, unknown.cases.train, unknown.cases.echoed, unknown.cases.unseen) == (
+        25,
+        None,
+        None,
+        None,
+    )
+    assert (unknown.accuracy.all, unknown.accuracy.test, unknown.accuracy.unseen) == (6 / 25, None, None)
+
+
+def test_a_split_that_leaves_no_unseen_pair_has_no_figure_of_them():
+    task = detectors.Task.parse("add:5")
+    mask = np.triu(np.ones((5, 5), dtype=bool)).ravel()
+    found = ModelView(_TableNetwork(made.one_hot(task), 5), task, train_mask=mask).figures()
+    assert (found.cases.train, found.cases.echoed, found.cases.unseen) == (15, 10, 0)
+    assert (found.accuracy.test, found.accuracy.unseen, found.loss.unseen) == (1, None, None)
+
+
+def test_every_layer_with_neurons_is_offered(grokked):
+    deep = {"layers": 3, "d": 6, "m": 5, "shared": True, "act": "relu", "residual": True, "norm": False}
+    view = ModelView(Stack(deep, initial(deep, 7, 0)), "add:7")
+    assert view.neuron_layers == [0, 1, 2]
+    x = view.embedding(0)[[2]] + view.embedding(1)[[5]]
+    for i in range(3):
+        neurons = (x @ view.weight(f"{i}.W_in") + view.weight(f"{i}.b")).relu()
+        torch.testing.assert_close(view.neurons(i)[[2 * 7 + 5]], neurons)
+        x = x + neurons @ view.weight(f"{i}.W_out")
+    torch.testing.assert_close(view.neurons(-1), view.neurons(2))
+    assert view.readout(0) is None
+    assert view.readout(2) is not None
+    assert grokked.neuron_layers == [0]
+    table = ModelView(Silent(made.one_hot(view.task), 7), "add:7")
+    assert table.neuron_layers == []
+    assert not {"neurons", "preactivations"} & table.parts
+
+
+class Silent(_TableNetwork):
+    """A table without hook points."""
+
+    def forward(self, tokens, hook):
+        return self.logits[tokens[:, 0] * self.n_tokens + tokens[:, 1]]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_logits_that_are_not_finite_are_refused_by_the_names_of_the_pairs(value):
+    task = detectors.Task.parse("add:7")
+    logits = made.one_hot(task)
+    logits[2 * 7 + 5, 3] = logits[6 * 7 + 1, 0] = value
+    view = ModelView(Silent(logits, 7), task)
+    for ask in (view.logits, view.figures, lambda: view.split, lambda: detectors.run(view)):
+        with pytest.raises(
+            CheckpointError, match=r"logits of 2 of 49 pairs are not finite, such as \(2, 5\), \(6, 1\): "
+        ):
+            ask()
+    logits[:, 3] = value
+    with pytest.raises(CheckpointError, match=r"of 49 of 49 .*\(0, 0\), \(0, 1\), \(0, 2\), \(0, 3\), \(0, 4\): "):
+        ModelView(Silent(logits, 7), task).logits()
+
+
+def test_pairs_without_an_answer_and_columns_that_are_none_may_hold_anything():
+    task = detectors.Task.parse("div:7")
+    right = torch.nn.functional.one_hot(made.answers_of(task).clamp_min(0), 7).float()
+    logits = torch.cat([right, torch.full((49, 2), torch.nan)], dim=1)
+    logits[0] = torch.inf  # 0 / 0
+    view = ModelView(Silent(logits, 7), task)
+    assert view.figures().accuracy.all == 1
+
+
+def test_holes_of_a_groups_table_are_scored_with_it_and_must_be_finite():
+    """The group labels (2, 3), so that its logits are part of every fibre, though the table has no answer there."""
+    table = detectors.Task.parse("add:11").answer.copy()
+    table[2, 3] = -1
+    task = detectors.Task.of_table("table:t.npy", table)
+    logits = made.one_hot(detectors.Task.parse("add:11"))
+    logits[2 * 11 + 3] = torch.nan
+    with pytest.raises(CheckpointError, match=r"logits of 1 of 121 pairs are not finite, such as \(2, 3\)"):
+        ModelView(Silent(logits, 11), task).logits()
+
+
+def test_a_task_may_be_inferred_from_the_models_own_answers():
+    logits = made.one_hot(detectors.Task.parse("sub:13"))
+    logits[5] = logits[5].roll(1)
+    view = ModelView(Silent(logits, 13), "infer")
+    assert (view.task.spec, view.group.name) == ("infer=sub:13", "C13")
+    assert view.figures().accuracy.all == 168 / 169

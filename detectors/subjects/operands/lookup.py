@@ -1,0 +1,101 @@
+"""What a lookup of the training pairs contributes to a winning margin: M, version 2.
+
+f is the mean of the logits along the fibres of a b c^-1 over pairs that were not trained on, i the identity, where the
+right answer stands. A network is louder on what it was trained on: with r the mean of what f leaves over the training
+pairs, read along the same fibres, the gain g = max(0, <r, f> / <f, f>), and 0 unless f is largest at i; a gain of each
+irrep would rebuild half of a lookup out of noise, a negative one that of a memoriser, whose f is lowest at i. The
+structured part is S = (1 + g) f on training pairs, f elsewhere. With c the strongest wrong answer of the whole logits,
+m = L[right] - L[c] and m_S the same of S, the share of a pair is (m - m_S) / m, clipped to [0, 1], where m > 0, else 0.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from detectors.core.nulls import subset
+from detectors.subjects.operands.plane import LogitGrid
+
+# Pairs of the null: all of groups up to order 128; of larger ones M is then exact to 0.005 by sampling.
+NULL_PAIRS = 2**14
+
+
+def lookup_shares(
+    grid: LogitGrid, f: Float[Tensor, " n"], train: Bool[Tensor, " pairs"] | None = None, gain: float = 0.0
+) -> Float[Tensor, " pairs"]:
+    """[pairs] share of each labelled pair's winning margin that is not S. train: where S is louder by the gain."""
+    margin, place = grid.rivals
+    structured = f[grid.group.identity] - f[place]
+    if train is not None:
+        structured = structured * (1 + gain * train)
+    return torch.where(margin > 0, ((margin - structured) / margin).clamp(0, 1), 0.0)
+
+
+def gain_of(f: Float[Tensor, " n"], trained: Float[Tensor, " n"], identity: int) -> float:
+    """How much louder the structured part is on training pairs. trained: [n] the fibre means over those."""
+    power = float(f @ f)
+    if power <= 0 or int(f.argmax()) != identity:
+        return 0.0
+    return max(0.0, float((trained - f) @ f) / power)
+
+
+class Lookup(NamedTuple):
+    """m: mean share over training pairs less that over unseen ones, not clipped. deviation: its standard error."""
+
+    m: float
+    deviation: float
+    gain: float
+    train: float
+    unseen: float
+
+
+def lookup_of(grid: LogitGrid, train: Bool[Tensor, " pairs"], unseen: Bool[Tensor, " pairs"]) -> Lookup:
+    """M of the labelled pairs, with what it is the difference of. Twins (b, a) among unseen pairs count once."""
+    f, trained = (grid.fibre_mean(torch.nonzero(side).squeeze(1)) for side in (unseen, train))
+    gain = gain_of(f, trained, grid.group.identity)
+    shares = lookup_shares(grid, f, train, gain)
+    on_train, on_unseen = shares[train], shares[unseen]
+    independent = len(on_train), len(on_unseen) / (2 if grid.is_symmetric else 1)
+    error = sum(float(s.var(correction=0)) / k for s, k in zip((on_train, on_unseen), independent, strict=True))
+    means = float(on_train.mean()), float(on_unseen.mean())
+    return Lookup(means[0] - means[1], error**0.5, gain, *means)
+
+
+def redrawn(
+    grid: LogitGrid, train: Bool[Tensor, " pairs"], draws: int, seed: int
+) -> tuple[float, Float[Tensor, " draws"], int]:
+    """M of the pairs as they are, and with training sets of that size drawn anew, their echoes with them; how many
+    pairs. Exchanging trained and unseen pairs alone would split the twins among the latter, and reject too often.
+    """
+    rng, sample = np.random.default_rng(seed), subset(len(train), NULL_PAIRS, seed)
+    rows, margin, place = grid.aligned(sample), grid.rivals.margin[sample], grid.rivals.place[sample]
+    masks = [train, *(_drawn(train, grid.flip, rng) for _ in range(draws))]
+    inside = torch.stack([mask[sample] for mask in masks])
+    unseen = torch.stack([~(mask | mask[grid.flip])[sample] for mask in masks])
+    trained, f = ((side.double() @ rows) / side.sum(1, keepdim=True).clamp_min(1) for side in (inside, unseen))
+
+    def m_of(f: Tensor, trained: Tensor, inside: Tensor, unseen: Tensor) -> float:
+        gain = gain_of(f, trained, grid.group.identity)
+        structured = (f[grid.group.identity] - f[place]) * (1 + gain * inside)
+        shares = torch.where(margin > 0, ((margin - structured) / margin).clamp(0, 1), 0.0)
+        return float(shares[inside].mean() - shares[unseen].mean()) if bool(unseen.any()) else 0.0
+
+    observed, *null = (m_of(*each) for each in zip(f, trained, inside, unseen, strict=True))
+    return observed, torch.tensor(null, dtype=torch.float64), len(sample)
+
+
+def _drawn(train: Bool[Tensor, " pairs"], flip: Tensor, rng: np.random.Generator) -> Bool[Tensor, " pairs"]:
+    """A random training set of that size, closed under flips where it is: so the loss shows a lookup up to order."""
+    if not torch.equal(train, train[flip]):
+        return train[torch.from_numpy(rng.permutation(len(train)))]
+    drawn, first = train.clone(), torch.minimum(torch.arange(len(flip)), flip)
+    alone = flip == torch.arange(len(flip))
+    for kind in (alone, ~alone):
+        pairs = torch.unique(first[kind])
+        drawn[pairs] = train[pairs[torch.from_numpy(rng.permutation(len(pairs)))]]
+        drawn[flip[pairs]] = drawn[pairs]
+    return drawn

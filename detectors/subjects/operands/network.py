@@ -1,0 +1,45 @@
+"""What a loader supplies for a two-operand model: a network that calls a hook at the points it offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from detectors.subjects.hooks import Hook
+
+
+class Network(Protocol):
+    """What a loader supplies: these four attributes and three methods, nothing to inherit.
+
+    architecture: what a report shows of it, by name. n_tokens: operands are 0..n_tokens-1. n_layers: layers with
+    neurons. weights: its tensors by name, checked for NaN and offered as `view.weight(name)`.
+
+    `forward` calls `hook(name, tensor)` at every point that it offers and goes on with what that returns. tokens:
+    [batch, 2] operand tokens (a, b); the network adds `=` or offsets itself. Hook names are TransformerLens's:
+    `hook_embed` [batch, pos, d_model] with the operands at positions 0 and 1, `blocks.0.attn.hook_pattern`
+    [batch, head, query, key], `blocks.0.mlp.hook_pre` and `hook_post` [batch, pos, d_mlp], the answer position
+    last. Output: logits [batch, answers]. A motif whose hook is not offered is not applicable.
+    """
+
+    @property
+    def architecture(self) -> Mapping[str, Any]: ...
+    @property
+    def n_tokens(self) -> int: ...
+    @property
+    def n_layers(self) -> int: ...
+    @property
+    def weights(self) -> Mapping[str, Tensor]: ...
+
+    def forward(self, tokens: Int[Tensor, "batch operands"], hook: Hook) -> Float[Tensor, "batch answers"]: ...
+
+    def embedding(self, operand: int) -> Float[Tensor, "n_tokens d"]:
+        """All that operand 0 or 1 passes on its own, up to the first nonlinearity."""
+
+    def readout(self, layer: int) -> Float[Tensor, "m answers"] | None:
+        """From neurons to logits, or None where something nonlinear follows them."""
+
+
+CONTRACT = ("architecture", "n_tokens", "n_layers", "weights", "forward", "embedding", "readout")

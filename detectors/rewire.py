@@ -86,6 +86,37 @@ def rotated_residual(view: ModelView, seed: int) -> ModelView:
     return _around(view, at=dict.fromkeys(RESIDUAL, maps), embed=lambda _, rows: rows @ rotation(rows.shape[-1]))
 
 
+def scaled_residual(view: ModelView, seed: int) -> ModelView:
+    """Each direction of the residual stream measured in a unit of its own, between a tenth and ten."""
+
+    @cache
+    def factors(d: int) -> Tensor:
+        return torch.from_numpy(10 ** np.random.default_rng(seed).uniform(-1, 1, d)).float()
+
+    maps = (lambda x: x * factors(x.shape[-1]), lambda x: x / factors(x.shape[-1]))
+    return _around(view, at=dict.fromkeys(RESIDUAL, maps), embed=lambda _, rows: rows * factors(rows.shape[-1]))
+
+
+FOLLOWS = {"ln1": ("attn.W_Q", "attn.W_K", "attn.W_V"), "ln2": ("mlp.W_in",), "ln_final": ("unembed.W_U",)}
+
+
+def gained_norms(view: ModelView, seed: int) -> ModelView:
+    """The gain of each norm in units of its own, which the matrices behind it take back; on parameters."""
+    rng, network, weights = np.random.default_rng(seed), view.network, dict(view.network.weights)
+    for name in [n for n in weights if n.endswith((".ln1.w", ".ln2.w", "ln_final.w"))]:
+        stem = name.removesuffix(".w")
+        block, _, norm = stem.rpartition(".")
+        factor = torch.from_numpy(10 ** rng.uniform(-1, 1, len(weights[name]))).float()
+        weights[name] = weights[name] * factor
+        if f"{stem}.b" in weights:
+            weights[f"{stem}.b"] = weights[f"{stem}.b"] * factor
+        for matrix in FOLLOWS[norm]:
+            follower = f"{block}.{matrix}" if block else matrix
+            weights[follower] = weights[follower] / factor[:, None]
+    turned: Network = type(network)(weights, network.config)  # type: ignore[call-arg, attr-defined]
+    return ModelView(turned, view.task, train_mask=view.train_mask)
+
+
 FAR = 3.0  # orders of magnitude, up and down, by which one neuron's unit is changed
 
 
@@ -248,6 +279,8 @@ def noisy(view: ModelView, scale: float, seed: int) -> ModelView:
 # by the name that a detector declares to be invariant to; of each kind of subject that has any
 COORDINATES: dict[str, Change] = {
     "residual_rotation": rotated_residual,
+    "residual_scale": scaled_residual,
+    "norm_gain": gained_norms,
     "neuron_permutation": permuted_neurons,
     "neuron_scale": scaled_neurons,
     "head_permutation": permuted_heads,

@@ -39,6 +39,12 @@ SAME = 2e-3
 # a relabelling changes which permutations are drawn, and with 39 of them values of ours by at most 0.004, as another
 # seed does: an order above that, and below the tenths of a value that hangs on a name
 NEARLY = 0.03
+# what a model must have for a change of coordinates to be one, by how its name begins
+ABLE: dict[str, tuple[str, Callable[[ModelView], bool]]] = {
+    "head_": ("attention", lambda m: "attention" in m.parts),
+    "norm_": ("normalisation", lambda m: any(name.endswith("ln_final.w") for name in m.weights)),
+    "": ("logits", lambda m: "logits" in m.parts),
+}
 OPTIONAL = {"split", "train_mask", "readout"}  # of which a view may say that they are unknown
 
 
@@ -236,8 +242,8 @@ def invariant(bench: _Bench, name: str) -> None:
     """The value does not depend on a choice of coordinates or names that the detector declares to be free."""
     known = COORDINATES | RELABELLINGS
     assert name in known, f"declares invariance to {name!r}, which the kit does not know: {', '.join(known)}"
-    part = "attention" if name.startswith("head_") else "logits"
-    able = [(s, m) for s, m in zip(bench.scores, bench.models, strict=True) if part in m.parts]
+    part, has = next((p, has) for start, (p, has) in ABLE.items() if name.startswith(start))
+    able = [(s, m) for s, m in zip(bench.scores, bench.models, strict=True) if has(m)]
     assert able, f"none of the models has {part}: pass one that does, or do not declare {name}"
     before, example = max(able, key=lambda pair: pair[0].value)
     changed = bench.score(known[name](example, 4)).value

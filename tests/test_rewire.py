@@ -38,6 +38,7 @@ def test_a_change_of_coordinates_leaves_the_function(model, name):
     ("name", "seen"),
     [
         ("residual_rotation", lambda v: v.embedding(0)),
+        ("residual_scale", lambda v: v.embedding(0)),
         ("embedding_scale", lambda v: v.embedding(0)),
         ("embedding_offset", lambda v: v.embedding(0)),
         ("neuron_permutation", lambda v: v.neurons()),
@@ -102,3 +103,14 @@ def test_noise_has_the_size_that_it_says():
     for scale in (0.1, 10.0):
         added = noisy(view, scale, seed=0).embedding(1) - view.embedding(1)
         assert float(added.std() / view.embedding(1).std()) == pytest.approx(scale, rel=0.2)
+
+
+def test_the_gain_of_each_norm_is_taken_back_by_what_follows_it():
+    """Every norm of a network with LayerNorm has moved, none of its logits."""
+    view = detectors.load("zoo:add53_ln_gelu")
+    changed = COORDINATES["norm_gain"](view, 3)
+    for norm in ("blocks.0.ln1", "blocks.0.ln2", "ln_final"):
+        gain, bias = (changed.weight(f"{norm}.{part}") / view.weight(f"{norm}.{part}") for part in ("w", "b"))
+        torch.testing.assert_close(gain, bias)
+        assert float(gain.max() / gain.min()) > 20
+    torch.testing.assert_close(changed.logits(), view.logits(), rtol=1e-4, atol=1e-4)

@@ -31,6 +31,7 @@ FREE = (
     "neuron_scale",
     "head_permutation",
     "head_gauge",
+    "norm_gain",
     "logit_shift",
     "logit_scale",
     "vocabulary_permutation",

@@ -65,7 +65,7 @@ class Generalisation(Score):
     source="arXiv:2301.05217",
     formula="*G* = (1 − CE(*f*/*T*) / ln *n*) min(1, share / 2%), with *f*(*a b c*^{−1}) the mean logits of one half "  # noqa: RUF001
     "of the unseen pairs and *T* the temperature that the two folds of the other half agreed on",
-    invariant_to=FREE,
+    invariant_to=(*FREE, "residual_scale"),
     causal=False,
     axis="G",
     order=40,

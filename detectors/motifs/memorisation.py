@@ -67,7 +67,7 @@ class Memorisation(Score):
     source="arXiv:2301.05217",
     formula="*M* = mean over training pairs of (*m* − *m*_{*S*}) / *m*, less its mean over unseen pairs, with *m* the "  # noqa: RUF001
     "winning margin of *L* and *m*_{*S*} that of *S*, louder by a gain on training pairs",
-    invariant_to=FREE,
+    invariant_to=(*FREE, "residual_scale"),
     causal=False,
     news="bad",
     axis="M",

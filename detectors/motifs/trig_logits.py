@@ -73,7 +73,7 @@ class TrigLogits(Score):
     source="arXiv:2302.03025",
     formula="*L*(*a*, *b*, *c*) = Σ_{*ρ*} *α*_{*ρ*} *χ*_{*ρ*}(*a b c*^{−1}); of a cyclic group *χ*_{*k*} = "  # noqa: RUF001
     "2 cos(2π*k*(*a* + *b* − *c*)/*n*)",  # noqa: RUF001
-    invariant_to=FREE,
+    invariant_to=(*FREE, "residual_scale"),
     chose="key_irreps",
     clause=lambda score: spoken(score.key_irreps),
     order=30,

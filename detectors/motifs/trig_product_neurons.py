@@ -93,7 +93,7 @@ class TrigProductNeurons(Score):
     source="arXiv:2301.05217",
     formula="*N*(*a*, *b*) = Σ *f*(*a*) *g*(*b*), with *f*, *g* ∈ {1, cos *wa*, sin *wa*}, one *w* a neuron; of any "
     "group: matrix entries of one irrep",
-    invariant_to=FREE,
+    invariant_to=(*FREE, "residual_scale"),
     chose="key_irreps",
     carrier="neurons",
     order=20,

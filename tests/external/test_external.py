@@ -16,6 +16,7 @@ import detectors
 from conftest import EXTERNAL
 from detectors.subjects.operands.plane import character_cosines
 from detectors.subjects.operands.view import ModelView
+from tests.judging.claims import false_claims
 
 pytestmark = pytest.mark.external
 
@@ -124,6 +125,7 @@ def confusion(cases: dict[str, tuple[dict[str, str], object]], capsys) -> None:
             for truth in sorted({t for t, _ in counter}):
                 cells = ", ".join(f"{found} {n}" for (t, found), n in sorted(counter.items()) if t == truth)
                 print(f"{motif:26}{truth:10}{cells}")
+    wrong += [f"{model}: {claim}" for model, (_, found) in cases.items() for claim in false_claims(found)]
     assert not wrong, "\n".join(wrong)
 
 

@@ -1,10 +1,17 @@
 """Sentences are claims: over every combination of verdicts, what must never be said."""
 
+from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 
+import detectors
+from detectors.core.verdict import Verdict
 from detectors.judging.summary import summarise
+from models_zoo.cards import cards, expected
+from models_zoo.draws import FAMILIES
+from tests.judging.claims import false_claims
 from tests.judging.conftest import UNKNOWN, case_of
 
 MOTIFS = ("generalisation", "memorisation", "trig_logits", "sparse_fourier_embedding", "trig_product_neurons")
@@ -91,3 +98,36 @@ def test_what_is_open_for_another_reason_is_not_for_want_of_unseen_pairs(made):
         found = [detection("generalisation", "inconclusive", score=1.0, reason=reason)]
         said = summarise(found, task(split=split), figures())
         assert said.endswith("stays open, as the calibration is of another zoo than the one installed.")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_sentence_on_a_draw_claims_what_its_figures_deny(family):
+    report = detectors.run(FAMILIES[family][0](np.random.default_rng([7, len(family)])))
+    assert false_claims(report) == []
+
+
+GROUPS = [n for n, c in cards().items() if len(set(expected(c)) & set(MOTIFS)) > 2 and c["family"] != "series"]
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize(
+    "name", [n if i % 4 == 0 else pytest.param(n, marks=pytest.mark.deep) for i, n in enumerate(GROUPS)]
+)
+def test_no_sentence_on_a_member_of_the_zoo_claims_what_its_figures_deny(name, told):
+    view = detectors.load(f"zoo:{name}")
+    assert false_claims(detectors.run(view if told else view.with_train_mask(None))) == []
+
+
+def test_false_claims_are_found():
+    """A report whose figures are changed under its sentence."""
+    report = detectors.run(detectors.load("zoo:add53_grokked"))
+    assert false_claims(report) == []
+    weak = report["trig_logits"].model_copy(update={"evidence": {"explained_test_pairs": 0.5}})
+    absent = report["generalisation"].model_copy(update={"verdict": Verdict.ABSENT})
+    changed = report.model_copy(update={"detections": [*report.detections[:2], weak, absent, report.detections[4]]})
+    assert [claim.split(":")[0] for claim in false_claims(changed)] == [
+        "all of the logits are a function",
+        "a circuit, though it is not present",
+    ]
+    less = report.model_copy(update={"accuracy": replace(report.accuracy, all=0.9, unseen=0.1)})
+    assert len(false_claims(less)) == 2

@@ -98,7 +98,7 @@ def _facts(case: Case) -> dict[str, str]:
         "task": case.task.spec,
         "split": case.task.split,
         "unseen": "low" if unseen is not None and unseen < LOW else "",
-        "carried": "yes" if any(d.verdict == "present" for d in _carrying(case)) else "",
+        "carried": "yes" if any(map(_structured, _carrying(case))) else "",
     }
 
 
@@ -117,6 +117,11 @@ FEW = 0.1  # of the pairs: more are no exceptions to a circuit
 
 def _carrying(case: Case) -> list[Detection]:
     return [d for d in case.found.values() if d.spec and d.spec.carrier]
+
+
+def _structured(d: Detection) -> bool:
+    """The structure is there, whatever became of its cause: one that uses every dimension leaves none for a control."""
+    return d.verdict == "present" or (d.score is not None and d.threshold is not None and d.score >= d.threshold)
 
 
 def _answers(case: Case) -> str:

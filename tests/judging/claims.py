@@ -12,7 +12,8 @@ ANSWERING = 0.5
 def false_claims(report: Document) -> list[str]:
     """The claims of the sentence that the figures of the same report contradict."""
     found, said = {d.detector: d for d in report}, report.summary
-    carried = any(found[n].verdict == "present" for n in ("sparse_fourier_embedding", "trig_product_neurons"))
+    carriers = [found[n] for n in ("sparse_fourier_embedding", "trig_product_neurons")]
+    carried = any(d.score is not None and d.score >= d.threshold for d in carriers)
     unseen = report.accuracy.test if report.accuracy.unseen is None else report.accuracy.unseen
     evidence = found["trig_logits"].evidence
     share = evidence.get("explained_test_pairs")

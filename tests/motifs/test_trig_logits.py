@@ -14,36 +14,14 @@ from detectors.judging.calibration import calibration
 from detectors.motifs import trig_logits as module
 from detectors.subjects.operands import edits, plane
 from detectors.subjects.operands.task import Task
-from detectors.subjects.operands.view import ModelView
 from fixtures.strategies import planted, planted_groups
 from fixtures.transforms import move_tokens, rotate_residual, with_weights
 from models_zoo import logit_mixture, lookup_table, trig_mlp
-from models_zoo.analytic import _TableNetwork, random_split
 from models_zoo.hostile.constructions import one_hot, unseen_split, up_to_order
+from tests.motifs.made import characters, half, of_characters, with_logits
 
 THRESHOLD = calibration()["rows"]["trig_logits"]["threshold"]
 FEW = {"draws": 39}
-
-
-def with_logits(task: Task, logits: np.ndarray, train: np.ndarray | None = None) -> ModelView:
-    """A table of logits [pairs, answers]."""
-    return ModelView(_TableNetwork(torch.from_numpy(logits).float(), task.n_tokens), task, train_mask=train)
-
-
-def characters(spec: str, *amplitudes: tuple[int, float]) -> np.ndarray:
-    """[pairs, answers] sum of the amplitude times the character of a b c^-1, of norm one, over (irrep, amplitude)."""
-    g = Task.parse(spec).labels.group
-    where = g.table[g.table.reshape(-1)[:, None], g.inverse[None]]  # [pair, c] -> a b c^-1
-    unit = [g.irreps[i].character / np.linalg.norm(g.irreps[i].character) for i, _ in amplitudes]
-    return sum(alpha * u[where] for u, (_, alpha) in zip(unit, amplitudes, strict=True))
-
-
-def of_characters(spec: str, *amplitudes: tuple[int, float], train: np.ndarray | None = None) -> ModelView:
-    return with_logits(Task.parse(spec), characters(spec, *amplitudes), train)
-
-
-def half(spec: str) -> np.ndarray:
-    return random_split(Task.parse(spec), 0.5, 0)
 
 
 def unseen(spec: str) -> np.ndarray:

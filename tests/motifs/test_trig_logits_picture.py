@@ -2,37 +2,13 @@
 
 import numpy as np
 import pytest
-import torch
 
 from detectors import trig_logits
 from detectors.core.registry import picture_of, spec_of
-from detectors.subjects.operands.task import Task
-from detectors.subjects.operands.view import ModelView
-from models_zoo.analytic import _TableNetwork, random_split
+from tests.motifs.made import half, of_characters
 
 FEW = {"draws": 39}
 pictures, clause = picture_of(trig_logits), spec_of(trig_logits).clause
-
-
-def with_logits(task: Task, logits: np.ndarray, train: np.ndarray | None = None) -> ModelView:
-    """A table of logits [pairs, answers]."""
-    return ModelView(_TableNetwork(torch.from_numpy(logits).float(), task.n_tokens), task, train_mask=train)
-
-
-def characters(spec: str, *amplitudes: tuple[int, float]) -> np.ndarray:
-    """[pairs, answers] sum of the amplitude times the character of a b c^-1, of norm one, over (irrep, amplitude)."""
-    g = Task.parse(spec).labels.group
-    where = g.table[g.table.reshape(-1)[:, None], g.inverse[None]]  # [pair, c] -> a b c^-1
-    unit = [g.irreps[i].character / np.linalg.norm(g.irreps[i].character) for i, _ in amplitudes]
-    return sum(alpha * u[where] for u, (_, alpha) in zip(unit, amplitudes, strict=True))
-
-
-def of_characters(spec: str, *amplitudes: tuple[int, float], train: np.ndarray | None = None) -> ModelView:
-    return with_logits(Task.parse(spec), characters(spec, *amplitudes), train)
-
-
-def half(spec: str) -> np.ndarray:
-    return random_split(Task.parse(spec), 0.5, 0)
 
 
 def test_no_irrep_no_picture_and_no_cause():

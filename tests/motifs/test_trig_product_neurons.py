@@ -12,29 +12,14 @@ from detectors.core import spectrum
 from detectors.core.registry import picture_of
 from detectors.judging.calibration import calibration
 from detectors.subjects.operands import families
-from detectors.subjects.operands.task import Task
-from detectors.subjects.operands.view import ModelView
 from fixtures.strategies import planted, planted_groups
 from fixtures.transforms import move_tokens, permute_neurons, rotate_residual, with_weights
 from models_zoo import trig_mlp
-from models_zoo.analytic import _BilinearNetwork
+from tests.motifs.made import wave, with_neurons
 
 THRESHOLD = calibration()["rows"]["trig_product_neurons"]["threshold"]
 FEW = {"draws": 39}
 pictures = picture_of(trig_product_neurons)
-
-
-def with_neurons(values, spec: str | None = None, readout=None):
-    """A model whose neurons are the functions [m, n, n] of (a, b), and whose logits are all zero without a readout."""
-    cube = torch.as_tensor(np.asarray(values)).float().permute(1, 2, 0).contiguous()
-    n, m = cube.shape[1:]
-    read = torch.zeros(m, n) if readout is None else torch.from_numpy(readout).float()
-    return ModelView(_BilinearNetwork(torch.eye(n), cube, read), Task.parse(spec or f"add:{n}"))
-
-
-def wave(p: int, k: int) -> np.ndarray:
-    """cos(2 pi k a / p) as a function of (a, b), of power p^2 / 2."""
-    return np.repeat(np.cos(2 * np.pi * k * np.arange(p) / p)[:, None], p, axis=1)
 
 
 @given(planted())

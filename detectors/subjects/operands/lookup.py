@@ -32,6 +32,11 @@ def lookup_shares(
     structured = f[grid.group.identity] - f[place]
     if train is not None:
         structured = structured * (1 + gain * train)
+    return _outside(margin, structured)
+
+
+def _outside(margin: Float[Tensor, " pairs"], structured: Float[Tensor, " pairs"]) -> Float[Tensor, " pairs"]:
+    """Share of a winning margin that the structured part's own does not give."""
     return torch.where(margin > 0, ((margin - structured) / margin).clamp(0, 1), 0.0)
 
 
@@ -81,7 +86,7 @@ def redrawn(
     def m_of(f: Tensor, trained: Tensor, inside: Tensor, unseen: Tensor) -> float:
         gain = gain_of(f, trained, grid.group.identity)
         structured = (f[grid.group.identity] - f[place]) * (1 + gain * inside)
-        shares = torch.where(margin > 0, ((margin - structured) / margin).clamp(0, 1), 0.0)
+        shares = _outside(margin, structured)
         return float(shares[inside].mean() - shares[unseen].mean()) if bool(unseen.any()) else 0.0
 
     observed, *null = (m_of(*each) for each in zip(f, trained, inside, unseen, strict=True))

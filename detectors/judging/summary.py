@@ -195,7 +195,7 @@ def _open(case: Case) -> str:
 
 def _assumed(case: Case) -> str:
     settled = case.found["generalisation"].evidence.get("basis") == "all_pairs"
-    return "; that is settled without its training pairs" if settled else ""
+    return "; unless next to all pairs were trained on, which is not known" if settled else ""
 
 
 def _carriers(case: Case) -> str:

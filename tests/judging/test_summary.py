@@ -74,8 +74,8 @@ ROWS = [
         {"generalisation": "present", "trig_logits": "present"},
         {"split": "unknown", **SETTLED},
         UNKNOWN,
-        "It answers every pair by a generalising circuit: its logits are a function of a+b-c (frequencies 3, 5); that "
-        "is settled without its training pairs.",
+        "It answers every pair by a generalising circuit: its logits are a function of a+b-c (frequencies 3, 5); "
+        "unless next to all pairs were trained on, which is not known.",
     ),
     (
         {"generalisation": "absent", "memorisation": "present", "trig_logits": "present"},

@@ -20,8 +20,11 @@ from detectors.subjects.sequences.view import SequenceView
 
 def random_split(task: Task, fraction: float | None, seed: int) -> np.ndarray | None:
     """[pairs] a random training mask over the pairs with an answer; None for fraction None."""
-    if fraction is None:
-        return None
+    return None if fraction is None else split_of(task, fraction, seed)
+
+
+def split_of(task: Task, fraction: float, seed: int) -> np.ndarray:
+    """[pairs] a random training mask over the pairs with an answer."""
     mask = np.zeros(task.n_tokens**2, dtype=bool)
     domain = task.domain
     mask[np.random.default_rng(seed).permutation(domain)[: int(fraction * len(domain))]] = True

@@ -22,7 +22,8 @@ from rich.progress import track
 from rich.table import Table
 
 import detectors
-from models_zoo.hostile import Hostile, behaviour, missing, models, truth
+from models_zoo.behaviour import behaviour
+from models_zoo.hostile import Hostile, missing, models, truth
 
 
 def judged(model: Hostile, draws: int) -> dict[str, Any]:

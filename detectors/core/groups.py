@@ -46,11 +46,12 @@ class Group:
 
     @classmethod
     def from_name(cls, name: str) -> Group:
-        """`C12` cyclic, `D5` dihedral of order 10, `S4` symmetric, `A5` alternating, `C2xS3` products.
+        """`C12` cyclic, `D5` dihedral of order 10, `Dic3` dicyclic of order 12, `S4` symmetric, `A5` alternating,
+        `C2xS3` products.
 
         Element numbering: C_n by residue; D_n rotation r**k is k and s*r**k-type reflections are
-        n + k with (r**k s) = n + k; S_n and A_n in lexicographic order of the permutations as tuples,
-        a*b meaning "b first"; products major in the first factor.
+        n + k with (r**k s) = n + k; Dic_n a**k is k and a**k x is 2n + k; S_n and A_n in lexicographic
+        order of the permutations as tuples, a*b meaning "b first"; products major in the first factor.
         """
         return cls(named_table(name), name)
 

@@ -39,6 +39,7 @@ def _candidates(group: Group) -> Iterator[str]:
     else:
         names = [f"{k}{m}" for k in "SA" for m in range(3, 7) if math.factorial(m) // (1 + (k == "A")) == n]
         names += [f"D{n // 2}"] if n % 2 == 0 and n >= 6 else []
+        names += [f"Dic{n // 4}"] if n % 4 == 0 and n >= 8 else []
         factors = [("S3", 6), ("S4", 24), ("A4", 12), ("S5", 120), ("A5", 60)]
         factors += [(f"D{m}", 2 * m) for m in range(4, n // 4 + 1) if n % (2 * m) == 0]
         names += [f"C{n // size}x{x}" for x, size in factors if n % size == 0 and n > size]

@@ -8,9 +8,9 @@ from models_zoo.hostile.by_hand import by_hand
 from models_zoo.hostile.inventions import inventions
 from models_zoo.hostile.perturbed import perturbed
 from models_zoo.hostile.trained import missing, trained
-from models_zoo.hostile.truth import Behaviour, Hostile, Side, Truth, behaviour, truth, truths
+from models_zoo.hostile.truth import Hostile, Truth, truth, truths
 
-__all__ = ["Behaviour", "Hostile", "Side", "Truth", "behaviour", "missing", "models", "truth", "truths"]
+__all__ = ["Hostile", "Truth", "missing", "models", "truth", "truths"]
 
 
 def models() -> list[Hostile]:

@@ -7,6 +7,7 @@ from functools import partial
 
 from detectors.subjects.operands.view import ModelView
 from models_zoo import decoys
+from models_zoo.analytic import split_of
 from models_zoo.hostile import circuits
 from models_zoo.hostile import constructions as made
 from models_zoo.hostile.truth import Hostile
@@ -130,7 +131,7 @@ def _few_unseen(base: Callable[..., ModelView], *, noisy: float, seed: int, echo
     """The circuit with noise of that share of the logits' deviation, and 33 test pairs."""
     view = base(seed=seed)
     noise = made.noise(view.task, noisy * float(view.logits().std()), seed)
-    mask = made.split_of(view.task, (961 - 32.5) / 961, seed) if echoed else made.unseen_split(31, 33, seed)
+    mask = split_of(view.task, (961 - 32.5) / 961, seed) if echoed else made.unseen_split(31, 33, seed)
     return ModelView(made.plus(view, noise).network, view.task, train_mask=mask)
 
 

@@ -14,8 +14,8 @@ from detectors.core.groups import Group
 from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
-from models_zoo.analytic import _BilinearNetwork, group_network, trig_mlp
-from models_zoo.hostile.constructions import TALL, and_parts, mlp, noise, one_hot, patched, plus, split_of, up_to_order
+from models_zoo.analytic import _BilinearNetwork, group_network, split_of, trig_mlp
+from models_zoo.hostile.constructions import TALL, and_parts, mlp, noise, one_hot, patched, plus, up_to_order
 
 
 def circuit(*, p: int = 31, frequencies: Sequence[int] = (2, 5, 11), fraction: float = 0.5, seed: int = 0) -> ModelView:

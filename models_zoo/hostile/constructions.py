@@ -17,7 +17,7 @@ from detectors.subjects.hooks import Hook
 from detectors.subjects.operands.network import Network
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
-from models_zoo.analytic import _TableNetwork, random_split
+from models_zoo.analytic import _TableNetwork, split_of
 
 TALL = 10.0  # of a looked-up answer
 Wave = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of an integer sum s and an answer c, broadcast
@@ -67,12 +67,6 @@ def up_to_order(mask: np.ndarray) -> np.ndarray:
     n = round(len(mask) ** 0.5)
     square = mask.reshape(n, n)
     return (square | square.T).ravel()
-
-
-def split_of(task: Task, fraction: float, seed: int) -> np.ndarray:
-    mask = random_split(task, fraction, seed)
-    assert mask is not None
-    return mask
 
 
 def unseen_split(p: int, unseen: int, seed: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
+from models_zoo.analytic import split_of
 from models_zoo.hostile import circuits
 from models_zoo.hostile import constructions as made
 from models_zoo.hostile.truth import Hostile
@@ -67,7 +68,7 @@ def wrong_on_training(p: int = 31) -> ModelView:
 def parity_and_lookup(p: int = 30) -> ModelView:
     """(-1)^(a + b - c) and a lookup of the training pairs: the right half of the answers on unseen pairs, no more."""
     task = Task.parse(f"add:{p}")
-    mask = made.split_of(task, 0.5, 0)
+    mask = split_of(task, 0.5, 0)
     a, b, c = np.ix_(*[np.arange(p)] * 3)
     parity = torch.from_numpy((-1.0) ** (a + b - c)).float().reshape(p * p, p)
     return made.of_table(task, parity + 5 * made.one_hot(task, mask) + made.noise(task, 0.1, 0), mask)
@@ -81,7 +82,7 @@ def whisper() -> ModelView:
 def false_split(*, circuit: bool) -> ModelView:
     """A circuit, or a lookup in order, with random training pairs that are not its own."""
     view = circuits.circuit() if circuit else made.lookup(p=31, fraction=0.5, symmetric=False)
-    return ModelView(view.network, view.task, train_mask=made.split_of(view.task, 0.5, 99))
+    return ModelView(view.network, view.task, train_mask=split_of(view.task, 0.5, 99))
 
 
 def answer_left_out() -> ModelView:
@@ -95,7 +96,7 @@ def answer_left_out() -> ModelView:
 def half_shift(p: int = 30) -> ModelView:
     """A lookup that knows (a, b) and (a + p/2, b + p/2) for one: half of the pairs of neither order are answered."""
     task = Task.parse(f"add:{p}")
-    mask = made.split_of(task, 0.5, 0)
+    mask = split_of(task, 0.5, 0)
     square = mask.reshape(p, p)
     known = (square | np.roll(square, (p // 2, p // 2), (0, 1))).ravel()
     return made.of_table(task, made.TALL * made.one_hot(task, known) + made.noise(task, 0.1, 0), mask)

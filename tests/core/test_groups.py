@@ -65,7 +65,7 @@ def test_quaternions_have_a_block_of_four_that_is_not_a_real_two_dimensional_irr
     g = Group(np.array(QUATERNIONS))
     assert [i.dimension for i in g.irreps] == [1, 1, 1, 1, 4]
     np.testing.assert_allclose(g.irreps[-1].character, [2, -2, 0, 0, 0, 0, 0, 0], atol=1e-9)
-    assert recognise(g)[0] is g
+    assert recognise(g)[0].name == "Dic2"
 
 
 def test_a_thousand_irreps_are_told_apart():
@@ -277,3 +277,19 @@ def test_names_of_irreps_follow_the_literature():
 def test_more_irreps_of_one_dimension_than_letters(name, count):
     names = [i.name for i in Group.from_name(name).irreps]
     assert len(names) == len(set(names)) == count
+
+
+@pytest.mark.parametrize("m", [2, 3, 5, 6])
+def test_a_dicyclic_group_has_its_presentation_and_is_recognised(m):
+    g = Group.from_name(f"Dic{m}")
+    a, x, power = 1, 2 * m, [0]
+    for _ in range(2 * m):
+        power.append(g.table[power[-1], a])
+    assert power == [*range(2 * m), 0]  # a^2m = 1, and no power before
+    assert g.table[x, x] == m  # x^2 = a^m
+    assert g.table[x, a] == g.table[g.inverse[a], x]  # x a = a^-1 x
+    assert (g.element_orders == 2).sum() == 1  # which a dihedral group of this order has more of
+    names = np.random.default_rng(m).permutation(g.order)
+    table = np.empty_like(g.table)
+    table[np.ix_(names, names)] = names[g.table]
+    assert recognise(Group(table))[0].name == g.name

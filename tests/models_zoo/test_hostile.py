@@ -7,9 +7,10 @@ import torch
 from detectors.core.registry import builtin
 from detectors.core.verdict import Verdict
 from detectors.subjects.operands.view import ModelView
-from models_zoo.hostile import behaviour, models, truth, truths
-from models_zoo.hostile.networks import build, initial
+from models_zoo.behaviour import behaviour
+from models_zoo.hostile import models, truth, truths
 from models_zoo.hostile.trained import RECIPES
+from models_zoo.stacks import build, initial
 
 MODELS = {f"{m.family}: {m.name}": m for m in models() if not m.family.startswith(("train", "noisy labels"))}
 DAMAGED = ("noise on weights", "quantised", "pruned", "random labels")
@@ -55,7 +56,7 @@ def test_the_same_call_gives_the_same_model_and_a_split_that_is_not_told_is_not_
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_has_a_network_that_offers_what_a_view_asks(name):
-    recipe = RECIPES[name]
+    _, recipe = RECIPES[name]
     view = ModelView(build(recipe.config, initial(recipe.config, 31, 0)), recipe.task)
     assert view.logits().isfinite().all()
     assert view.logits().shape == (961, 31)

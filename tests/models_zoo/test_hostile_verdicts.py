@@ -5,7 +5,8 @@ import re
 import pytest
 
 import detectors
-from models_zoo.hostile import behaviour, models, truth
+from models_zoo.behaviour import behaviour
+from models_zoo.hostile import models, truth
 
 MODELS = {f"{m.family}: {m.name}": m for m in models()}
 FIRST = {(m.family, m.truth, m.told): name for name, m in reversed(MODELS.items())}

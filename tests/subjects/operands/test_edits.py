@@ -19,7 +19,7 @@ from models_zoo import group_network, lookup_table
 from models_zoo.analytic import _TableNetwork
 from models_zoo.hostile import circuits
 from models_zoo.hostile import constructions as made
-from models_zoo.hostile.networks import Stack, initial
+from models_zoo.stacks import Stack, initial
 
 
 def test_removing_and_keeping_embedding_irreps_is_a_projection_of_the_token_rows(grokked):

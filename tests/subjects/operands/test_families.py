@@ -20,7 +20,7 @@ from detectors.subjects.operands.view import ModelView
 from models_zoo import trig_mlp
 from models_zoo.hostile import circuits
 from models_zoo.hostile.constructions import Patched
-from models_zoo.hostile.networks import Stack, initial
+from models_zoo.stacks import Stack, initial
 
 STACK = {"layers": 2, "d": 10, "m": 8, "shared": False, "act": "relu", "residual": True, "norm": False}
 

@@ -12,7 +12,7 @@ from detectors.subjects.operands.view import ModelView
 from models_zoo.analytic import _TableNetwork
 from models_zoo.architectures import initial_weights, network
 from models_zoo.hostile import constructions as made
-from models_zoo.hostile.networks import Stack, initial
+from models_zoo.stacks import Stack, initial
 
 SHAPE = {
     "n_layers": 2,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +16,8 @@ from detectors.core.score import Null
 TIE = 1e-9
 # Least standard deviation of a share that is held to move: the same in every draw it deviates by its rounding, 1e-16.
 STILL = 1e-12
+PASS = 0.01  # of draws without any structure, those that name an irrep key all the same
+EULER = 0.5772156649015329  # mean of the standard Gumbel law
 
 
 def permutations(n: int, draws: int, seed: int) -> Tensor:
@@ -59,15 +63,28 @@ def corrected(statistic: float, null_mean: float, largest: float) -> float:
 
 
 def key_cut(null_shares: Tensor) -> Tensor:
-    """[irreps] the share above which an irrep is key: at most 1 draw in 100 has any irrep above its cut.
+    """[irreps] the share above which an irrep is key: 1 fresh draw in 100 has any irrep above its cut.
 
-    Shares [draws, irreps] are compared in standard deviations from the irrep's own null mean, so that neither small
-    nor large irreps set the cut of the others; the cut is the 99% quantile of the largest deviation (the max-T of
-    Westfall and Young, Resampling-Based Multiple Testing, 1993).
+    Shares [draws, irreps] are compared in standard deviations from the irrep's null mean, so that neither small nor
+    large irreps set the cut of the others, and the cut is the 99% quantile of the largest deviation (the max-T of
+    Westfall and Young, Resampling-Based Multiple Testing, 1993). Each draw is measured by the mean and deviation of the
+    others, as a fresh one is, and the quantile is the order statistic that a fresh one passes once in 100; under 99
+    draws have none, and take the quantile of the Gumbel law of their mean and variance, at least their largest.
     """
     mean, deviation = null_shares.mean(0), null_shares.std(0, correction=0)
-    largest = ((null_shares - mean) / deviation.clamp_min(STILL)).amax(dim=1)
-    return mean + deviation * torch.quantile(largest, 0.99)
+    draws = len(null_shares)
+    if draws < 3:  # no deviation is known
+        return null_shares.amax(0)
+    centred = null_shares - mean
+    others = -centred / (draws - 1)
+    spread = (centred.square().sum(0) - centred.square()) / (draws - 1) - others.square()
+    largest = ((centred - others) / spread.clamp_min(STILL**2).sqrt()).amax(dim=1).sort().values
+    rank = math.ceil((1 - PASS) * (draws + 1))
+    if rank <= draws:
+        return mean + deviation * largest[rank - 1]
+    scale = largest.std() * math.sqrt(6) / math.pi
+    tail = largest.mean() - (EULER + math.log(-math.log1p(-PASS))) * scale
+    return mean + deviation * torch.maximum(tail, largest[-1])
 
 
 def carriers(shares: Tensor, null_shares: Tensor) -> list[int]:

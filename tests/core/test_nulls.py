@@ -84,6 +84,19 @@ def test_key_cut_holds_every_irrep_to_its_own_spread():
     assert (null > key_cut(null)).double().mean(0).tolist() == pytest.approx([0.01 / 3] * 3, abs=1.5e-3)
 
 
+@pytest.mark.parametrize("degrees", [2, 8])
+@pytest.mark.parametrize(
+    ("draws", "most", "least"), [(19, 0.025, 0.002), (39, 0.02, 0.004), (99, 0.012, 0.006), (199, 0.012, 0.008)]
+)
+def test_a_fresh_draw_passes_a_key_cut_once_in_a_hundred_however_few_there_were(degrees, draws, most, least):
+    """Powers of irreps under a null are chi-squared, of twice their dimension or so; the quantile of 19 gave 0.23."""
+    rng, passed = np.random.default_rng(draws), []
+    for _ in range(200):
+        cut = key_cut(torch.from_numpy(rng.chisquare(degrees, (draws, 30))))
+        passed.append(float((torch.from_numpy(rng.chisquare(degrees, (200, 30))) > cut).any(1).double().mean()))
+    assert least <= np.mean(passed) <= most
+
+
 def test_an_irrep_whose_share_only_rounding_moves_sets_no_cut_of_the_others():
     null = torch.from_numpy(np.random.default_rng(0).normal(0.5, 0.01, (1000, 2)))
     rounded = 0.25 + 2.0**-50 * (torch.arange(1000) % 50 == 0).double()  # by its last bits in 20 draws

@@ -207,9 +207,10 @@ def structured_fit(grid: LogitGrid, pairs: Tensor, seed: int) -> tuple[Fitted, f
 
 
 def structured_share(grid: LogitGrid, pairs: Tensor) -> float:
-    """Share of the squares of the centred logits on these pairs that their fibre means explain."""
-    power = grid.power(pairs)
-    return float(grid.fibre_mean(pairs).square().sum()) * len(pairs) / power if power > 0 else 0.0
+    """Share of the squares of the centred logits on N pairs that their fibre means explain beyond the 1/N of noise."""
+    power, noise = grid.power(pairs), 1 / len(pairs)
+    share = float(grid.fibre_mean(pairs).square().sum()) * len(pairs) / power if power > 0 else 0.0
+    return (share - noise) / (1 - noise)
 
 
 class Structured(NamedTuple):
@@ -234,7 +235,7 @@ def g_of(grid: LogitGrid, pairs: Tensor, seed: int) -> Structured:
 
 def g_value(loss: float, share: float, n: int) -> float:
     """G, less where the structured part holds under TRACE of the logits: 1 - loss / ln n, times share / TRACE."""
-    return float(g_of_loss(loss, n)) * min(1.0, share / TRACE)
+    return float(g_of_loss(loss, n)) * min(1.0, max(0.0, share) / TRACE)
 
 
 def g_of_loss(loss: Tensor | float, n: int) -> Tensor:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from detectors.core.registry import load, result_of, spec_of
@@ -69,11 +71,14 @@ def _labelled(text: str) -> str:
 def _rates(row: dict[str, Any]) -> str:
     """The line of calibration.json, and its families."""
     (least, most), found, false = row["orders"], row["true_positives"], row["false_positives"]
+    at, values = row["levels"], row["values"]
     lines = [
-        f"**Calibration.** Threshold **{row['threshold']:g}**, area under the curve {row['auc']:g}, on groups of order "
-        f"{least} to {most} and these architectures: {', '.join(row['architectures'])}.",
+        f"**Calibration.** Threshold **{row['threshold']:g}**, a third of the way from {at['negative']:g}, the highest "
+        f"level of a family without the motif, to {at['positive']:g}, the lowest of one with it. Area under the curve "
+        f"{row['auc']:g} in the worst family; {len(row['above_a_positive'])} models without it lie above the least of "
+        f"those with it. Groups of order {least} to {most}; architectures: {', '.join(row['architectures'])}.",
         "",
-        "| what is counted | models | positive | share | 95% interval |",
+        "| what is counted | parents | positive | share | one-sided 95% bounds |",
         "|---|---|---|---|---|",
     ]
     what = {
@@ -81,25 +86,46 @@ def _rates(row: dict[str, Any]) -> str:
         "with the motif, value alone": found["value"],
         "without it, whole verdict": false["verdict"],
         "without it, value alone": false["value"],
-        "without it, members of the zoo alone": false["members"],
     }
     lines += [
         f"| {label} | {c['of']} | {c['count']} | {_percent(c['count'] / c['of'])} "
-        f"| {_percent(c['low'])} to {_percent(c['high'])} |"
+        f"| {_percent(c['low'])}, {_percent(c['high'])} |"
         for label, c in what.items()
-        if c["of"]
     ]
-    lines += ["", "Models without the motif, by family:", ""]
+    rule = "|---|---|---|---|---|---|"
+    lines += ["", "| values | least | 1 in 50 | median | 49 in 50 | greatest |", rule]
+    lines += [f"| {side} | {' | '.join(f'{x:g}' for x in values[side].values())} |" for side in ("present", "absent")]
     lines += [
-        "| family | models | value above the threshold | judged whole | called present |",
-        "|---|---|---|---|---|",
+        "",
+        "| family | motif | models | parents | above the threshold | called present |",
+        "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {family.replace('_', ' ')} | {f['models']} | {f['above']} | {f['verdicts']} | {f['called_present']} |"
-        for family, f in sorted(row["negatives"].items())
+        f"| {family.replace('_', ' ')} | {side} | {f[side]['models']} | {f[side]['parents']} | {f[side]['above']} "
+        f"| {f[side]['called_present']} |"
+        for side in ("present", "absent")
+        for family, f in sorted(row["families"].items())
+        if side in f
     ]
     missed, wrong = (", ".join(f"`{name}`" for name in row[key]) or "none" for key in ("missed", "wrong"))
-    return "\n".join([*lines, "", f"Members missed: {missed}. Members called present wrongly: {wrong}."])
+    return "\n".join([*lines, "", f"Models missed: {missed}. Models called present wrongly: {wrong}."])
+
+
+def rules() -> str:
+    """Rules of thumb on the same bench: `make calibrate` writes docs/rules."""
+    lines = ["| rule | for | area under the curve | found by value | false by value |", "|---|---|---|---|---|"]
+    for file in sorted((Path(__file__).parent / "rules").glob("*.json")):
+        table = json.loads(file.read_text())
+        ours = calibration()["rows"][table["as"]]
+        lines += [_rule(f"`{name}`", table["as"], row) for name, row in table["rows"].items()]
+        lines.append(_rule(f"[`{table['as']}`](catalogue.md#{table['as']})", table["as"], ours))
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _rule(name: str, motif: str, row: dict[str, Any]) -> str:
+    found, false = row["true_positives"]["value"], row["false_positives"]["value"]
+    shares = [f"{c['count']} of {c['of']} ({_percent(c['count'] / c['of'])})" for c in (found, false)]
+    return f"| {name} | {motif.replace('_', ' ')} | {row['auc']:g} | {' | '.join(shares)} |"
 
 
 def _percent(share: float) -> str:
@@ -107,7 +133,7 @@ def _percent(share: float) -> str:
 
 
 def thresholds() -> str:
-    """One line for each detector."""
+    """One line for each detector. Parents: independent networks, however many models are made from each."""
     lines = ["| detector | threshold | found | false |", "|---|---|---|---|"]
     for name in installed():
         row = calibration()["rows"].get(name)
@@ -151,4 +177,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "motifs": motifs,
     "thresholds": thresholds,
     "members": members,
+    "rules": rules,
 }

@@ -1,208 +1,218 @@
-"""From the zoo and random draws to thresholds with error rates: `detectors/judging/calibration.json`.
+"""From models of known answer to thresholds with error rates: `detectors/judging/calibration.json`.
 
-Threshold: a third of the way from the highest level of the negative families to the least of the positives, since the
-negatives are drawn by the hundred and known well, and weaker positives exist than a zoo has. A family's level is the
-value that 1 in 50 of it passes, or the largest of fewer than twenty. A family is judged by the threshold that it had no
-part in: it is left out, on either side.
+Threshold: a third of the way from the highest level of the negative families to the lowest of the positive ones, since
+negatives are known in more kinds, and weaker positives exist than a bench has. A family's level is the value that 1 in
+50 of it passes, or falls short of; of fewer than twenty its largest, or least. Where a motif's structure may be there
+unused the value settles nothing, and the family counts in rates of verdicts alone. A family is judged by the threshold
+that it had no part in: it is left out, on either side.
 
-Value rule: value >= threshold. Whole verdict: null and cause included. Intervals: 95% Clopper-Pearson (Biometrika 26,
-1934). AUC: the chance that a positive's value is above a negative's, ties half, over the worst family.
+Value rule: value >= threshold. Whole verdict: null and cause included. No score, be it a crash or that the detector
+cannot tell, is a miss where the motif is there and a false alarm where it is not. Rates count parents (see `rates`),
+pooled over families, each family's own count beside. AUC: over the worst family.
 """
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest, mannwhitneyu
 
 from detectors.core import registry
-from detectors.subjects.operands.view import ModelView
-from detectors.subjects.tasks import of_two_operands
-from models_zoo.cards import cards, digest, expected
-from models_zoo.draws import FAMILIES
+from detectors.core.score import Score
+from models_zoo.bench import Job, Model, model
+from models_zoo.rates import area, rate
 
-VALUE_DRAWS, VERDICT_DRAWS = 500, 50
-FEW, MANY = 39, 199  # permutations for a value, whose null mean is all that is needed, and for a verdict
-BLOCK = 10
+DRAWS = 199  # permutations, as a report's
+FEW, ONE_IN = 20, 50
+RULE = "a third of the way from the highest negative level to the lowest positive one; level: the value that 1 in 50 of a family passes or falls short of"  # noqa: E501
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What one detector found in one model. verdict: None where only the value was asked for."""
+    """What one detector found in one model. truth: `present`, `absent` or `unused`. score: None where it gave none."""
 
     detector: str
     family: str
-    side: bool  # True: the card says that the motif is there
+    parent: str
     model: str
+    truth: str
     order: int
     architecture: str
-    value: float
-    judged: tuple[Any, ...] | None = None  # score and adjusted p-value, for `judge` under any threshold
+    score: Score | None = field(compare=False)
+    p_adjusted: float | None = None
+
+    @property
+    def there(self) -> bool:
+        return self.truth == "present"
 
 
-def score_all(draws: int, verdicts: int, workers: int, progress: Progress) -> list[Scored]:
-    """Every member whose card settles a motif, and `draws` values and `verdicts` whole verdicts of every family."""
-    jobs: list[tuple[Any, ...]] = [("member", name) for name in _members()]
-    for family in FAMILIES:
-        jobs += [("draws", family, start, min(BLOCK, verdicts - start), MANY) for start in range(0, verdicts, BLOCK)]
-        jobs += [("draws", family, s, min(BLOCK, draws - s), FEW) for s in range(verdicts, draws, BLOCK)]
+def score_all(
+    jobs: Sequence[Job], workers: int, progress: Progress, *, detector: str = "", motif: str = "", build: Any = model
+) -> list[Scored]:
+    """Every model of the jobs by every detector of ours, or by `detector`, PACKAGE:NAME, as a detector of `motif`."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # read by the workers as they start
     found: list[Scored] = []
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_work, job) for job in jobs]
+        futures = [pool.submit(work, job, detector, motif, build) for job in jobs]
         for done, future in enumerate(as_completed(futures), start=1):
             found += future.result()
             progress(done, len(jobs))
     return sorted(found, key=lambda s: (s.detector, s.family, s.model))
 
 
-def _members() -> list[str]:
-    return [
-        n for n, card in cards().items() if card["family"] != "series" and set(expected(card)) & set(registry.builtin())
-    ]
-
-
-def _work(job: tuple[Any, ...]) -> list[Scored]:
+def work(job: Job, detector: str, motif: str, build: Callable[[Job], Model | None]) -> list[Scored]:
+    """The scores of one model whose answer is known."""
     import torch
 
-    from detectors.loading.load import load
-
-    torch.set_num_threads(1)
-    if job[0] == "member":
-        name = job[1]
-        view = of_two_operands(load(f"zoo:{name}"))
-        settled = {m: v == "present" for m, v in expected(cards()[name]).items() if v != "inert"}
-        return _scores(view, name, _family(name), settled, MANY)
-    _, family, start, count, permutations = job
-    function, absent = FAMILIES[family]
-    found = []
-    for seed in range(start, start + count):
-        view = function(np.random.default_rng([_number(family), seed]))
-        found += _scores(view, f"{family}/{seed}", family, dict.fromkeys(absent, False), permutations)
-    return found
-
-
-def _number(family: str) -> int:
-    return int.from_bytes(family.encode()[:8], "big")
-
-
-def _family(name: str) -> str:
-    return str(cards()[name]["family"])
-
-
-def _scores(view: ModelView, name: str, family: str, settled: dict[str, bool], permutations: int) -> list[Scored]:
     from detectors.runner import attempt_all
 
-    outcomes = attempt_all(view, list(registry.builtin()), draws=permutations, seed=0)
-    kind = str(view.network.architecture.get("kind", "?"))
+    torch.set_num_threads(1)
+    made = build(job)
+    if made is None:
+        return []
+    chosen = [imported(detector)] if detector else [n for n in registry.builtin() if n in made.truth]
+    if detector and motif not in made.truth:
+        return []
+    kind = str(made.view.network.architecture.get("kind", "?"))
     return [
         Scored(
             detector=o.name,
-            family=family,
-            side=settled[o.name],
-            model=name,
-            order=view.group.order,
+            family=made.family,
+            parent=made.parent,
+            model=made.name,
+            truth=made.truth[motif or o.name],
+            order=made.view.group.order,
             architecture=kind,
-            value=o.score.value,
-            judged=(o.score, o.p_adjusted) if permutations == MANY else None,
+            score=o.score,
+            p_adjusted=o.p_adjusted,
         )
-        for o in outcomes
-        if o.name in settled and o.score is not None
+        for o in attempt_all(made.view, chosen, draws=DRAWS, seed=0)
     ]
 
 
-def threshold(scored: Iterable[Scored], without: str | None = None) -> float:
-    """A third of the way from the negatives' highest family level to the least positive, one family left out."""
-    sides: dict[bool, dict[str, list[float]]] = {True: defaultdict(list), False: defaultdict(list)}
+def imported(path: str) -> registry.Detector:
+    """The detector at PACKAGE:NAME."""
+    from importlib import import_module
+
+    package, _, name = path.partition(":")
+    function: registry.Detector = getattr(import_module(package), name)
+    registry.spec_of(function)  # TypeError, with what to do, where it is none
+    return function
+
+
+def levels(scored: Iterable[Scored], without: str | None = None) -> tuple[float, float]:
+    """The highest level of the negative families and the lowest of the positive ones, one family left out, unless it is
+    the only one of its side.
+    """
+    sides: dict[bool, dict[str, list[float]]] = {False: defaultdict(list), True: defaultdict(list)}
     for s in scored:
-        if s.family != without:
-            sides[s.side][s.family].append(s.value)
-    negative = max(
-        float(np.quantile(v, 0.98, method="lower")) if len(v) >= 20 else max(v) for v in sides[False].values()
+        if s.truth != "unused" and s.score is not None:
+            sides[s.there][s.family].append(s.score.value)
+    negatives, positives = ([v for f, v in side.items() if f != without or len(side) == 1] for side in sides.values())
+    return (
+        max(float(np.quantile(v, 1 - 1 / ONE_IN, method="lower")) if len(v) >= FEW else max(v) for v in negatives),
+        min(float(np.quantile(v, 1 / ONE_IN, method="higher")) if len(v) >= FEW else min(v) for v in positives),
     )
-    positive = min(v for family in sides[True].values() for v in family)
+
+
+def threshold(scored: Iterable[Scored], without: str | None = None) -> float:
+    negative, positive = levels(scored, without)
     return round(negative + (positive - negative) / 3, 2)
 
 
 def calibrate(scored: list[Scored]) -> dict[str, Any]:
     """The table that `detectors` ships, from the scores."""
-    rows = {}
-    for name in registry.builtin():
-        own = [s for s in scored if s.detector == name]
-        rows[name] = {"version": registry.spec_of(registry.load(name)).version, **_row(own)}
-    return {"status": "calibrated", "zoo": digest(), "rows": rows}
+    from models_zoo.cards import digest
+    from models_zoo.population import digest as of_population
+
+    rows = {name: row([s for s in scored if s.detector == name]) for name in registry.builtin()}
+    return {"status": "calibrated", "rule": RULE, "zoo": digest(), "population": of_population(), "rows": rows}
 
 
-def _row(scored: list[Scored]) -> dict[str, Any]:
-    from detectors.judging.verdict import judge
-
-    cut = threshold(scored)
-    families = sorted({s.family for s in scored})
-    held_out = {family: threshold(scored, without=family) for family in families}
-    spec = registry.spec_of(registry.load(scored[0].detector))
-
-    def passes(s: Scored) -> bool:
-        return s.value >= held_out[s.family]
-
-    def called(s: Scored) -> bool:
-        assert s.judged is not None
-        row = {"version": spec.version, "threshold": held_out[s.family]}
-        score, p_adjusted = s.judged
-        return judge(spec, score, p_adjusted, row)[0] == "present"
-
-    positives = [s for s in scored if s.side]
-    negatives = [s for s in scored if not s.side]
-    drawn = [s for s in negatives if s.family in FAMILIES and "/" in s.model]
-    table = {}
-    for family in families:
-        own = [s for s in negatives if s.family == family]
-        if own:
-            table[family] = {
-                "models": len(own),
-                "threshold_without": held_out[family],
-                "above": sum(map(passes, own)),
-                "auc": _auc([s.value for s in positives], [s.value for s in own]),
-                "verdicts": sum(s.judged is not None for s in own),
-                "called_present": sum(called(s) for s in own if s.judged is not None),
-            }
+def row(scored: list[Scored], function: registry.Detector | None = None) -> dict[str, Any]:
+    """One detector's row: its threshold and how it was come by, its rates, and each family's own figures."""
+    spec = registry.spec_of(function or registry.load(scored[0].detector))
+    judged = Judged(spec, scored)
+    positives, negatives = ([s for s in scored if s.there == there] for there in (True, False))
+    valued = [s for s in negatives if s.truth == "absent"]
+    least = min(_values(positives))
     return {
-        "threshold": cut,
+        "version": spec.version,
+        "threshold": judged.cut,
+        "levels": dict(zip(("negative", "positive"), (round(x, 4) for x in levels(scored)), strict=True)),
+        "values": {"present": _spread(positives), "absent": _spread(valued)},
+        "above_a_positive": sorted(s.model for s in valued if s.score is not None and s.score.value >= least),
         "orders": [min(s.order for s in scored), max(s.order for s in scored)],
         "architectures": sorted({s.architecture for s in scored}),
-        "auc": min(row["auc"] for row in table.values()),
-        "true_positives": {"value": rate(map(passes, positives)), "verdict": rate(map(called, positives))},
-        "false_positives": {
-            "value": rate(map(passes, drawn)),
-            "verdict": rate(called(s) for s in drawn if s.judged is not None),
-            "members": rate(called(s) for s in negatives if s not in drawn),
+        "auc": min(area(_values(positives), _values(own)) for own in _by_family(valued).values() if _values(own)),
+        "true_positives": {
+            "value": rate([(s.parent, judged.passes(s)) for s in positives], every=True),
+            "verdict": rate([(s.parent, judged.called(s)) for s in positives], every=True),
         },
-        "negatives": table,
-        "missed": [s.model for s in positives if not called(s)],
-        "wrong": [s.model for s in negatives if s.judged is not None and called(s)],
+        "false_positives": {
+            "value": rate([(s.parent, judged.passes(s)) for s in valued], every=False),
+            "verdict": rate([(s.parent, judged.called(s)) for s in negatives], every=False),
+        },
+        "families": {name: judged.family(own) for name, own in _by_family(scored).items()},
+        "missed": [s.model for s in positives if not judged.called(s)],
+        "wrong": [s.model for s in negatives if judged.called(s)],
     }
 
 
-def rate(hits: Iterable[bool]) -> dict[str, Any]:
-    """Count, number and share with its 95% Clopper-Pearson interval.
+class Judged:
+    """A detector's models under the thresholds that their own families had no part in."""
 
-    >>> rate([True] * 3 + [False])
-    {'count': 3, 'of': 4, 'low': 0.1941, 'high': 0.9937}
-    """
-    found = list(hits)
-    interval = binomtest(sum(found), len(found)).proportion_ci(0.95, method="exact") if found else None
-    low, high = (interval.low, interval.high) if interval else (0.0, 1.0)
-    return {"count": sum(found), "of": len(found), "low": round(float(low), 4), "high": round(float(high), 4)}
+    def __init__(self, spec: registry.Spec, scored: list[Scored]) -> None:
+        self.spec, self.cut = spec, threshold(scored)
+        self.held_out = {family: threshold(scored, without=family) for family in _by_family(scored)}
+
+    def passes(self, s: Scored) -> bool:
+        """By its value alone; no value counts against the detector, on either side."""
+        return not s.there if s.score is None else s.score.value >= self.held_out[s.family]
+
+    def called(self, s: Scored) -> bool:
+        """By the whole verdict."""
+        from detectors.judging.verdict import judge
+
+        if s.score is None:
+            return not s.there
+        found = {"version": self.spec.version, "threshold": self.held_out[s.family]}
+        return judge(self.spec, s.score, s.p_adjusted, found)[0] == "present"
+
+    def family(self, own: list[Scored]) -> dict[str, Any]:
+        sides = {}
+        for there, word in ((True, "present"), (False, "absent")):
+            mine = [s for s in own if s.there == there]
+            if mine:
+                sides[word] = {
+                    "models": len(mine),
+                    "parents": len({s.parent for s in mine}),
+                    "above": sum(map(self.passes, mine)),
+                    "called_present": sum(map(self.called, mine)),
+                }
+        return {"threshold_without": self.held_out[own[0].family], **sides}
 
 
-def _auc(positives: list[float], negatives: list[float]) -> float:
-    u = mannwhitneyu(positives, negatives).statistic
-    return round(float(u / (len(positives) * len(negatives))), 4)
+def _by_family(scored: Iterable[Scored]) -> dict[str, list[Scored]]:
+    families: dict[str, list[Scored]] = defaultdict(list)
+    for s in scored:
+        families[s.family].append(s)
+    return dict(families)
+
+
+def _values(scored: Iterable[Scored]) -> list[float]:
+    return [s.score.value for s in scored if s.score is not None]
+
+
+def _spread(scored: list[Scored]) -> dict[str, float]:
+    """Where the values lie: least, 1 in 50, median, 49 in 50, greatest."""
+    at = {"least": 0.0, "one_in_50": 1 / ONE_IN, "median": 0.5, "all_but_one_in_50": 1 - 1 / ONE_IN, "greatest": 1.0}
+    return {name: round(float(np.quantile(_values(scored), q)), 4) for name, q in at.items()}

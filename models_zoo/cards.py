@@ -65,9 +65,13 @@ def digest() -> str:
 def find(name: str) -> Path | ModelView | SequenceView:
     """Folder of a trained member, or the view of a built one. KeyError, with what to do, if there is neither.
 
-    A series is found as its last checkpoint, and `NAME/step_00500` as that one.
+    A series is found as its last checkpoint, and `NAME/step_00500` as that one; `population/017` as network 17.
     """
     member, _, step = name.partition("/")
+    if member == "population":
+        from models_zoo.population import member as of_population
+
+        return of_population(int(step) if step.isdecimal() else -1).view()
     if member not in cards():
         close = get_close_matches(member, cards(), 1)
         hint = f"did you mean zoo:{close[0]}?" if close else "python -m models_zoo list shows them"

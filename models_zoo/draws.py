@@ -1,7 +1,8 @@
 """Random models of known answer, one function a family: what calibration holds the detectors against.
 
 Every function draws its parameters from the generator that it is given, over groups of order 9 to 60. None of them
-is a circuit for its task, whatever its parts look like.
+is a circuit for its task, whatever its parts look like. What is made from a network of the population comes with the
+name of that network, as its parent; all else is a parent of its own.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from detectors.core.groups import Group
 from detectors.rewire import renamed
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
-from models_zoo import decoys
+from models_zoo import decoys, population
 from models_zoo.analytic import group_network, lookup_table, random_split, trig_mlp
 from models_zoo.architectures import complete, initial_weights, network
 from models_zoo.cards import cards
+
+Drawn = ModelView | tuple[ModelView, str]
+PLAIN = {"kind", "n_layers", "d_model", "n_heads", "d_head", "d_mlp", "n_ctx", "act_fn"}  # of a transformer
 
 
 def random_task(rng: np.random.Generator) -> str:
@@ -44,18 +48,18 @@ def untrained(rng: np.random.Generator) -> ModelView:
 def rank_matched_random(rng: np.random.Generator) -> ModelView:
     """Random weights with the singular values of a network that carries out its task: trained, or written down."""
     if rng.random() < 0.5:
-        return decoys.rank_matched_random(of=_one_of(rng, "grokked", "transformer"), seed=_seed(rng))
+        return decoys.rank_matched_random(of=_one_of(rng, "generalises", plain=True), seed=_seed(rng))
     return decoys.matched(_trig(rng), seed=_seed(rng))
 
 
-def token_permuted(rng: np.random.Generator) -> ModelView:
+def token_permuted(rng: np.random.Generator) -> Drawn:
     """A trained or exact network under other names for the tokens and answers: right, and not by this table."""
     if rng.random() < 0.5:
-        name = _one_of(rng, "grokked") if rng.random() < 0.7 else _one_of(rng, "memorised")
-        view, _ = decoys.trained(name)
-    else:
         view = _trig(rng) if rng.random() < 0.5 else _group_network(rng)
-    return renamed(view, rng.permutation(view.task.n_tokens))
+        return renamed(view, rng.permutation(view.task.n_tokens))
+    name = _one_of(rng, "generalises" if rng.random() < 0.7 else "memorises")
+    view = population.member(int(name.removeprefix("population/"))).view()
+    return renamed(view, rng.permutation(view.task.n_tokens)), name
 
 
 def wrong_phases(rng: np.random.Generator) -> ModelView:
@@ -63,8 +67,9 @@ def wrong_phases(rng: np.random.Generator) -> ModelView:
     return decoys.wrong_phases(p=p, frequencies=frequencies, train_fraction=_fraction(rng, p * p), seed=_seed(rng))
 
 
-def shuffled_readout(rng: np.random.Generator) -> ModelView:
-    return decoys.shuffled_readout(of=_one_of(rng, "grokked", "transformer"), seed=_seed(rng))
+def shuffled_readout(rng: np.random.Generator) -> Drawn:
+    name = _one_of(rng, "generalises", plain=True)
+    return decoys.shuffled_readout(of=name, seed=_seed(rng)), name
 
 
 def sparse_memoriser(rng: np.random.Generator) -> ModelView:
@@ -79,10 +84,10 @@ def table(rng: np.random.Generator) -> ModelView:
     return lookup_table(task, train_fraction=fraction, noise=rng.uniform(0.01, 1), seed=_seed(rng))
 
 
-def unread_fourier_embedding(rng: np.random.Generator) -> ModelView:
-    name = str(rng.choice(["add53_memorised", "add53_memorised_seed1"]))
-    frequencies = rng.choice(np.arange(1, 26), size=int(rng.integers(1, 4)), replace=False).tolist()
-    return decoys.unread_fourier_embedding(of=name, frequencies=frequencies, size=rng.uniform(2, 20))
+def unread_fourier_embedding(rng: np.random.Generator) -> Drawn:
+    name = _one_of(rng, "memorises", plain=True, tasks=("add:", "sub:"))
+    frequencies = rng.choice(np.arange(1, 11), size=int(rng.integers(1, 4)), replace=False).tolist()
+    return decoys.unread_fourier_embedding(of=name, frequencies=frequencies, size=rng.uniform(2, 20)), name
 
 
 def huge_constant_embedding(rng: np.random.Generator) -> ModelView:
@@ -93,7 +98,7 @@ def huge_constant_embedding(rng: np.random.Generator) -> ModelView:
 
 # by family: the function and the card, or list of motifs, that says what is absent
 ALL, OF_TABLES = (tuple(cards()[name]["absent"]) for name in ("add53_untrained", "table29"))
-FAMILIES: dict[str, tuple[Callable[[np.random.Generator], ModelView], tuple[str, ...]]] = {
+FAMILIES: dict[str, tuple[Callable[[np.random.Generator], Drawn], tuple[str, ...]]] = {
     "untrained": (untrained, ALL),
     "rank_matched_random": (rank_matched_random, ALL),
     "token_permuted": (token_permuted, ALL),
@@ -121,21 +126,17 @@ def _split(task: Task, rng: np.random.Generator) -> np.ndarray | None:
     return random_split(task, _fraction(rng, len(task.domain)), _seed(rng))
 
 
-def _one_of(rng: np.random.Generator, family: str, kind: str | None = None) -> str:
-    """A trained member of a family up to order 60, with one layer and no LayerNorm where its kind is asked for."""
-    plain = (
-        {"kind", "d_mlp"}
-        if kind
-        else {"kind", "d_mlp", "act_fn", "attn_coeff", "n_ctx", "n_layers", "normalization_type", "biases"}
-    )
+def _one_of(rng: np.random.Generator, side: str, *, plain: bool = False, tasks: tuple[str, ...] = ("",)) -> str:
+    """A network of the population that generalises or memorises; plain: a transformer without LayerNorm."""
     names = [
-        name
-        for name, card in cards().items()
-        if card["family"] == family
-        and card["model"].keys() <= plain
-        and kind in (None, card["model"]["kind"])
-        and not name.startswith(("add113", "s5"))
+        member.name
+        for member in population.members()
+        if population.side(member) == side
+        and member.recipe.task.startswith(tasks)
+        and (not plain or ((config := member.recipe.config).get("kind") == "transformer" and config.keys() <= PLAIN))
     ]
+    if not names:
+        raise FileNotFoundError("the population is not here: python -m models_zoo.population trains it")
     return str(rng.choice(names))
 
 

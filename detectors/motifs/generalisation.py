@@ -8,8 +8,9 @@ are split in two at random, both ways, eight times, a pair and its flip together
 mean cross-entropy, in nats, of a half's f, its own mean logits along each fibre, at the temperature that the two folds
 of the other half agreed on; it is the same on every pair. The temperature is at least std(L) / 100, so that the value
 is finite and does not depend on the scale of the logits. It may then magnify a trace, so G is scaled down where the
-structured part holds under 2% of the squares of the logits, beyond what noise would (`structured_share`). Null: one permutation relabels a, b
-and c alike, on a fixed random subset of those pairs; the statistic is G of one split, not scaled down.
+structured part holds under 2% of the squares of the logits, beyond what noise would (`structured_share`). Null: one
+permutation relabels a, b and c alike, on a fixed random subset of those pairs; the statistic is G of one split, not
+scaled down.
 
 What fools it: it says what the model holds, not what wins: a memoriser with a drowned circuit scores high. A lookup
 table fitted on all pairs would score 1, and one of (a, b) up to order on its test pairs, hence unseen pairs, in neither
@@ -40,7 +41,8 @@ class Generalisation(Score):
     """Evidence. structured_accuracy: of S on the pairs of `basis`, f from all of them; S is right on every pair or on
     none, as the identity is f's largest value or not. temperature: geometric mean over the splits and their halves, in
     units of the logits. test_loss: cross-entropy of the structured part, nats. chance_loss: ln n. structured_share: of
-    the squares of the centred logits, beyond the 1/pairs of noise. basis: `unseen_pairs`, or `all_pairs` where those settle it. pairs: how many.
+    the squares of the centred logits, beyond the 1/pairs of noise. basis: `unseen_pairs`, or `all_pairs` where those
+    settle it. pairs: how many.
     exceptions: labelled pairs that the model answers otherwise than S, by a tenth of the median pair's lead or more;
     exception_pairs: [a, b, answer given, answer of S], at most 100. train_set: `given`, `inferred` or `unknown`.
     train_fraction: of the labelled pairs, None where unknown.

@@ -19,19 +19,22 @@ Matrix = Callable[[Tensor], Tensor]
 
 
 def perturbed() -> Iterator[Hostile]:
-    for of in MEMBERS:
-        for scale in (0.05, 0.1, 0.2, 0.3, 0.5, 1.0):
-            yield Hostile("noise on weights", f"{of}, {scale}", partial(noisy_weights, of=of, scale=scale))
-        for bits in (8, 6, 4, 3, 2):
-            yield Hostile("quantised", f"{of}, {bits} bits", partial(each_matrix, of=of, change=quantised(bits)))
-        for share in (0.25, 0.5, 0.75, 0.9):
-            yield Hostile("pruned", f"{of}, {share:.0%}", partial(each_matrix, of=of, change=pruned(share)))
-        for steps in (10, 40, 150):
-            yield Hostile("random labels", f"{of}, {steps} steps", partial(fine_tuned, of=of, steps=steps))
-        for factor in (1e4, 1e-4):
-            name = f"{of}, {factor:g}"
-            yield Hostile("rescaled neuron", name, partial(rescaled, of=of, factor=factor), "zoo_grokked")
-        yield Hostile("rescaled neuron", f"{of}, all their own", partial(rescaled, of=of, factor=None), "zoo_grokked")
+    return (model._replace(parent=of) for of in MEMBERS for model in _perturbed(of))
+
+
+def _perturbed(of: str) -> Iterator[Hostile]:
+    for scale in (0.05, 0.1, 0.2, 0.3, 0.5, 1.0):
+        yield Hostile("noise on weights", f"{of}, {scale}", partial(noisy_weights, of=of, scale=scale))
+    for bits in (8, 6, 4, 3, 2):
+        yield Hostile("quantised", f"{of}, {bits} bits", partial(each_matrix, of=of, change=quantised(bits)))
+    for share in (0.25, 0.5, 0.75, 0.9):
+        yield Hostile("pruned", f"{of}, {share:.0%}", partial(each_matrix, of=of, change=pruned(share)))
+    for steps in (10, 40, 150):
+        yield Hostile("random labels", f"{of}, {steps} steps", partial(fine_tuned, of=of, steps=steps))
+    for factor in (1e4, 1e-4):
+        name = f"{of}, {factor:g}"
+        yield Hostile("rescaled neuron", name, partial(rescaled, of=of, factor=factor), "zoo_grokked")
+    yield Hostile("rescaled neuron", f"{of}, all their own", partial(rescaled, of=of, factor=None), "zoo_grokked")
 
 
 def noisy_weights(*, of: str, scale: float, seed: int = 0) -> ModelView:

@@ -17,6 +17,7 @@ LEAST_UNSEEN = 32  # fewer pairs than that settle nothing
 class Hostile(NamedTuple):
     """One model. build: its view, with the true training mask. truth: a key of truths.toml, `behaviour` where what it
     answers decides. told: whether detectors are given the mask. exceptions: hidden wrong answers, where they are known.
+    parent: the member of the zoo that it was made from.
     """
 
     family: str
@@ -25,6 +26,7 @@ class Hostile(NamedTuple):
     truth: str = "behaviour"
     told: bool = True
     exceptions: int | None = None
+    parent: str | None = None
 
     def view(self) -> ModelView:
         """What detectors are given."""

@@ -4,6 +4,6 @@
 no part of the wheel; `python -m models_zoo.population` trains what is missing.
 """
 
-from models_zoo.population.stored import Member, expected, members, missing, side
+from models_zoo.population.stored import Member, card_of, digest, expected, member, members, missing, side
 
-__all__ = ["Member", "expected", "members", "missing", "side"]
+__all__ = ["Member", "card_of", "digest", "expected", "member", "members", "missing", "side"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
 from functools import cache
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 from detectors.subjects.operands.view import ModelView
 from models_zoo import fitting
-from models_zoo.behaviour import Behaviour, Side, settled
+from models_zoo.behaviour import LUCK, Behaviour, Side, settled
 from models_zoo.fitting import Recipe
 from models_zoo.population.recipes import COUNT, recipe
 
@@ -32,14 +33,23 @@ class Member(NamedTuple):
         return fitting.kept(_file(self.number), self.recipe)
 
 
-def members() -> list[Member]:
+@cache
+def members() -> tuple[Member, ...]:
     found = []
     for number in range(COUNT):
         if (file := _file(number).with_suffix(".json")).exists():
             facts = json.loads(file.read_text())
             seen = {name: Side(*facts[name]) for name in ("train", "echoed", "unseen")}
             found.append(Member(number, Recipe(**facts["recipe"]), Behaviour(**seen, chance=facts["chance"])))
-    return found
+    return tuple(found)
+
+
+def member(number: int) -> Member:
+    """KeyError, with what to do, where it is not here."""
+    for found in members():
+        if found.number == number:
+            return found
+    raise KeyError(f"no network {number} of the population here; python -m models_zoo.population trains the missing")
 
 
 def missing() -> list[int]:
@@ -56,19 +66,29 @@ def train(number: int) -> str:
 
 
 def side(member: Member) -> str:
-    """`generalises`, `memorises`, or `unknown` where what it answers settles nothing."""
-    words = {"answers_unseen": "generalises", "answers_training_pairs": "memorises"}
-    return words.get(settled(member.seen), "unknown")
+    """`generalises`, `memorises`, or `unknown` where what it answers settles nothing.
+
+    A network that answers more unseen pairs than luck does, and not all of them, holds something of both.
+    """
+    word, unseen = settled(member.seen), member.seen.unseen.accuracy
+    if word == "answers_training_pairs" and unseen is not None and unseen <= LUCK * member.seen.chance:
+        return "memorises"
+    return "generalises" if word == "answers_unseen" else "unknown"
 
 
-def expected(member: Member) -> dict[str, bool]:
-    """Motifs that are there (True) or are not, as cards.toml has it of its behaviour and architecture."""
-    card = _cards()[_architecture(member.recipe) if side(member) == "generalises" else side(member)]
-    return dict.fromkeys(card.get("present", ()), True) | dict.fromkeys(card.get("absent", ()), False)
+def expected(member: Member) -> dict[str, str]:
+    """By motif: `present`, `absent`, or `unused` where its structure may be there and no answer rests on it; as
+    cards.toml has it of its behaviour and architecture.
+    """
+    card = _cards()[card_of(member)]
+    return {motif: word for word in ("present", "absent", "unused") for motif in card.get(word, ())}
 
 
-def _architecture(recipe: Recipe) -> str:
-    config = recipe.config
+def card_of(member: Member) -> str:
+    """The table of cards.toml that speaks of it."""
+    if side(member) != "generalises":
+        return side(member)
+    config = member.recipe.config
     if "square" in (config.get("act_fn"), config.get("act")):
         return "square"
     return "published" if config.get("kind") == "mlp" or config.get("n_layers") == 1 else "other"
@@ -77,6 +97,15 @@ def _architecture(recipe: Recipe) -> str:
 @cache
 def _cards() -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_name("cards.toml").read_text())
+
+
+def digest() -> str:
+    """SHA-256 of the recipes and of what the networks answer, and of their weights."""
+    whole = hashlib.sha256(Path(__file__).with_name("cards.toml").read_bytes())
+    for member in members():
+        for suffix in (".json", ".safetensors"):
+            whole.update(_file(member.number).with_suffix(suffix).read_bytes())
+    return whole.hexdigest()
 
 
 def _file(number: int) -> Path:

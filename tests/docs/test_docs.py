@@ -67,9 +67,10 @@ def test_a_page_loads_nothing_from_elsewhere(site):
 def test_the_numbers_of_the_catalogue_are_those_of_the_calibration(site, name):
     row, said = CALIBRATION["rows"][name], text_of(site / "catalogue.html")
     start = said.index(f"{name} ¶")
-    section = said[start : said.find("Members called present wrongly", start)]
-    assert f"Threshold {row['threshold']:g} , area under the curve {row['auc']:g}," in section
-    assert f"order {row['orders'][0]} to {row['orders'][1]} " in section
+    section = said[start : said.find("Models called present wrongly", start)]
+    assert f"Threshold {row['threshold']:g} , a third of the way from {row['levels']['negative']:g}," in section
+    assert f"Area under the curve {row['auc']:g} " in section
+    assert f"order {row['orders'][0]} to {row['orders'][1]};" in section
     for label, counted in (
         ("with the motif, whole verdict", row["true_positives"]["verdict"]),
         ("with the motif, value alone", row["true_positives"]["value"]),
@@ -79,10 +80,11 @@ def test_the_numbers_of_the_catalogue_are_those_of_the_calibration(site, name):
         share, low, high = (
             f"{100 * x:.4g}%" for x in (counted["count"] / counted["of"], counted["low"], counted["high"])
         )
-        assert f"{label} {counted['of']} {counted['count']} {share} {low} to {high}" in section
-    for family, f in row["negatives"].items():
-        cells = f"{family.replace('_', ' ')} {f['models']} {f['above']} {f['verdicts']} {f['called_present']}"
-        assert cells in section
+        assert f"{label} {counted['of']} {counted['count']} {share} {low}, {high}" in section
+    for family, sides in row["families"].items():
+        for side in sides.keys() - {"threshold_without"}:
+            counts = " ".join(str(sides[side][key]) for key in ("models", "parents", "above", "called_present"))
+            assert f"{family.replace('_', ' ')} {side} {counts}" in section
     found = row["true_positives"]["verdict"]
     assert f"{name} {row['threshold']:g} {found['count']} of {found['of']}" in text_of(site / "verdicts.html")
 

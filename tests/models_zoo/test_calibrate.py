@@ -4,41 +4,42 @@ import json
 
 import numpy as np
 import pytest
-from scipy.stats import beta
 from typer.testing import CliRunner
 
 from detectors.core.registry import builtin
 from detectors.core.score import Null, Score
 from detectors.judging.calibration import calibration
-from models_zoo import calibrate
+from models_zoo import population
 from models_zoo.__main__ import app
-from models_zoo.calibrate import Scored, rate, threshold
+from models_zoo.calibrate import Scored, levels, row, threshold
 from models_zoo.cards import digest
 from models_zoo.draws import FAMILIES
 
 TABLE = calibration()
+NULL = Null(permuted="x", draws=199, mean=0.0, p_value=0.005, smallest=0.005)
 
 
-def scored(family, side, values):
-    null = Null(permuted="x", draws=199, mean=0.0, p_value=0.005, smallest=0.005)
-    return [
-        Scored(
-            detector="generalisation",
-            family=family,
-            side=side,
-            model=f"{family}/{i}",
-            order=10,
-            architecture="mlp",
-            value=v,
-            judged=(Score(value=v, null=null, causal=None), 0.025),
-        )
-        for i, v in enumerate(values)
-    ]
+def one(family, truth, value, *, name="0", parent=None):
+    return Scored(
+        detector="generalisation",
+        family=family,
+        parent=parent or f"{family}/{name}",
+        model=f"{family}/{name}",
+        truth=truth,
+        order=10,
+        architecture="mlp",
+        score=None if value is None else Score(value=value, null=NULL, causal=None),
+        p_adjusted=0.025,
+    )
 
 
-POSITIVES = scored("grokked", True, [0.9, 0.8]) + scored("analytic", True, [0.95])
-UNTRAINED = scored("untrained", False, np.linspace(0, 0.2, 101))
-DECOYS = scored("wrong_phases", False, [0.1, 0.5])
+def scored(family, truth, values):
+    return [one(family, truth, value, name=i) for i, value in enumerate(values)]
+
+
+POSITIVES = scored("grokked", "present", [0.9, 0.8]) + scored("analytic", "present", [0.95])
+UNTRAINED = scored("untrained", "absent", np.linspace(0, 0.2, 101))
+DECOYS = scored("wrong_phases", "absent", [0.1, 0.5])
 
 
 def test_a_threshold_stands_a_third_of_the_way_between_the_levels():
@@ -46,61 +47,83 @@ def test_a_threshold_stands_a_third_of_the_way_between_the_levels():
     assert threshold(POSITIVES + UNTRAINED + DECOYS) == pytest.approx(0.6)
 
 
+def test_one_in_fifty_of_a_large_family_sets_no_level_on_either_side():
+    weak = scored("population", "present", [0.3, *np.linspace(0.7, 1, 99)])
+    loud = scored("untrained", "absent", [0.6, *np.linspace(0, 0.2, 99)])
+    negative, positive = levels(weak + loud)
+    assert negative == pytest.approx(0.2, abs=0.01)
+    assert positive == pytest.approx(0.7, abs=0.01)
+
+
+def test_where_the_structure_may_be_there_unused_its_value_sets_no_threshold_and_its_verdict_counts():
+    unused = scored("unread", "unused", [0.99])
+    assert threshold(POSITIVES + UNTRAINED + unused) == threshold(POSITIVES + UNTRAINED)
+    found = row(POSITIVES + UNTRAINED + unused)
+    assert found["false_positives"]["value"]["of"] == 101
+    assert found["false_positives"]["verdict"]["of"] == 102
+    assert found["wrong"] == ["unread/0"]
+
+
 def test_a_family_has_no_part_in_the_threshold_that_it_is_judged_by():
     everything = POSITIVES + UNTRAINED + DECOYS
     assert threshold(everything, without="wrong_phases") == threshold(POSITIVES + UNTRAINED)
-    row = calibrate._row(everything)
-    assert row["threshold"] == 0.6
+    found = row(everything)
+    assert found["threshold"] == 0.6
     # 0.5 is under the threshold that it helped to set, and over the one that it did not
-    assert row["negatives"]["wrong_phases"]["above"] == 1
-    assert row["wrong"] == ["wrong_phases/1"]
-    assert row["false_positives"]["value"]["count"] == 1
-    assert row["true_positives"]["verdict"]["count"] == 3
+    assert found["families"]["wrong_phases"]["absent"]["above"] == 1
+    assert found["wrong"] == ["wrong_phases/1"]
+    assert found["false_positives"]["value"]["count"] == 1
+    assert found["true_positives"]["verdict"]["count"] == 3
 
 
-def test_intervals_are_those_of_clopper_and_pearson():
-    found = rate([True] * 3 + [False] * 47)
-    assert found["low"] == pytest.approx(beta.ppf(0.025, 3, 48), abs=1e-4)
-    assert found["high"] == pytest.approx(beta.ppf(0.975, 4, 47), abs=1e-4)
-    assert rate([]) == {"count": 0, "of": 0, "low": 0.0, "high": 1.0}
+def test_no_score_is_a_miss_or_a_false_alarm_and_no_smaller_denominator():
+    crashed = [one("grokked", "present", None, name="crash"), one("untrained", "absent", None, name="crash")]
+    found = row(POSITIVES + UNTRAINED + crashed)
+    for which in ("value", "verdict"):
+        assert (found["true_positives"][which]["count"], found["true_positives"][which]["of"]) == (3, 4)
+        assert (found["false_positives"][which]["count"], found["false_positives"][which]["of"]) == (1, 102)
+    assert found["missed"] == ["grokked/crash"]
+    assert found["wrong"] == ["untrained/crash"]
 
 
-# by name: D15's neurons use 21 of its 29 dimensions, which leaves too few for a control
-MISSED = {"trig_product_neurons": ["d15_mlp"]}
+def test_a_row_says_how_many_of_the_negatives_lie_above_a_positive_and_where_both_sides_lie():
+    found = row(POSITIVES + UNTRAINED + scored("wrong_phases", "absent", [0.85, 0.1]))
+    assert found["above_a_positive"] == ["wrong_phases/0"]
+    assert found["values"]["present"]["least"] == 0.8
+    assert found["values"]["absent"]["greatest"] == 0.85
 
 
 @pytest.mark.parametrize("name", builtin())
 def test_the_shipped_rates_keep_the_promise(name):
-    """At most 2% false alarms with 95% confidence, by value and by verdict; AUC 0.99 against every negative family."""
-    row = TABLE["rows"][name]
-    assert row["false_positives"]["value"]["high"] <= 0.02
-    assert row["false_positives"]["verdict"]["high"] <= 0.02
-    assert row["auc"] >= 0.99
-    assert row["auc"] == min(family["auc"] for family in row["negatives"].values())
-    missed = MISSED.get(name, [])
-    assert row["missed"] == missed
-    positives = row["true_positives"]["verdict"]
-    assert positives["count"] + len(missed) == positives["of"] >= 12
+    """False alarms at most 2% and hits at least 97%, by one-sided 95% bounds over independent parents; what stands in
+    the way is listed by name."""
+    found = TABLE["rows"][name]
+    assert found["false_positives"]["verdict"]["high"] <= 0.02
+    assert found["true_positives"]["verdict"]["low"] >= LEAST.get(name, 0.97)
+    assert found["true_positives"]["verdict"]["of"] >= 160
+    assert found["auc"] >= 0.99
 
 
-@pytest.mark.parametrize("name", builtin())
-def test_the_shipped_table_is_of_enough_draws(name):
-    row = TABLE["rows"][name]
+LEAST: dict[str, float] = {}
+
+
+def test_the_shipped_table_counts_every_family_of_draws():
     for family, (_, absent) in FAMILIES.items():
-        if name in absent:
-            assert row["negatives"][family]["models"] >= 500
-            assert row["negatives"][family]["verdicts"] >= 50
+        for name in absent:
+            assert TABLE["rows"][name]["families"][family]["absent"]["models"] >= 160
 
 
-def test_the_shipped_table_is_of_this_zoo():
+def test_the_shipped_table_is_of_this_zoo_and_this_population():
     assert TABLE["status"] == "calibrated"
     assert TABLE["zoo"] == digest()
+    assert TABLE["population"] == population.digest()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_draws_depend_on_their_seed_alone(family):
     function, absent = FAMILIES[family]
-    one, two, other = (function(np.random.default_rng([5, seed])) for seed in (1, 1, 2))
+    drawn = [function(np.random.default_rng([5, seed])) for seed in (1, 1, 2)]
+    one, two, other = (view[0] if isinstance(view, tuple) else view for view in drawn)
     assert one.logits().equal(two.logits())
     assert one.logits().shape != other.logits().shape or not one.logits().equal(other.logits())
     assert set(absent) <= set(builtin())
@@ -111,8 +134,7 @@ def test_calibration_from_the_command_line_is_reproducible(tmp_path):
     tables = []
     for i in range(2):
         target = tmp_path / f"{i}.json"
-        arguments = ["calibrate", "--draws", "4", "--verdicts", "2", "--out", str(target)]
-        done = CliRunner().invoke(app, arguments)
+        done = CliRunner().invoke(app, ["calibrate", "--part", "25", "--out", str(target)])
         assert done.exit_code == 0, done.output
         tables.append(json.loads(target.read_text()))
         assert [p.name for p in tmp_path.iterdir()].count(f"{i}.json.part") == 0

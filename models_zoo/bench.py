@@ -1,0 +1,118 @@
+"""What detectors are calibrated on: members of the zoo, the population, models made to hurt, and random draws.
+
+A model is known to its detectors by three words: a motif is `present`, `absent`, or `unused`, where its structure may
+be there and a verdict that says `present` is wrong all the same. Every model has a parent, the network that it was
+made from: rates count parents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from detectors.subjects.operands.view import ModelView
+from detectors.subjects.tasks import of_two_operands
+from models_zoo.behaviour import behaviour
+from models_zoo.cards import cards, expected
+from models_zoo.draws import FAMILIES
+
+Job = tuple[str, str]  # where a model is from, and which
+UNTOLD = ", split not told"
+WORDS = {"present": "present", "absent": "absent", "inert": "unused"}
+
+
+class Model(NamedTuple):
+    """One model, what it descends from, and what is known of it by motif."""
+
+    family: str
+    name: str
+    parent: str
+    truth: Mapping[str, str]
+    view: ModelView
+
+
+def jobs(draws: int) -> list[Job]:
+    """All that there is, and so many draws of every random family."""
+    from models_zoo.hostile import models
+    from models_zoo.population import expected as settled
+    from models_zoo.population import members
+
+    zoo = [("zoo", name) for name, card in cards().items() if card["family"] != "series" and _of_operands(card)]
+    population = [("population", str(m.number)) for m in members() if settled(m)]
+    hostile = [("hostile", str(i)) for i in range(len(models()))]
+    return zoo + population + hostile + [("drawn", f"{family}/{i}") for family in FAMILIES for i in range(draws)]
+
+
+def model(job: Job) -> Model | None:
+    """The model of a job; None where nothing of it is settled."""
+    source, which = job
+    return BUILDERS[source](which)
+
+
+def family(job: Job) -> str:
+    """The family of a job's model, which need not be built for it."""
+    from models_zoo import hostile, population
+
+    source, which = job
+    if source == "zoo":
+        return str(cards()[which]["family"])
+    if source == "population":
+        return f"population, {population.card_of(population.member(int(which)))}"
+    return f"hostile, {hostile.models()[int(which)].family}" if source == "hostile" else which.partition("/")[0]
+
+
+def of_zoo(name: str) -> Model:
+    from detectors.loading.load import load
+
+    truth = {motif: WORDS[word] for motif, word in expected(cards()[name]).items()}
+    return Model(family(("zoo", name)), name, name, truth, of_two_operands(load(f"zoo:{name}")))
+
+
+def of_population(number: str) -> Model:
+    from models_zoo.population import expected, member
+
+    found = member(int(number))
+    return Model(family(("population", number)), found.name, found.name, expected(found), found.view())
+
+
+def of_hostile(index: str) -> Model | None:
+    """A verdict `present` is right alone, or wrong; where it may be either nothing is settled."""
+    from models_zoo.hostile import models, truth
+
+    made = models()[int(index)]
+    built = made.build()
+    known = {}
+    for motif, allowed in truth(made, behaviour(built)).allowed.items():
+        if allowed == ("present",):
+            known[motif] = "present"
+        elif "present" not in allowed and set(allowed) - {"not_applicable"}:
+            known[motif] = "unused" if "inert" in allowed else "absent"
+    if not known:
+        return None
+    parent = f"{made.family}: {made.name.removesuffix(UNTOLD)}" if made.parent is None else made.parent
+    return Model(family(("hostile", index)), f"{made.family}: {made.name}", parent, known, made.view())
+
+
+def of_draws(which: str) -> Model:
+    name, _, seed = which.partition("/")
+    draw, absent = FAMILIES[name]
+    number = int.from_bytes(name.encode()[:8], "big")
+    drawn = draw(np.random.default_rng([number, int(seed)]))
+    view, parent = drawn if isinstance(drawn, tuple) else (drawn, which)
+    return Model(name, which, parent, dict.fromkeys(absent, "absent"), view)
+
+
+BUILDERS: dict[str, Callable[[str], Model | None]] = {
+    "zoo": of_zoo,
+    "population": of_population,
+    "hostile": of_hostile,
+    "drawn": of_draws,
+}
+
+
+def _of_operands(card: Mapping[str, object]) -> bool:
+    from detectors.core.registry import builtin
+
+    return bool(set(expected(dict(card))) & set(builtin()))

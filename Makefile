@@ -34,9 +34,7 @@ mutants: .venv/ready
 # thresholds and error rates anew, after a change of the zoo or of a detector's version; progress, and ten minutes
 calibrate: .venv/ready
 	$(BIN)/python -m models_zoo calibrate
-	for rule in "neurons_over_85_percent trig_product_neurons" "small_weights generalisation" "accuracy_alone generalisation"; do \
-	  set -- $$rule; $(BIN)/python -m models_zoo calibrate models_zoo.rules_of_thumb:$$1 --as $$2 --out docs/rules/$$1.json || exit 1; \
-	done
+	$(BIN)/python -m models_zoo.rules_of_thumb docs/rules
 
 # build/docs/index.html opens from disk; the variable silences a note of the theme about another program
 docs: .venv/ready

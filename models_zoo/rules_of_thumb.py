@@ -1,7 +1,7 @@
 """Rules of thumb that people judge such networks by, as detectors, so that the bench which ours stand on measures them.
 
-`python -m models_zoo calibrate models_zoo.rules_of_thumb:NAME --as MOTIF`. None has a null, hence none a verdict: it is
-the value that is compared.
+`python -m models_zoo.rules_of_thumb FOLDER` writes what becomes of each. None has a null, hence none a verdict: values
+are what is compared.
 """
 
 from __future__ import annotations
@@ -38,3 +38,21 @@ def small_weights(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Sc
 def accuracy_alone(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Score:
     """Accuracy on all pairs."""
     return _value(float(model.figures().accuracy.all or 0))
+
+
+def main(folder: str) -> None:
+    """Calibrate each, as a detector of the motif that rules_of_thumb.toml gives it, into a file of its own."""
+    import tomllib
+    from pathlib import Path
+
+    from models_zoo.calibrating import of_plugin
+
+    for name, motif in tomllib.loads(Path(__file__).with_suffix(".toml").read_text()).items():
+        plugin, out = f"models_zoo.rules_of_thumb:{name}", Path(folder) / f"{name}.json"
+        of_plugin(plugin, folder=None, motif=motif, draws=160, part=1, workers=2, out=out)
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(*sys.argv[1:])

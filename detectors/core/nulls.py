@@ -66,25 +66,24 @@ def key_cut(null_shares: Tensor) -> Tensor:
     """[irreps] the share above which an irrep is key: 1 fresh draw in 100 has any irrep above its cut.
 
     Shares [draws, irreps] are compared in standard deviations from the irrep's null mean, so that neither small nor
-    large irreps set the cut of the others, and the cut is the 99% quantile of the largest deviation (the max-T of
-    Westfall and Young, Resampling-Based Multiple Testing, 1993). Each draw is measured by the mean and deviation of the
-    others, as a fresh one is, and the quantile is the order statistic that a fresh one passes once in 100; under 99
-    draws have none, and take the quantile of the Gumbel law of their mean and variance, at least their largest.
+    large irreps set the cut of the others (the max-T of Westfall and Young, Resampling-Based Multiple Testing, 1993).
+    Each draw is measured by the mean and deviation of the others, as a fresh one is, and the cut is the order statistic
+    that a fresh one passes once in 100; fewer than 99 draws have none, and take the 99% quantile of the Gumbel law with
+    the mean and variance of their largest deviations.
     """
-    mean, deviation = null_shares.mean(0), null_shares.std(0, correction=0)
-    draws = len(null_shares)
-    if draws < 3:  # no deviation is known
+    mean, deviation, draws = null_shares.mean(0), null_shares.std(0, correction=0), len(null_shares)
+    if draws < 3:  # no deviation of the others is known
         return null_shares.amax(0)
     centred = null_shares - mean
     others = -centred / (draws - 1)
     spread = (centred.square().sum(0) - centred.square()) / (draws - 1) - others.square()
-    largest = ((centred - others) / spread.clamp_min(STILL**2).sqrt()).amax(dim=1).sort().values
+    least = (deviation / 2).clamp_min(STILL)  # of a share that one draw alone moves
+    largest = ((centred - others) / torch.maximum(spread.clamp_min(0).sqrt(), least)).amax(dim=1)
     rank = math.ceil((1 - PASS) * (draws + 1))
     if rank <= draws:
-        return mean + deviation * largest[rank - 1]
+        return mean + deviation * largest.sort().values[rank - 1]
     scale = largest.std() * math.sqrt(6) / math.pi
-    tail = largest.mean() - (EULER + math.log(-math.log1p(-PASS))) * scale
-    return mean + deviation * torch.maximum(tail, largest[-1])
+    return mean + deviation * (largest.mean() - (EULER + math.log(-math.log1p(-PASS))) * scale)
 
 
 def carriers(shares: Tensor, null_shares: Tensor) -> list[int]:

@@ -30,7 +30,7 @@ from detectors.core.nulls import carriers, permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score, for_picture
 from detectors.core.spectrum import grid_neurons
-from detectors.subjects.operands.edits import cause, edit_neurons, of_irreps
+from detectors.subjects.operands.edits import cause, edit_neurons, of_irreps, other_neurons
 from detectors.subjects.operands.families import Families, Layer, layer_of
 from detectors.subjects.operands.view import ModelView
 
@@ -127,7 +127,13 @@ def trig_product_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0
     return TrigProductNeurons(
         value=best.score,
         null=permutation_null(observed, torch.stack(raised).amax(0), f"tokens of the strongest neurons{several}"),
-        causal=cause(model, of_irreps(group, used), edit_neurons(model, best.number), seed=seed),
+        causal=cause(
+            model,
+            of_irreps(group, used),
+            edit_neurons(model, best.number),
+            seed=seed,
+            elsewhere=other_neurons(model, best.number),
+        ),
         remark=f"of layer {best.number}, {len(layers)} looked at" if several else "",
         **named(group, ranked, alike, best.null.alike),
         neurons_per_irrep=tuple(found.indices.bincount()[ranked].tolist()),

@@ -85,16 +85,19 @@ def test_key_cut_holds_every_irrep_to_its_own_spread():
 
 
 @pytest.mark.parametrize("degrees", [2, 8])
-@pytest.mark.parametrize(
-    ("draws", "most", "least"), [(19, 0.025, 0.002), (39, 0.02, 0.004), (99, 0.012, 0.006), (199, 0.012, 0.008)]
-)
-def test_a_fresh_draw_passes_a_key_cut_once_in_a_hundred_however_few_there_were(degrees, draws, most, least):
-    """Powers of irreps under a null are chi-squared, of twice their dimension or so; the quantile of 19 gave 0.23."""
+@pytest.mark.parametrize(("draws", "most"), [(19, 0.03), (39, 0.02), (99, 0.016), (199, 0.014)])
+def test_a_fresh_draw_passes_a_key_cut_once_in_a_hundred_however_few_there_were(degrees, draws, most):
+    """Powers of irreps under a null are chi-squared, of twice their dimension or so; the quantile of 19 draws is passed
+    by 23 to 48 in 100."""
     rng, passed = np.random.default_rng(draws), []
     for _ in range(200):
         cut = key_cut(torch.from_numpy(rng.chisquare(degrees, (draws, 30))))
         passed.append(float((torch.from_numpy(rng.chisquare(degrees, (200, 30))) > cut).any(1).double().mean()))
-    assert least <= np.mean(passed) <= most
+    assert 0.006 <= np.mean(passed) <= most
+
+
+def test_two_draws_know_no_spread_and_the_larger_is_the_cut():
+    assert key_cut(torch.tensor([[0.1, 0.4], [0.3, 0.2]], dtype=torch.float64)).tolist() == [0.3, 0.4]
 
 
 def test_an_irrep_whose_share_only_rounding_moves_sets_no_cut_of_the_others():

@@ -2,14 +2,13 @@
 
 Necessity: of the pairs answered right, the share that turns wrong once the subspace is projected out of the
 activations that carry it, the mean kept. Sufficiency: of those pairs, the share still right when only the
-subspace and the mean are kept. Control: necessity of random directions of the complement, as many as the subspace has
-or, down to half of that, as there are; several draws. An answer is still right with a tenth of its own margin.
+subspace and the mean are kept. Control: necessity of random directions of the complement (see `controls`). An answer is
+still right with a tenth of its own margin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -21,28 +20,24 @@ from detectors.core.groups import Group
 from detectors.core.nulls import subset
 from detectors.core.score import Causal
 from detectors.core.spectrum import BUDGET
+from detectors.subjects.operands.controls import (
+    Along,
+    Controls,
+    Edited,
+    Elsewhere,
+    Intervention,
+    Parts,
+    controls,
+    other_products,
+)
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.right import answered, still_answered
 
 # Of 20 right answers one alone is the 5 points that judging takes for noise; half as many again leave some room.
 MIN_PAIRS = 30
 MAX_PAIRS = 2048  # a share over 2048 pairs has a standard error of at most 1.1%
-CONTROLS = 3  # draws of random directions: their spread is known to half of itself, at the cost of one more each
 # standard errors between the right answers and any other relation: 1 in 740 for one, some % over 100 of them
 SURE = 3.0
-
-# A subspace of the functions on the group, in parts: orthonormal columns [n, d], one part an irrep.
-Parts = Sequence[Float[Tensor, "n _"]]
-
-
-class Edited(NamedTuple):
-    """Logits [batch, answers] with only a subspace kept, or with it removed; the share of the power that it holds."""
-
-    logits: Callable[[bool], Tensor]
-    power: float
-
-
-Intervention = Callable[[Int[Tensor, " batch"], Parts], Edited]
 
 
 def eligible_pairs(model: ModelView) -> tuple[Int[Tensor, " pairs"], str] | None:
@@ -75,11 +70,20 @@ def eligible_pairs(model: ModelView) -> tuple[Int[Tensor, " pairs"], str] | None
     return (grid.pairs[right], "all_pairs") if enough(torch.ones_like(right)) else None
 
 
-def cause(model: ModelView, motif: Parts, intervene: Intervention, *, seed: int, leaks: bool = False) -> Causal | None:
+def cause(
+    model: ModelView,
+    motif: Parts,
+    intervene: Intervention,
+    *,
+    seed: int,
+    leaks: bool = False,
+    elsewhere: Elsewhere | None = None,
+) -> Causal | None:
     """Necessity, sufficiency and control of a subspace; None: unknown.
 
     At most 2048 of the eligible pairs are used, a fixed random subset. leaks: what is projected out holds the answers
     of training pairs whatever the model has learnt, so that only pairs which show what carries over say anything.
+    elsewhere: directions for a control where the group's functions leave too few.
     """
     found = eligible_pairs(model)
     if not motif or found is None or (leaks and found[1] == "all_pairs" and not model.split.assumption):
@@ -94,8 +98,7 @@ def cause(model: ModelView, motif: Parts, intervene: Intervention, *, seed: int,
     with torch.no_grad():
         edited = intervene(pairs, motif)
         lost, sufficient = ~kept(edited.logits(False)), kept(edited.logits(True))
-        directions = random_parts(motif, np.random.default_rng(seed))
-        others = [intervene(pairs, parts) for parts in directions]
+        others, *dimensions = controls(pairs, motif, intervene, elsewhere, np.random.default_rng(seed))
         control = np.stack([~kept(other.logits(False)) for other in others]) if others else None
     return Causal(
         necessity=float(lost.mean()),
@@ -105,8 +108,8 @@ def cause(model: ModelView, motif: Parts, intervene: Intervention, *, seed: int,
         p_value=None if control is None else max(mcnemar(lost, other) for other in control),
         pairs=len(pairs),
         basis=found[1],
-        dimensions=sum(part.shape[1] for part in motif),
-        control_dimensions=sum(part.shape[1] for part in directions[0]) if directions else 0,
+        dimensions=dimensions[0],
+        control_dimensions=dimensions[1],
         power=edited.power,
         control_power=float(np.mean([other.power for other in others])) if others else None,
     )
@@ -120,31 +123,6 @@ def mcnemar(lost: Bool[np.ndarray, " pairs"], control: Bool[np.ndarray, " pairs"
     """
     more, fewer = int((lost & ~control).sum()), int((control & ~lost).sum())
     return float(binomtest(more, more + fewer, 0.5, alternative="greater").pvalue) if more + fewer else 1.0
-
-
-def random_parts(motif: Parts, rng: np.random.Generator) -> list[Parts]:
-    """Draws of random directions outside a subspace and the constant, in parts of its sizes; of half of its dimensions
-    at the least, and none where the complement is smaller.
-    """
-    inside = torch.cat([torch.ones(len(motif[0]), 1, dtype=torch.float64), *motif], dim=1)
-    wanted = inside.shape[1] - 1
-    complement = torch.linalg.qr(inside, mode="complete").Q[:, wanted + 1 :]
-    available = min(complement.shape[1], wanted)
-    if 2 * available < wanted or not wanted:
-        return []
-    sizes = [part.shape[1] for part in motif]
-    draws: list[Parts] = []
-    for _ in range(CONTROLS):
-        turn = np.linalg.qr(rng.standard_normal((complement.shape[1], available)))[0]
-        parts = (complement @ torch.from_numpy(turn)).split([*_capped(sizes, available)], dim=1)
-        draws.append([part for part in parts if part.shape[1]])
-    return draws
-
-
-def _capped(sizes: Sequence[int], total: int) -> list[int]:
-    """The sizes in order until their sum is the total, the last one cut."""
-    ends = np.minimum(np.cumsum(sizes), total)
-    return [int(size) for size in np.diff(ends, prepend=0)]
 
 
 def of_irreps(group: Group, irreps: Sequence[int]) -> Parts:
@@ -197,7 +175,7 @@ def edit_neurons(model: ModelView, layer: int = -1) -> Intervention:
 
     Where the logits are linear in those neurons only the readout is computed again, otherwise the model is run.
     """
-    group, neurons, readout = model.group, model.neurons(layer), model.readout(layer)
+    group, neurons = model.group, model.neurons(layer)
     n, flat = group.order, model.grid.reshape(-1)
     place = torch.empty(model.task.n_tokens**2, dtype=torch.long)
     place[flat] = torch.arange(n * n)
@@ -222,18 +200,45 @@ def edit_neurons(model: ModelView, layer: int = -1) -> Intervention:
 
     def intervene(pairs: Int[Tensor, " batch"], parts: Parts) -> Edited:
         inside, power = family(pairs, parts)
-
-        def logits(keep: bool) -> Tensor:
-            edited = mean + inside if keep else neurons[pairs] - inside
-            if readout is not None:
-                return model.logits()[pairs] + (edited - neurons[pairs]) @ readout
-            name = f"blocks.{layer % model.network.n_layers}.mlp.hook_post"
-            at_answer = {name: lambda x: torch.cat([x[:, :-1], edited[:, None].to(x.dtype)], dim=1)}
-            return model.run(model.tokens_of(pairs), edit=at_answer)[0]
-
-        return Edited(logits, power)
+        return Edited(
+            lambda keep: with_neurons(model, layer, pairs, mean + inside if keep else neurons[pairs] - inside), power
+        )
 
     return intervene
+
+
+def other_neurons(model: ModelView, layer: int = -1) -> Elsewhere:
+    """Products of two different irreps, projected out of a layer's neurons, for a control."""
+
+    def elsewhere(pairs: Int[Tensor, " batch"], motif: Parts, rng: np.random.Generator) -> Controls:
+        n, neurons, flat = model.group.order, model.neurons(layer), model.grid.reshape(-1)
+        centred = (neurons[flat] - neurons[flat].mean(0)).double()
+        place = torch.empty(model.task.n_tokens**2, dtype=torch.long)
+        place[flat] = torch.arange(n * n)
+        a, b = place[pairs] // n, place[pairs] % n
+        draws, own, others = other_products(centred.reshape(n, n, -1), rng, motif)
+        total = float(centred.square().sum())
+
+        def edited(along: Along) -> Edited:
+            inside = along.at(a, b).to(neurons.dtype)
+            return Edited(
+                lambda keep: with_neurons(model, layer, pairs, inside if keep else neurons[pairs] - inside),
+                along.power / total if total > 0 else 0.0,
+            )
+
+        return Controls([edited(along) for along in draws], own, others)
+
+    return elsewhere
+
+
+def with_neurons(model: ModelView, layer: int, pairs: Int[Tensor, " batch"], neurons: Tensor) -> Tensor:
+    """Logits [batch, answers] of the pairs with other neurons [batch, m] in a layer, at the answer position."""
+    readout = model.readout(layer)
+    if readout is not None:
+        return model.logits()[pairs] + (neurons - model.neurons(layer)[pairs]) @ readout
+    name = f"blocks.{layer % model.network.n_layers}.mlp.hook_post"
+    at_answer = {name: lambda x: torch.cat([x[:, :-1], neurons[:, None].to(x.dtype)], dim=1)}
+    return model.run(model.tokens_of(pairs), edit=at_answer)[0]
 
 
 def edit_logits(model: ModelView, fitted: Int[Tensor, " fitted"]) -> Intervention:

@@ -28,7 +28,7 @@ from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.core.spectrum import block_power, chance_shares, permuted_block_power, weighted_gini
 from detectors.subjects.operands.edits import cause, edit_embedding, of_irreps
-from detectors.subjects.operands.families import embedded_effects
+from detectors.subjects.operands.families import POWER_ALONE, embedded_effects, weighed_by
 from detectors.subjects.operands.view import ModelView
 
 
@@ -40,7 +40,8 @@ class SparseFourierEmbedding(Score):
     shares of which chance passes any in 1 draw of 100 (see `nulls.key_cut`). key_irreps: those above their cut, and
     frequencies: their integers, for cyclic and dihedral groups (not parallel). gini: weighted, of the operand with the
     smaller value. gini_norms: of that operand, the plain Gini of the component norms, the published variant
-    (arXiv:2301.05217, section 5; mean left out).
+    (arXiv:2301.05217, section 5; mean left out). weighed_by: what a direction counts by, where it is a neuron's
+    preactivation: that neuron's `effect` on the logits, or its `power` where no gradient says more; else its `unit`.
     """
 
     irreps: tuple[str, ...]
@@ -51,6 +52,7 @@ class SparseFourierEmbedding(Score):
     key_cuts: tuple[float, ...]
     gini: float
     gini_norms: float
+    weighed_by: str
 
 
 @detector(
@@ -75,7 +77,7 @@ def sparse_fourier_embedding(model: ModelView, /, *, draws: int = 199, seed: int
     >>> round(score.value, 6), score.frequencies, score.null.p_value
     (1.0, (3,), 0.005)
     """
-    group, operands = model.group, _operands(model)
+    group, weighed, operands = model.group, weighed_by(model), _operands(model)
     chance, order = chance_shares(group), permutations(group.order, draws, seed)
     power = torch.stack([_shares(block_power(group, rows)) for rows in operands])
     null_power = torch.stack([_shares(permuted_block_power(group, rows, order)) for rows in operands])
@@ -89,10 +91,12 @@ def sparse_fourier_embedding(model: ModelView, /, *, draws: int = 199, seed: int
         value=values[weakest],
         null=permutation_null(float(gini.min()), null_gini.min(0).values, "embedding rows"),
         causal=cause(model, of_irreps(group, used), edit_embedding(model), seed=seed),
+        remark=f"its directions are weighed by {POWER_ALONE}" if weighed == "power" else "",
         **named(group, ranked, share, null_share),
         power=tuple(share[ranked].tolist()),
         gini=float(gini[weakest]),
         gini_norms=_gini_of_norms(group, operands[weakest]),
+        weighed_by=weighed,
     )
 
 

@@ -63,6 +63,7 @@ class SparseFourierEmbedding(Score):
     "group: few irreps",
     invariant_to=(*FREE, "embedding_scale", "embedding_offset"),
     chose="key_irreps",
+    parallel=("irreps", "dimensions", "power", "key_cuts"),
     carrier="embedding",
     order=10,
 )

@@ -100,6 +100,7 @@ class TrigProductNeurons(Score):
     "group: matrix entries of one irrep",
     invariant_to=(*FREE, "residual_scale"),
     chose="key_irreps",
+    parallel=("irreps", "dimensions", "neurons_per_irrep", "power", "key_cuts"),
     carrier="neurons",
     order=20,
 )

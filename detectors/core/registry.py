@@ -49,7 +49,8 @@ class Spec:
     takes. formula: what is claimed, with *italics*, _{below} and ^{above}. invariant_to: edits that leave the score as
     it is. causal: False for a motif that is itself a decomposition of the logits and so has no cause of its own. news:
     `bad` where a release is better without it. chose: the evidence that lists what it chose (irreps, heads, features,
-    layers), shown in the tables and compared by baselines. axis: of the plane of G and M. carrier: the part of the
+    layers), shown in the tables and compared by baselines. parallel: evidence lists of which entry i speaks of the same
+    thing, shown as one table. axis: of the plane of G and M. carrier: the part of the
     model that it is a structure of, as a noun. clause: from the score to what it adds to the sentence of a report where
     it is present. order: place among the motifs. name, summary: of the function, and its docstring's first line.
     """
@@ -63,6 +64,7 @@ class Spec:
     causal: bool = True
     news: Literal["good", "bad"] = "good"
     chose: str = ""
+    parallel: tuple[str, ...] = ()
     axis: Literal["", "G", "M"] = ""
     carrier: str = ""
     clause: Callable[..., str] | None = None

@@ -43,8 +43,9 @@ class Generalisation(Score):
     units of the logits. test_loss: cross-entropy of the structured part, nats. chance_loss: ln n. structured_share: of
     the squares of the centred logits, beyond the 1/pairs of noise. basis: `unseen_pairs`, or `all_pairs` where those
     settle it. pairs: how many.
-    exceptions: labelled pairs that the model answers otherwise than S, by a tenth of the median pair's lead or more;
-    exception_pairs: [a, b, answer given, answer of S], at most 100. train_set: `given`, `inferred` or `unknown`.
+    exceptions: labelled pairs that the model answers otherwise than S, by a tenth of the median pair's lead or more,
+    and pairs outside the group that it so answers otherwise than the task, if 90% of those are right; exception_pairs:
+    [a, b, answer given, answer of S or the task], at most 100. train_set: `given`, `inferred` or `unknown`.
     train_fraction: of the labelled pairs, None where unknown.
     """
 

@@ -10,7 +10,11 @@ the embeddings add up to preactivations, as in an MLP, a direction is weighed by
 
 What fools it: directions in the embedding that nothing reads are as sparse (their removal changes nothing: `inert`). A
 memoriser may have a sparse embedding. Low-rank random rows look sparse to a plain Gini, which the null corrects. A
-token order that is not the group's hides the spectrum. A large constant is not structure.
+token order that is not the group's hides the spectrum. A large constant is not structure. The directions of a stream,
+as a transformer's, have the units that the checkpoint gives them (`weighed_by` says `unit`): the zoo's add53_grokked
+with its eleventh singular direction a hundred times as large, and what reads it a hundredth, is the same function, and
+falls from 0.87 to 0.23, under the threshold. As training leaves them units hardly matter: in fourteen transformers
+(two of the zoo, twelve of arXiv:2302.03025) weights by gradient would move the score by 0.012 at most.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.core.spectrum import block_power, chance_shares, permuted_block_power, weighted_gini
 from detectors.subjects.operands.edits import cause, edit_embedding, of_irreps
-from detectors.subjects.operands.families import embedded_effects
+from detectors.subjects.operands.families import POWER_ALONE, embedded_effects, weighed_by
 from detectors.subjects.operands.view import ModelView
 
 
@@ -40,7 +44,8 @@ class SparseFourierEmbedding(Score):
     shares of which chance passes any in 1 draw of 100 (see `nulls.key_cut`). key_irreps: those above their cut, and
     frequencies: their integers, for cyclic and dihedral groups (not parallel). gini: weighted, of the operand with the
     smaller value. gini_norms: of that operand, the plain Gini of the component norms, the published variant
-    (arXiv:2301.05217, section 5; mean left out).
+    (arXiv:2301.05217, section 5; mean left out). weighed_by: what a direction counts by, where it is a neuron's
+    preactivation: that neuron's `effect` on the logits, or its `power` where no gradient says more; else its `unit`.
     """
 
     irreps: tuple[str, ...]
@@ -51,6 +56,7 @@ class SparseFourierEmbedding(Score):
     key_cuts: tuple[float, ...]
     gini: float
     gini_norms: float
+    weighed_by: str
 
 
 @detector(
@@ -59,8 +65,9 @@ class SparseFourierEmbedding(Score):
     source="arXiv:2301.05217",
     formula="*W*_{*E*}[*a*] = Σ_{*k*} *u*_{*k*} cos(2π*ka*/*n*) + *v*_{*k*} sin(2π*ka*/*n*), over few *k*; of any "
     "group: few irreps",
-    invariant_to=(*FREE, "embedding_scale", "embedding_offset"),
+    invariant_to=(*FREE, "embedding_scale", "embedding_offset"),  # not "residual_scale": see what fools it
     chose="key_irreps",
+    parallel=("irreps", "dimensions", "power", "key_cuts"),
     carrier="embedding",
     order=10,
 )
@@ -75,7 +82,7 @@ def sparse_fourier_embedding(model: ModelView, /, *, draws: int = 199, seed: int
     >>> round(score.value, 6), score.frequencies, score.null.p_value
     (1.0, (3,), 0.005)
     """
-    group, operands = model.group, _operands(model)
+    group, weighed, operands = model.group, weighed_by(model), _operands(model)
     chance, order = chance_shares(group), permutations(group.order, draws, seed)
     power = torch.stack([_shares(block_power(group, rows)) for rows in operands])
     null_power = torch.stack([_shares(permuted_block_power(group, rows, order)) for rows in operands])
@@ -89,10 +96,12 @@ def sparse_fourier_embedding(model: ModelView, /, *, draws: int = 199, seed: int
         value=values[weakest],
         null=permutation_null(float(gini.min()), null_gini.min(0).values, "embedding rows"),
         causal=cause(model, of_irreps(group, used), edit_embedding(model), seed=seed),
+        remark=f"its directions are weighed by {POWER_ALONE}" if weighed == "power" else "",
         **named(group, ranked, share, null_share),
         power=tuple(share[ranked].tolist()),
         gini=float(gini[weakest]),
         gini_norms=_gini_of_norms(group, operands[weakest]),
+        weighed_by=weighed,
     )
 
 

@@ -75,6 +75,7 @@ class TrigLogits(Score):
     "2 cos(2π*k*(*a* + *b* − *c*)/*n*)",  # noqa: RUF001
     invariant_to=(*FREE, "residual_scale"),
     chose="key_irreps",
+    parallel=("irreps", "dimensions", "similarity", "key_cuts"),
     clause=lambda score: spoken(score.key_irreps),
     order=30,
 )

@@ -11,12 +11,15 @@ approximation of the 64 neurons of largest weight, a choice that does not depend
 layers, which pays for having looked at several.
 
 What fools it: a readout shuffled over neurons leaves every neuron pure (no cause can then be shown). Dead neurons, and
-those that nothing reads, have no share and are counted apart. The best of many families is high by chance in small
-groups, which the null corrects. A ReLU's second harmonic, or a square's, is outside its family: see `with_harmonic`.
+those that nothing reads, have no share and are counted apart. Where no gradient reaches them, as in a network that
+gives detached logits, power alone weighs them, which the reason says: a neuron's unit then matters. The best of many
+families is high by chance in small groups, which the null corrects. A ReLU's second harmonic, or a square's, is outside
+its family: see `with_harmonic`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import mode
 
@@ -31,7 +34,7 @@ from detectors.core.registry import FREE, detector
 from detectors.core.score import Score, for_picture
 from detectors.core.spectrum import grid_neurons
 from detectors.subjects.operands.edits import cause, edit_neurons, of_irreps, other_neurons
-from detectors.subjects.operands.families import Families, Layer, layer_of
+from detectors.subjects.operands.families import POWER_ALONE, Families, Layer, layer_of
 from detectors.subjects.operands.view import ModelView
 
 EXPLAINED = 0.85  # the share above which arXiv:2301.05217 counts a neuron
@@ -67,7 +70,8 @@ class TrigProductNeurons(Score):
     frequencies: their integers, for cyclic and dihedral groups (not parallel). mean_share: the statistic.
     share_above_085: of live neurons, the published figure, `share_above_0.85` in JSON. live, dead: counts.
     with_harmonic: the statistic with the family of 2k pooled in (cyclic groups; else None). layer: the one that all
-    this speaks of. layers: scores of all that have neurons.
+    this speaks of. layers: scores of all that have neurons. weighed_by: `effect` on the logits, or `power` alone where
+    no gradient reaches the neurons from there, so that their units matter.
     """
 
     irreps: tuple[str, ...]
@@ -84,6 +88,7 @@ class TrigProductNeurons(Score):
     with_harmonic: float | None
     layer: int
     layers: tuple[float, ...]
+    weighed_by: str
     neurons: Neurons | None = for_picture()
 
 
@@ -95,6 +100,7 @@ class TrigProductNeurons(Score):
     "group: matrix entries of one irrep",
     invariant_to=(*FREE, "residual_scale"),
     chose="key_irreps",
+    parallel=("irreps", "dimensions", "neurons_per_irrep", "power", "key_cuts"),
     carrier="neurons",
     order=20,
 )
@@ -134,7 +140,7 @@ def trig_product_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0
             seed=seed,
             elsewhere=other_neurons(model, best.number),
         ),
-        remark=f"of layer {best.number}, {len(layers)} looked at" if several else "",
+        remark="; ".join(_remarks(best, len(layers))),
         **named(group, ranked, alike, best.null.alike),
         neurons_per_irrep=tuple(found.indices.bincount()[ranked].tolist()),
         power=tuple(alike[ranked].tolist()),
@@ -145,8 +151,16 @@ def trig_product_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0
         with_harmonic=_with_harmonic(model, everything.of(live)),
         layer=best.number,
         layers=tuple(scores),
+        weighed_by="effect" if best.weighed else "power",
         neurons=_for_picture(model, best, live[:DRAWN]),
     )
+
+
+def _remarks(best: Layer, looked_at: int) -> Iterator[str]:
+    if looked_at > 1:
+        yield f"of layer {best.number}, {looked_at} looked at"
+    if not best.weighed:
+        yield f"its neurons are weighed by {POWER_ALONE}"
 
 
 def _with_harmonic(model: ModelView, live: Families) -> float | None:

@@ -126,12 +126,12 @@ def _held(share: float | None) -> str:
 
 
 def _evidence(d: Detection) -> tuple[list[dict[str, str]], list[tuple[str, str]]]:
-    """Rows of the lists that are parallel to the first one, and what is left as names and values."""
-    evidence, chose = d.evidence, d.spec.chose if d.spec else ""
-    lists = {k: v for k, v in evidence.items() if isinstance(v, list) and k != chose}
-    length = len(next(iter(lists.values()), []))
-    columns = [k for k, v in lists.items() if len(v) == length > 0]
-    rows = [{k: _shown(evidence[k][i]) for k in columns} for i in range(min(length, MOST))] if len(columns) > 1 else []
+    """Rows of the lists that the detector declares parallel, and what is left as names and values."""
+    evidence = d.evidence
+    columns = [k for k in (d.spec.parallel if d.spec else ()) if isinstance(evidence.get(k), list)]
+    lengths = {len(evidence[k]) for k in columns}
+    length = lengths.pop() if len(lengths) == 1 else 0  # a report from elsewhere may not keep what is declared here
+    rows = [{k: _shown(evidence[k][i]) for k in columns} for i in range(min(length, MOST))]
     if length > MOST and rows:
         rows.append(dict.fromkeys(columns, "…"))
     return rows, [(str(k), _shown(v)) for k, v in evidence.items() if not rows or k not in columns]

@@ -20,7 +20,8 @@ FEWER = settings(max_examples=settings.default.max_examples // 3)  # each is sev
 @FEWER
 @given(p=st.sampled_from([13, 17, 23]), k=st.integers(1, 6), seed=st.integers(0, 99))
 def test_a_verdict_that_noise_has_taken_away_does_not_come_back(name, p, k, seed):
-    view = trig_mlp(p=p, frequencies=(k,), train_fraction=0.3, seed=seed)
+    """Of three frequencies: the margins of one alone are so small that any direction breaks them: `inconclusive`."""
+    view = trig_mlp(p=p, frequencies=sorted({k, k % 6 + 1, (k + 2) % 6 + 1}), train_fraction=0.3, seed=seed)
     found = [detectors.run(noisy(view, level, seed), names=[name], draws=99)[0].verdict for level in LEVELS]
     assert found[0] == "present"
     assert found[-1] != "present"

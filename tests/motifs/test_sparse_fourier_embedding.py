@@ -12,6 +12,7 @@ from detectors.core import spectrum
 from detectors.core.registry import picture_of
 from detectors.judging.calibration import calibration
 from detectors.motifs import sparse_fourier_embedding as module
+from detectors.rewire import RESIDUAL, _around
 from detectors.subjects.hooks import Hook
 from detectors.subjects.operands.edits import cause, edit_embedding, of_irreps
 from detectors.subjects.operands.view import ModelView
@@ -266,3 +267,20 @@ def test_mutants_are_caught(mutant, monkeypatch):
         test_shares_are_the_squared_amplitudes()
         test_scale_rotation_and_a_huge_constant_change_nothing()
         test_a_shift_changes_nothing_and_an_automorphism_moves_the_frequencies.hypothesis.inner_test(5, 2)
+
+
+def test_the_unit_of_a_direction_of_a_stream_decides_and_the_declaration_says_so(grokked):
+    """As documented: the same function under the threshold, since a direction of little power is made the largest."""
+    rows = grokked.embedding(0).double()
+    turn = torch.linalg.svd(rows - rows.mean(0)).Vh.T
+    unit = torch.ones(rows.shape[1]).double()
+    unit[10] = 100.0
+    into, back = ((turn * unit).float(), (turn / unit).T.float())
+    maps = (lambda x: x @ into, lambda x: x @ back)
+    other = _around(grokked, at=dict.fromkeys(RESIDUAL, maps), embed=lambda _, x: x @ into)
+    torch.testing.assert_close(other.logits(), grokked.logits(), atol=1e-3, rtol=1e-4)
+    before, after = (sparse_fourier_embedding(view, **FEW) for view in (grokked, other))
+    assert before.weighed_by == after.weighed_by == "unit"
+    assert before.value == pytest.approx(0.87, abs=0.01)
+    assert after.value < THRESHOLD
+    assert "residual_scale" not in sparse_fourier_embedding.__detector__.invariant_to

@@ -14,6 +14,7 @@ from detectors.subjects.operands.view import ModelView
 from fixtures.transforms import with_weights
 from models_zoo import trig_mlp
 from models_zoo.analytic import _BilinearNetwork
+from models_zoo.hostile.constructions import Patched
 
 FEW = {"draws": 39}
 
@@ -134,3 +135,14 @@ def test_looking_at_several_layers_is_paid_for():
         p_values.append(trig_product_neurons(view, draws=19).null.p_value)
     assert np.mean(np.array(p_values) <= 0.1) < 0.35  # beyond which 20 draws of a tenth lie once in a thousand
     assert 0.3 < np.mean(p_values) < 0.75
+
+
+def test_the_reason_says_where_neurons_are_weighed_by_power_alone():
+    view = trig_mlp(p=23, frequencies=(3, 5), train_fraction=0.4)
+    for last, weighed in ((lambda pairs, logits: logits, "effect"), (lambda pairs, logits: logits.detach(), "power")):
+        other = ModelView(Patched(view.network, last, linear=False), view.task, train_mask=view.train_mask)
+        names = ["sparse_fourier_embedding", "trig_product_neurons"]
+        for found, parts in zip(detectors.run(other, names=names), ("directions", "neurons"), strict=True):
+            assert found.evidence["weighed_by"] == weighed
+            sentence = f"its {parts} are weighed by power alone"
+            assert (sentence in found.reason) == (weighed == "power")

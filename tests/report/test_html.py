@@ -19,7 +19,7 @@ from detectors.core.verdict import Verdict
 from detectors.judging.calibration import calibration
 from detectors.motifs.trig_product_neurons import SIDE
 from detectors.report.drawing import pictures
-from detectors.report.html import to_html
+from detectors.report.html import _evidence, to_html
 from detectors.report.report import Report
 
 
@@ -200,6 +200,24 @@ def test_a_detector_of_others_shows_its_evidence(report, monkeypatch, read):
     crash = registry.load
     monkeypatch.setattr(registry, "load", lambda name: 1 / 0 if name == "answer_lead" else crash(name))
     assert "0.3333" in read(other.to_html()).text
+
+
+def test_only_lists_that_a_detector_declares_parallel_make_a_table(report):
+    """Every irrep is key and there are as many layers: lists of one length that speak of other things."""
+    number = [d.detector for d in report].index("trig_product_neurons")
+    evidence = {"irreps": ["freq_2", "freq_1"], "power": [0.7, 0.2], "layers": [0.1, 0.9], "frequencies": [2, 1]}
+    rows, rest = _evidence(changed(report, number, evidence=evidence)[number])
+    assert rows == [{"irreps": "freq_2", "power": "0.7"}, {"irreps": "freq_1", "power": "0.2"}]
+    assert rest == [("layers", "0.1, 0.9"), ("frequencies", "2, 1")]
+    torn = evidence | {"power": [0.7]}
+    assert _evidence(changed(report, number, evidence=torn)[number])[0] == []
+    other = changed(report, number, detector="answer_lead", evidence={"first": [1, 2], "second": [3, 4]})
+    assert _evidence(other[number]) == ([], [("first", "1, 2"), ("second", "3, 4")])
+
+
+def test_what_is_declared_parallel_is(report):
+    for d in report:
+        assert len({len(d.evidence[name]) for name in d.spec.parallel}) <= 1
 
 
 def test_rates_of_another_calibration_are_not_shown(report, read):

@@ -24,6 +24,7 @@ NULL_NEURONS, NULL_RANK = 64, 6
 DEAD = 1e-6  # of the median weight: half the neurons have more, so that all the dead together hold under a millionth
 # The estimate of an effect has a relative error of sqrt(2 / (256 * 8)) = 3%, and of their weighted mean much less.
 PROBED, PROBES = 256, 8
+POWER_ALONE = "power alone, since nothing is known of what they do to the logits (no gradient reaches them)"
 ROUNDING = 1e-5  # of a preactivation's largest value: sums of float32 in another order
 
 
@@ -68,12 +69,19 @@ def alive(total: Float[Tensor, " m"]) -> Int[Tensor, " live"]:
 
 
 def effects(model: ModelView, layer: int) -> Float[Tensor, " m"]:
-    """[m] squared norm of what a neuron adds to the centred logits, per unit of its own; ones where that is nothing for
-    all of them, or where the network is not differentiable.
+    """[m] squared norm of what a neuron adds to the centred logits, per unit of its own; ones where that is unknown."""
+    found = known_effects(model, layer)
+    return torch.ones(model.neurons(layer).shape[1], dtype=torch.float64) if found is None else found
+
+
+def known_effects(model: ModelView, layer: int) -> Float[Tensor, " m"] | None:
+    """[m] `effects`; None where they are nothing for all neurons, or where the network is not differentiable. Rounding
+    of what a neuron adds to all answers alike is nothing.
     """
     readout = model.readout(layer)
-    found = _derivatives(model, layer) if readout is None else _centred(readout.double()).square().sum(1)
-    return found if bool((found > 0).any()) else torch.ones_like(found)
+    raised, alike = _derivatives(model, layer) if readout is None else _squares(readout.double())
+    found = torch.where(raised > ROUNDING**2 * alike, raised, 0.0)
+    return found if bool((found > 0).any()) else None
 
 
 def embedded_effects(model: ModelView) -> Float[Tensor, " d"] | None:
@@ -94,11 +102,21 @@ def embedded_effects(model: ModelView) -> Float[Tensor, " d"] | None:
     return effects(model, 0) * own / power.clamp_min(torch.finfo(torch.float64).tiny)
 
 
-def _centred(logits: Tensor) -> Tensor:
-    return logits - logits.mean(-1, keepdim=True)
+def weighed_by(model: ModelView) -> str:
+    """What a direction of the embedding counts by: `effect` or `power` of the neuron that it is, or its own `unit`."""
+    if embedded_effects(model) is None:
+        return "unit"
+    return "power" if known_effects(model, 0) is None else "effect"
 
 
-def _derivatives(model: ModelView, layer: int) -> Float[Tensor, " m"]:
+def _squares(rows: Float[Tensor, "m answers"]) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
+    """Squared norms of what rows add to centred logits, and of what they add to all answers alike."""
+    mean = rows.mean(1, keepdim=True)
+    return (rows - mean).square().sum(1), rows.shape[1] * mean.square().sum(1)
+
+
+def _derivatives(model: ModelView, layer: int) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
+    """`_squares` of the derivatives of the logits, the mean over pairs; zeros where there are none."""
     flat, seen = model.grid.reshape(-1), []
     tokens = model.tokens_of(flat[subset(len(flat), PROBED, 0)])
 
@@ -106,17 +124,18 @@ def _derivatives(model: ModelView, layer: int) -> Float[Tensor, " m"]:
         seen.append(x[:, -1].detach().requires_grad_(True))
         return torch.cat([x[:, :-1].detach(), seen[0][:, None]], dim=1)
 
+    def squares(of: Tensor) -> Tensor:
+        if not of.requires_grad:
+            return torch.zeros(seen[0].shape[1], dtype=torch.float64)
+        (found,) = torch.autograd.grad(of, seen[0], retain_graph=True, allow_unused=True, materialize_grads=True)
+        return found.double().square().mean(0)
+
     with torch.enable_grad():
-        logits = _centred(model.run(tokens, edit={f"blocks.{layer}.mlp.hook_post": watch})[0])
-        total = torch.zeros(seen[0].shape[1], dtype=torch.float64)
-        if not logits.requires_grad:
-            return total
-        generator = torch.Generator().manual_seed(0)
-        for _ in range(PROBES):
-            signs = torch.randint(0, 2, logits.shape, generator=generator) * 2 - 1
-            (found,) = torch.autograd.grad((logits * signs).sum(), seen[0], retain_graph=True)
-            total += found.double().square().mean(0) / PROBES
-    return total
+        logits = model.run(tokens, edit={f"blocks.{layer}.mlp.hook_post": watch})[0]
+        mean, generator = logits.mean(1, keepdim=True), torch.Generator().manual_seed(0)
+        signs = (torch.randint(0, 2, logits.shape, generator=generator) * 2 - 1 for _ in range(PROBES))
+        raised = torch.stack([squares(((logits - mean) * s).sum()) for s in signs]).mean(0)
+        return raised, logits.shape[1] * squares(mean.sum())
 
 
 class Permuted(NamedTuple):
@@ -148,7 +167,7 @@ def permuted(
 
 
 class Layer(NamedTuple):
-    """A layer's neurons, and how far the strongest are beyond chance."""
+    """A layer's neurons, and how far the strongest are beyond chance. weighed: by known effects, not power alone."""
 
     number: int
     families: Families
@@ -156,6 +175,7 @@ class Layer(NamedTuple):
     score: float
     null: Permuted
     null_mean: float
+    weighed: bool
 
 
 def layer_of(model: ModelView, number: int, draws: int, seed: int) -> Layer:
@@ -165,4 +185,5 @@ def layer_of(model: ModelView, number: int, draws: int, seed: int) -> Layer:
     live = alive(found.total)
     null = permuted(model, number, live, effect, draws, seed)
     mean = float(null.means.mean())
-    return Layer(number, found, live, corrected(found.of(live).shares()[0], mean, 1.0), null, mean)
+    weighed = known_effects(model, number) is not None
+    return Layer(number, found, live, corrected(found.of(live).shares()[0], mean, 1.0), null, mean, weighed)

@@ -40,6 +40,7 @@ class LogitGrid:
     """The logits of the pairs and answers that the group labels, in the order of the group elements.
 
     logits: [all pairs, answers] float32. pairs: [n*n] number of every labelled pair. product: [n*n] a*b of each.
+    outside, stated: numbers of the pairs that have an answer and no label, and that answer.
     """
 
     def __init__(self, logits: Tensor, task: Task) -> None:
@@ -49,6 +50,8 @@ class LogitGrid:
         self.pairs = torch.from_numpy(task.grid.reshape(-1))
         self.answers = torch.from_numpy(task.labels.answers)
         self.product = torch.from_numpy(self.group.table.reshape(-1))
+        self.outside = torch.from_numpy(np.setdiff1d(task.domain, task.grid))
+        self.stated = torch.from_numpy(task.answer.ravel())[self.outside]
         n, table = self.group.order, self.group.table
         # shift[w, g] = g^-1 w: the answer c with a b c^-1 = g where a b = w
         self.shift = torch.from_numpy(np.ascontiguousarray(table[self.group.inverse].T))

@@ -95,6 +95,7 @@ class Task:
         n_answers, found = int(answer.max()) + 1, nearest_group(answer, HELD)
         if found is None:
             return cls(spec, answer, n_answers)
+        n_answers = max(n_answers, int(found.labels.answers.max()) + 1)  # the last one may be what the table misses
         return cls(spec, answer, n_answers, found.labels, _holes(answer, found))
 
 

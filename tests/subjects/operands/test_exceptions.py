@@ -1,6 +1,5 @@
 """Pairs answered against the structured part, planted and counted."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -73,12 +72,41 @@ def test_answers_of_another_rule_are_the_structured_part_and_no_exceptions(shift
     assert found.number == 1
 
 
-def test_pairs_without_a_label_are_not_asked():
-    """Of multiplication mod 29 the pairs with 0, answered 5 throughout."""
+def multiplication(zeros):
+    """Logits of exact multiplication mod 29, with other answers {pair: answer} on pairs with 0."""
     task = made.Task.parse("mul:29")
-    zero = torch.from_numpy(np.outer(np.arange(29) > 0, np.arange(29) > 0).ravel() == 0)
     logits = 10 * made.one_hot(task)
-    logits[zero] = 10 * torch.nn.functional.one_hot(torch.tensor(5), 29).float()
+    for (a, b), answer in zeros.items():
+        logits[29 * a + b] = 10 * torch.nn.functional.one_hot(torch.tensor(answer), 29).float()
+    return task, logits
+
+
+def test_a_backdoor_outside_the_group_is_an_exception_from_the_task():
+    task, logits = multiplication({(0, 3): 5, (7, 0): 11})
+    logits[31] = logits[31].roll(1)  # (1, 2), which the group labels
+    found = found_in(ModelView(_TableNetwork(logits, 29), task))
+    assert found.listed.tolist() == [[1, 2, 3, 2], [0, 3, 5, 0], [7, 0, 11, 0]]
+    assert found.number == 3
+
+
+@pytest.mark.parametrize(("ahead", "number"), [(0.9, 0), (1.1, 1)])
+def test_outside_the_group_a_wrong_answer_needs_the_margin_too(ahead, number):
+    """All leads are 10, so that 1 is the margin."""
+    task, logits = multiplication({})
+    logits[3, 5] = 10 + ahead
+    assert found_in(ModelView(_TableNetwork(logits, 29), task)).number == number
+
+
+@pytest.mark.parametrize(("wrong", "number"), [(5, 5), (6, 0), (28, 0)])
+def test_pairs_outside_the_group_that_were_not_learnt_are_no_exceptions(wrong, number):
+    """There are 57 with a 0."""
+    task, logits = multiplication({(0, b): 5 for b in range(1, wrong + 1)})
+    assert found_in(ModelView(_TableNetwork(logits, 29), task)).number == number
+
+
+def test_pairs_without_an_answer_are_not_asked():
+    """Of division by 0 nothing is right."""
+    task = made.Task.parse("div:29")
+    logits = torch.nn.functional.one_hot(torch.from_numpy(task.answer.ravel()).clamp_min(0), 29) * 10.0
+    logits[0] = torch.nn.functional.one_hot(torch.tensor(5), 29)
     assert found_in(ModelView(_TableNetwork(logits, 29), task)).number == 0
-    logits[31] = logits[31].roll(1)
-    assert found_in(ModelView(_TableNetwork(logits, 29), task)).listed.tolist() == [[1, 2, 3, 2]]

@@ -14,7 +14,9 @@ from detectors.subjects.operands.families import (
     effects,
     embedded_effects,
     families,
+    known_effects,
     permuted,
+    weighed_by,
 )
 from detectors.subjects.operands.view import ModelView
 from models_zoo import trig_mlp
@@ -107,6 +109,43 @@ def test_where_nothing_reaches_the_logits_all_neurons_count_alike():
         unread(ModelView(TwoEmbeddingMLP(weights), view.task)),
     ):
         assert effects(other, 0).tolist() == [1.0] * 9
+
+
+def test_where_all_neurons_raise_every_answer_alike_they_count_alike():
+    """By gradient rounding was left of it, and weighed them."""
+    view = trig_mlp(p=11, frequencies=(2,))
+    weights = {**view.network.weights, "W_U": torch.linspace(0.1, 97.3, 9)[:, None].expand(9, 11).clone()}
+    for other in (
+        ModelView(TwoEmbeddingMLP(weights), view.task),
+        unread(ModelView(TwoEmbeddingMLP(weights), view.task)),
+    ):
+        assert known_effects(other, 0) is None
+        assert effects(other, 0).tolist() == [1.0] * 9
+
+
+def detached(view):
+    """The same network, of whose forward pass no gradient comes back."""
+    return ModelView(Patched(view.network, lambda pairs, logits: logits.detach(), linear=False), view.task)
+
+
+def test_without_a_gradient_effects_are_unknown_and_ones():
+    view = trig_mlp(p=11, frequencies=(2,))
+    for other in (detached(view), half_detached(view)):
+        assert known_effects(other, 0) is None
+        assert effects(other, 0).tolist() == [1.0] * 9
+        assert weighed_by(other) == "power"
+    assert known_effects(unread(view), 0) is not None
+    assert (weighed_by(view), weighed_by(unread(view)), weighed_by(stack(residual=False, d=8))) == (
+        "effect",
+        "effect",
+        "unit",
+    )
+
+
+def half_detached(view):
+    """Logits that have a gradient, though none that reaches the neurons: of a parameter that is only added."""
+    bias = torch.zeros(11, requires_grad=True)
+    return ModelView(Patched(view.network, lambda pairs, logits: logits.detach() + bias, linear=False), view.task)
 
 
 def test_trig_neurons_that_write_nothing_have_no_weight():

@@ -16,7 +16,7 @@ from detectors.subjects.operands.view import ModelView
 from detectors.subjects.tasks import of_two_operands
 from models_zoo.behaviour import behaviour
 from models_zoo.cards import cards, expected
-from models_zoo.draws import FAMILIES
+from models_zoo.draws import FAMILIES, drawn
 
 Job = tuple[str, str]  # where a model is from, and which
 UNTOLD = ", split not told"
@@ -97,11 +97,9 @@ def of_hostile(index: str) -> Model | None:
 
 def of_draws(which: str) -> Model:
     name, _, seed = which.partition("/")
-    draw, absent = FAMILIES[name]
     number = int.from_bytes(name.encode()[:8], "big")
-    drawn = draw(np.random.default_rng([number, int(seed)]))
-    view, parent = drawn if isinstance(drawn, tuple) else (drawn, which)
-    return Model(name, which, parent, dict.fromkeys(absent, "absent"), view)
+    view, parent = drawn(name, np.random.default_rng([number, int(seed)]))
+    return Model(name, which, parent or which, dict.fromkeys(FAMILIES[name][1], "absent"), view)
 
 
 BUILDERS: dict[str, Callable[[str], Model | None]] = {

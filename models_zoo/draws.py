@@ -155,3 +155,9 @@ def _group_network(rng: np.random.Generator) -> ModelView:
     group = Group.from_name(str(rng.choice(["S4", "D7", "D9", "D11", "C13", "C23"])))
     irreps = 1 + rng.choice(len(group.irreps) - 1, size=int(rng.integers(1, 3)), replace=False)
     return group_network(group, irreps.tolist(), train_fraction=_fraction(rng, group.order**2), seed=_seed(rng))
+
+
+def drawn(family: str, rng: np.random.Generator) -> tuple[ModelView, str | None]:
+    """A model of a family, and the network that it was made from, if it was."""
+    found = FAMILIES[family][0](rng)
+    return found if isinstance(found, tuple) else (found, None)

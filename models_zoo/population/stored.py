@@ -9,12 +9,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from detectors.core.groups import Group
+from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
 from models_zoo import fitting
 from models_zoo.behaviour import LUCK, Behaviour, Side, settled
 from models_zoo.fitting import Recipe
 from models_zoo.population.recipes import COUNT, recipe
 
+FEWEST = 8  # irreps beside the trivial one, of which few are few
 WEIGHTS = Path(__file__).with_name("weights")
 
 
@@ -91,7 +94,17 @@ def card_of(member: Member) -> str:
     config = member.recipe.config
     if "square" in (config.get("act_fn"), config.get("act")):
         return "square"
-    return "published" if config.get("kind") == "mlp" or config.get("n_layers") == 1 else "other"
+    few = len(_group(member.recipe.task).irreps) - 1 < FEWEST
+    if config.get("kind") == "mlp" or config.get("n_layers") == 1:
+        return "few_irreps" if few else "published"
+    return "neither" if few else "other"
+
+
+@cache
+def _group(task: str) -> Group:
+    labels = Task.parse(task).labels
+    assert labels is not None
+    return labels.group
 
 
 @cache

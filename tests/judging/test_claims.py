@@ -10,7 +10,7 @@ import detectors
 from detectors.core.verdict import Verdict
 from detectors.judging.summary import summarise
 from models_zoo.cards import cards, expected
-from models_zoo.draws import FAMILIES
+from models_zoo.draws import FAMILIES, drawn
 from tests.judging.claims import false_claims
 from tests.judging.conftest import UNKNOWN, case_of
 
@@ -102,7 +102,7 @@ def test_what_is_open_for_another_reason_is_not_for_want_of_unseen_pairs(made):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_sentence_on_a_draw_claims_what_its_figures_deny(family):
-    report = detectors.run(FAMILIES[family][0](np.random.default_rng([7, len(family)])))
+    report = detectors.run(drawn(family, np.random.default_rng([7, len(family)]))[0])
     assert false_claims(report) == []
 
 

@@ -40,6 +40,15 @@ def test_a_card_says_only_what_behaviour_and_the_published_analyses_settle():
     assert population.expected(member(1.0, 0.5)) == {}
 
 
+def test_a_network_on_a_group_of_few_irreps_need_have_no_sparse_spectrum():
+    small = member(1.0, 1.0)._replace(recipe=Recipe(PLAIN, 0.5, 1.0, "compose:S4"))  # four beside the trivial one
+    large = member(1.0, 1.0)._replace(recipe=Recipe(PLAIN, 0.5, 1.0, "compose:D15"))  # eight
+    assert set(population.expected(large)) - set(population.expected(small)) == {
+        "trig_logits",
+        "sparse_fourier_embedding",
+    }
+
+
 def test_recipes_cover_what_was_asked():
     recipes = [recipe(number) for number in range(COUNT)]
     assert recipes[7] == recipe(7) != recipe(8)

@@ -17,6 +17,7 @@ from detectors.subjects.tasks import of_two_operands
 from models_zoo.behaviour import behaviour
 from models_zoo.cards import cards, expected
 from models_zoo.draws import FAMILIES, drawn
+from models_zoo.hostile.truth import LEAST_UNSEEN
 
 Job = tuple[str, str]  # where a model is from, and which
 UNTOLD = ", split not told"
@@ -24,13 +25,16 @@ WORDS = {"present": "present", "absent": "absent", "inert": "unused"}
 
 
 class Model(NamedTuple):
-    """One model, what it descends from, and what is known of it by motif."""
+    """One model, what it descends from, and what is known of it by motif. told: whether its split is, and leaves enough
+    unseen pairs; else that nothing can be told from it is no fault of a detector that needs it.
+    """
 
     family: str
     name: str
     parent: str
     truth: Mapping[str, str]
     view: ModelView
+    told: bool = True
 
 
 def jobs(draws: int) -> list[Job]:
@@ -83,8 +87,9 @@ def of_hostile(index: str) -> Model | None:
 
     made = models()[int(index)]
     built = made.build()
-    known = {}
-    for motif, allowed in truth(made, behaviour(built)).allowed.items():
+    seen, known = behaviour(built), {}
+    told = made.told and seen.unseen.pairs >= LEAST_UNSEEN
+    for motif, allowed in truth(made, seen).allowed.items():
         if allowed == ("present",):
             known[motif] = "present"
         elif "present" not in allowed and set(allowed) - {"not_applicable"}:
@@ -92,7 +97,7 @@ def of_hostile(index: str) -> Model | None:
     if not known:
         return None
     parent = f"{made.family}: {made.name.removesuffix(UNTOLD)}" if made.parent is None else made.parent
-    return Model(family(("hostile", index)), f"{made.family}: {made.name}", parent, known, made.view())
+    return Model(family(("hostile", index)), f"{made.family}: {made.name}", parent, known, made.view(), told)
 
 
 def of_draws(which: str) -> Model:

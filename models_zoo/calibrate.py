@@ -2,7 +2,8 @@
 
 Threshold: a third of the way from the highest level of the negative families to the lowest of the positive ones, since
 negatives are known in more kinds, and weaker positives exist than a bench has. A family's level is the value that 1 in
-50 of it passes, or falls short of; of fewer than twenty its largest, or least. Where a motif's structure may be there
+50 of it passes, or falls short of; families of fewer than twenty are taken together, and their largest, or least, value
+where that makes no twenty. Where a motif's structure may be there
 unused the value settles nothing, and the family counts in rates of verdicts alone. A family is judged by the threshold
 that it had no part in: it is left out, on either side.
 
@@ -25,12 +26,14 @@ import numpy as np
 
 from detectors.core import registry
 from detectors.core.score import Score
+from detectors.core.verdict import Verdict
+from detectors.runner import Outcome
 from models_zoo.bench import Job, Model, model
 from models_zoo.rates import area, rate
 
 DRAWS = 199  # permutations, as a report's
 FEW, ONE_IN = 20, 50
-RULE = "a third of the way from the highest negative level to the lowest positive one; level: the value that 1 in 50 of a family passes or falls short of"  # noqa: E501
+RULE = "a third of the way from the highest negative level to the lowest positive one; level: the value that 1 in 50 of a family passes or falls short of, families of fewer than 20 taken together"  # noqa: E501
 Progress = Callable[[int, int], None]
 
 
@@ -95,7 +98,13 @@ def work(job: Job, detector: str, motif: str, build: Callable[[Job], Model | Non
             p_adjusted=o.p_adjusted,
         )
         for o in attempt_all(made.view, chosen, draws=DRAWS, seed=0)
+        if made.told or not _cannot_tell(o)
     ]
+
+
+def _cannot_tell(outcome: Outcome) -> bool:
+    """Of the training set, where it is not told."""
+    return outcome.verdict is Verdict.INCONCLUSIVE and outcome.spec is not None and "split" in outcome.spec.needs
 
 
 def imported(path: str) -> registry.Detector:
@@ -116,11 +125,17 @@ def levels(scored: Iterable[Scored], without: str | None = None) -> tuple[float,
     for s in scored:
         if s.truth != "unused" and s.score is not None:
             sides[s.there][s.family].append(s.score.value)
-    negatives, positives = ([v for f, v in side.items() if f != without or len(side) == 1] for side in sides.values())
+    negatives, positives = (_pooled([v for f, v in x.items() if f != without or len(x) == 1]) for x in sides.values())
     return (
         max(float(np.quantile(v, 1 - 1 / ONE_IN, method="lower")) if len(v) >= FEW else max(v) for v in negatives),
         min(float(np.quantile(v, 1 / ONE_IN, method="higher")) if len(v) >= FEW else min(v) for v in positives),
     )
+
+
+def _pooled(families: list[list[float]]) -> list[list[float]]:
+    """The large families, and the small ones as one."""
+    small = [value for values in families if len(values) < FEW for value in values]
+    return [values for values in families if len(values) >= FEW] + ([small] if small else [])
 
 
 def threshold(scored: Iterable[Scored], without: str | None = None) -> float:

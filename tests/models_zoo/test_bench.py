@@ -3,6 +3,7 @@
 import pytest
 
 from models_zoo import bench
+from models_zoo.calibrate import work
 from models_zoo.hostile import models
 
 
@@ -34,6 +35,14 @@ def test_the_same_network_told_its_split_and_not_is_one_parent():
     told, untold = map(hostile, names)
     assert told.parent == untold.parent
     assert untold.view.train_mask is None
+    assert (told.told, untold.told) == (True, False)
+
+
+def test_that_a_split_which_is_not_told_cannot_tell_is_no_fault_of_a_detector():
+    index = next(i for i, m in enumerate(models()) if m.name == "relu_all_pairs")
+    job = ("hostile", str(index))
+    assert "generalisation" in bench.model(job).truth
+    assert {s.detector for s in work(job, "", "", bench.model)} & {"generalisation", "memorisation"} == set()
 
 
 def test_a_hostile_model_of_which_nothing_is_settled_is_left_out():

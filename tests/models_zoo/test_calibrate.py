@@ -55,6 +55,12 @@ def test_one_in_fifty_of_a_large_family_sets_no_level_on_either_side():
     assert positive == pytest.approx(0.7, abs=0.01)
 
 
+def test_one_odd_model_of_a_small_family_sets_no_level_where_the_small_ones_are_many():
+    small = [one(f"hostile, {i}", "absent", 0.9 if i == 7 else 0.1) for i in range(60)]
+    assert levels(POSITIVES + small)[0] == 0.1
+    assert levels(POSITIVES + small[:10])[0] == 0.9
+
+
 def test_where_the_structure_may_be_there_unused_its_value_sets_no_threshold_and_its_verdict_counts():
     unused = scored("unread", "unused", [0.99])
     assert threshold(POSITIVES + UNTRAINED + unused) == threshold(POSITIVES + UNTRAINED)

@@ -88,8 +88,9 @@ def of_hostile(index: str) -> Model | None:
     made = models()[int(index)]
     built = made.build()
     seen, known = behaviour(built), {}
-    told = made.told and seen.unseen.pairs >= LEAST_UNSEEN
-    for motif, allowed in truth(made, seen).allowed.items():
+    right = truth(made, seen)
+    told = made.told and right.told and seen.unseen.pairs >= LEAST_UNSEEN
+    for motif, allowed in right.allowed.items():
         if allowed == ("present",):
             known[motif] = "present"
         elif "present" not in allowed and set(allowed) - {"not_applicable"}:

@@ -35,12 +35,15 @@ class Hostile(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """allowed: by motif, the verdicts that are right. never_says: patterns that the report's sentence must not hold."""
+    """allowed: by motif, the verdicts that are right. never_says: patterns that the report's sentence must not hold.
+    told: whether the training pairs that are told are those that it was trained on.
+    """
 
     name: str
     why: str
     allowed: dict[str, tuple[str, ...]]
     never_says: tuple[str, ...]
+    told: bool
 
 
 @cache
@@ -52,6 +55,7 @@ def truths() -> dict[str, Truth]:
             table["why"],
             {motif: tuple(words) for motif, words in table.get("allowed", {}).items()},
             tuple(table.get("never_says", ())),
+            table.get("told", True),
         )
         for name, table in tables.items()
     }

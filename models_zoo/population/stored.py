@@ -15,7 +15,7 @@ from detectors.subjects.operands.view import ModelView
 from models_zoo import fitting
 from models_zoo.behaviour import LUCK, Behaviour, Side, settled
 from models_zoo.fitting import Recipe
-from models_zoo.population.recipes import COUNT, recipe
+from models_zoo.population.recipes import NUMBERS, recipe
 
 FEWEST = 8  # irreps beside the trivial one, of which few are few
 WEIGHTS = Path(__file__).with_name("weights")
@@ -39,7 +39,7 @@ class Member(NamedTuple):
 @cache
 def members() -> tuple[Member, ...]:
     found = []
-    for number in range(COUNT):
+    for number in NUMBERS:
         if (file := _file(number).with_suffix(".json")).exists():
             facts = json.loads(file.read_text())
             seen = {name: Side(*facts[name]) for name in ("train", "echoed", "unseen")}
@@ -56,7 +56,7 @@ def member(number: int) -> Member:
 
 
 def missing() -> list[int]:
-    return [number for number in range(COUNT) if not _file(number).with_suffix(".json").exists()]
+    return [number for number in NUMBERS if not _file(number).with_suffix(".json").exists()]
 
 
 def train(number: int) -> str:

@@ -41,8 +41,11 @@ def test_the_same_network_told_its_split_and_not_is_one_parent():
 def test_that_a_split_which_is_not_told_cannot_tell_is_no_fault_of_a_detector():
     index = next(i for i, m in enumerate(models()) if m.name == "relu_all_pairs")
     job = ("hostile", str(index))
-    assert "generalisation" in bench.model(job).truth
-    assert {s.detector for s in work(job, "", "", bench.model)} & {"generalisation", "memorisation"} == set()
+    assert bench.model(job).truth == {"memorisation": "absent"}
+    assert work(job, "", "", bench.model) == []
+    told = bench.model(job)._replace(told=True)
+    (counted,) = work(job, "", "", lambda _: told)
+    assert counted.score is None  # which is then a false alarm
 
 
 def test_a_hostile_model_of_which_nothing_is_settled_is_left_out():

@@ -8,7 +8,7 @@ from detectors.subjects.operands.task import Task
 from models_zoo import population
 from models_zoo.behaviour import Behaviour, Side, behaviour
 from models_zoo.fitting import Recipe, fitted, keep, kept
-from models_zoo.population.recipes import COUNT, recipe
+from models_zoo.population.recipes import NUMBERS, recipe
 from models_zoo.population.stored import WEIGHTS, Member
 
 PLAIN = {"kind": "mlp", "d_model": 8, "d_mlp": 16, "act_fn": "relu"}
@@ -50,7 +50,7 @@ def test_a_network_on_a_group_of_few_irreps_need_have_no_sparse_spectrum():
 
 
 def test_recipes_cover_what_was_asked():
-    recipes = [recipe(number) for number in range(COUNT)]
+    recipes = [recipe(number) for number in NUMBERS]
     assert recipes[7] == recipe(7) != recipe(8)
     kinds = {r.config.get("kind") or r.config.get("cell") or "stack" for r in recipes}
     assert kinds == {"mlp", "transformer", "stack", "gru", "lstm"}

@@ -7,7 +7,22 @@ import sys
 import zipfile
 from pathlib import Path
 
+from detectors.judging.calibration import calibration
+
 ROOT = Path(__file__).parents[2]
+
+
+def test_the_rates_of_the_readme_are_those_of_the_calibration():
+    readme = (ROOT / "README.md").read_text()
+    for name, row in calibration()["rows"].items():
+        found, false = row["true_positives"]["verdict"], row["false_positives"]["verdict"]
+        cells = (
+            f"`{name}`",
+            f"{row['threshold']:.2f}",
+            f"{found['count']} of {found['of']} (at least {found['low']:.1%})",
+            f"{false['count']} of {false['of']} (at most {false['high']:.1%})",
+        )
+        assert f"| {' | '.join(cells)} |" in readme
 
 
 def test_the_published_schemas_are_the_ones_that_the_code_writes():

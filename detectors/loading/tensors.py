@@ -1,139 +1,204 @@
-"""Tensors of a checkpoint file. Files come from strangers: nothing is unpickled, and sizes are checked first."""
+"""Weights of a checkpoint file, and what else it says. Files come from strangers: nothing in one is run, its checksums
+hold or it is not read, and sizes are checked before anything is made."""
 
 from __future__ import annotations
 
+import hashlib
 import io
-import pickletools
-import warnings
+import json
+import math
+import os
+import stat
 import zipfile
-from collections.abc import Mapping
-from contextlib import suppress
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from detectors.core.errors import CheckpointError
+from detectors.loading.arrays import Refused, Storages, array, legacy, no_storages, npy, read_pickle, shape, tensor
+from detectors.loading.contents import find
 
 MAX_BYTES = 4 * 2**30
-MAX_PICKLED = 2**24  # bytes searched for what a refused pickle asks for, at a microsecond each
-_WRAPPERS = ("model", "state_dict", "model_state_dict", "weights")
+MAX_GROWTH = 2**29  # what may be unpacked beyond the bytes that are there, and what tensors may take beyond those
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Contents:
+    """What a checkpoint holds.
+
+    weights: by name, without the prefixes of wrappers, floats as float32. says: the plain values beside them, such as a
+    step or a configuration. train: the key of training pairs in the file, and those as they stand; None where it has
+    none. note: what was chosen where there were several states. sha256: of the file.
+    """
+
+    weights: dict[str, Tensor]
+    says: Mapping[str, Any]
+    train: tuple[str, Any] | None
+    note: str
+    sha256: str
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Tensors of a .safetensors or torch file, or of a folder's model.safetensors, by name, floats as float32.
+    """The weights alone of what `read_contents` reads."""
+    return read_contents(path).weights
 
+
+def read_contents(path: str | Path, step: str | None = None) -> Contents:
+    """Weights in a file of safetensors, torch or NumPy, or in a folder's model.safetensors.
+
+    step: which state where there are several, by its number or its key; the last otherwise.
     Errors: CheckpointError for whatever is not a checkpoint, is damaged, too large, or holds code.
     """
     file = Path(path)
     file = file / "model.safetensors" if file.is_dir() else file
-    if not file.is_file():
-        raise CheckpointError(f"no file {file}")
-    size = file.stat().st_size
-    if size == 0:
+    data = read_bytes(file)
+    tree, storages = _whole(file, data, lambda: _tree(data, file.suffix))
+    found = _whole(file, data, lambda: find(tree, step))
+    weights = _whole(file, data, lambda: _weights(found.arrays, storages, len(data)))
+    train = _whole(file, data, lambda: found.plain_train(storages))
+    return Contents(
+        weights=weights, says=found.says, train=train, note=found.note, sha256=hashlib.sha256(data).hexdigest()
+    )
+
+
+def read_bytes(file: Path, limit: int | None = None) -> bytes:
+    """All of a regular file, read once. Errors: CheckpointError, also for pipes and devices, which may never end."""
+    limit = limit or MAX_BYTES
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with open(os.open(file, flags), "rb") as stream:
+            said = os.fstat(stream.fileno())
+            if not stat.S_ISREG(said.st_mode):
+                raise CheckpointError(f"{file} is no regular file")
+            if said.st_size > limit:
+                raise CheckpointError(
+                    f"{file} has {said.st_size / 2**30:.1f} GiB; files up to {limit / 2**30:.0f} GiB are read"
+                )
+            data = stream.read(said.st_size + 1)
+    except FileNotFoundError:
+        raise CheckpointError(f"no file {file}") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be read: {first_line(error)}") from None
+    if not data:
         raise CheckpointError(f"{file} is empty")
-    if size > MAX_BYTES:
-        raise CheckpointError(f"{file} has {size / 2**30:.1f} GiB; files up to {MAX_BYTES / 2**30:.0f} GiB are read")
-    tensors = _read_safetensors(file) if file.suffix == ".safetensors" else _state_dict(_read_torch(file), file)
-    for name, tensor in tensors.items():
-        if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
-            raise CheckpointError(f"{file}: {name} is not a dense tensor")
-    elements = sum(t.numel() for t in tensors.values())
-    if elements * 4 > MAX_BYTES:
-        raise CheckpointError(f"{file}: its tensors have {elements:.2e} elements; up to {MAX_BYTES // 4:.2e} are read")
-    return {k: t.detach().float().contiguous() if t.is_floating_point() else t for k, t in tensors.items()}
+    return data
 
 
-def _read_safetensors(file: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
+def _whole(file: Path, data: bytes, read: Callable[[], Any]) -> Any:
+    """What a step of reading gives, its errors as sentences about the file."""
     try:
-        return load_file(file)
-    except Exception as error:  # the parser raises several kinds on damaged files
-        raise CheckpointError(f"{file} is not a safetensors file: {first_line(error)}") from None
+        return read()
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{file}{' ' if str(error)[:5] == 'holds' else ': '}{str(error).replace('FILE', str(file))}"
+        ) from None
+    except Refused as error:
+        names = ", ".join(visible(name) for name in error.args[0][:12])
+        raise CheckpointError(
+            f"{file} is a pickle with code in it and was not run: it asks for {names}. "
+            "Save the weights alone, as a state dict or as safetensors"
+        ) from None
+    except Exception as error:  # damaged files raise whatever their bytes lead to
+        raise CheckpointError(f"{file} is not a checkpoint, or is damaged: {first_line(error)}") from None
 
 
-def _read_torch(file: Path) -> object:
-    if zipfile.is_zipfile(file):
-        try:
-            with zipfile.ZipFile(file) as archive:
-                unpacked = sum(i.file_size for i in archive.infolist())
-        except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-            raise CheckpointError(f"{file} is not a checkpoint: {first_line(error)}") from None
-        if unpacked > MAX_BYTES:
+def _tree(data: bytes, suffix: str) -> tuple[Any, Storages]:
+    if suffix == ".safetensors":
+        return _safetensors(data), no_storages
+    if data[:4] == b"PK\x03\x04":
+        return _archive(data)
+    if data[:6] == b"\x93NUMPY":
+        return npy(data), no_storages
+    return legacy(io.BytesIO(data))
+
+
+def _safetensors(data: bytes) -> dict[str, Any]:
+    from safetensors.torch import load
+
+    tensors: dict[str, Any] = load(data)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    said = header.get("__metadata__") or {}
+    return tensors | {key: value for key, value in said.items() if key not in tensors}
+
+
+def _archive(data: bytes) -> tuple[Any, Storages]:
+    """A zip archive by torch, or by NumPy."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = {info.filename: info for info in archive.infolist()}
+        _check(archive, len(data))
+        if any(name.endswith("/constants.pkl") for name in entries):
             raise CheckpointError(
-                f"{file} unpacks to {unpacked / 2**30:.1f} GiB; up to {MAX_BYTES / 2**30:.0f} are read"
+                "it is a TorchScript archive. Save its weights, where you trust it:\n"
+                '  torch.save(torch.jit.load("FILE").state_dict(), "weights.pt")'
             )
-    try:
-        with warnings.catch_warnings(action="ignore"):  # on protocols that end in an error all the same
-            return torch.load(file, weights_only=True, map_location="cpu")
-    except Exception:  # damaged files raise whatever their bytes lead to
-        if offending := _unsafe_globals(file):
-            raise CheckpointError(
-                f"{file} is a pickle with code in it and was not run: it asks for {', '.join(offending)}. "
-                "Save the weights alone, as a state dict or as safetensors"
-            ) from None
-        raise CheckpointError(f"{file} is not a checkpoint that torch can read, or is damaged") from None
+        pickled = [name for name in entries if name == "data.pkl" or name.endswith("/data.pkl")]
+        if len(pickled) == 1:
+            root = pickled[0].removesuffix("data.pkl")
+            if root + "byteorder" in entries and archive.read(root + "byteorder") != b"little":
+                raise CheckpointError("it was written on a big-endian machine")
+            tree = read_pickle(io.BytesIO(archive.read(pickled[0])))
+            inside = {n.removeprefix(root + "data/"): archive.read(n) for n in entries if n.startswith(root + "data/")}
+            return tree, lambda key: memoryview(inside[key])
+        if entries and all(name.endswith(".npy") for name in entries):
+            return {name.removesuffix(".npy"): npy(archive.read(name)) for name in entries}, no_storages
+    raise CheckpointError("it is a zip archive, but neither torch's nor NumPy's")
 
 
-def _unsafe_globals(file: Path) -> list[str]:
-    """The globals that torch would refuse, listed without running anything."""
-    try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(file))
-    except Exception:  # only zip archives are listed there; older files are bare pickles, one after another
-        with file.open("rb") as stream:
-            names = _pickled_globals(io.BytesIO(stream.read(MAX_PICKLED)))
-        return sorted(n for n in names if not n.startswith("torch.") and n != "collections.OrderedDict")
+def _check(archive: zipfile.ZipFile, size: int) -> None:
+    """Sizes and checksums of all entries, so that none need be trusted later."""
+    entries = archive.infolist()
+    if len({info.filename for info in entries}) < len(entries):
+        raise CheckpointError("two entries of the archive have one name")
+    if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in entries):
+        raise CheckpointError("the archive is packed in a way that torch and NumPy do not use")
+    unpacked = sum(info.file_size for info in entries)
+    if unpacked > size + MAX_GROWTH:
+        raise CheckpointError(
+            f"it has {size / 2**20:.1f} MiB and unpacks to {unpacked / 2**30:.1f} GiB; "
+            f"up to {MAX_GROWTH / 2**30:.1f} GiB more than a file has are unpacked"
+        )
+    for info in entries:
+        read, checksum = 0, 0
+        with archive.open(info) as stream:  # in pieces, since what it says of its size may be a lie
+            while read <= info.file_size and (piece := stream.read(2**20)):
+                read, checksum = read + len(piece), zlib.crc32(piece, checksum)
+        if read != info.file_size or checksum != info.CRC:
+            raise CheckpointError(f"it is damaged: the checksum of {visible(info.filename)} does not hold")
 
 
-def _pickled_globals(stream: BinaryIO) -> set[str]:
-    """Names that the pickles in a stream would import, from their opcodes alone.
-
-    Even an Unpickler whose find_class is inert builds what the file says: it hashes tuples nested as deep as they come,
-    and reserves memory for whatever memo index it reads.
-    """
-    names: set[str] = set()
-    with suppress(Exception):  # the tensors' bytes follow the pickles, and damaged files end anywhere
-        while True:
-            memo: dict[Any, str | None] = {}
-            pushed = ("", "")  # STACK_GLOBAL takes module and name from the stack: the last two strings pushed
-            last: str | None = None
-            for opcode, argument, _ in pickletools.genops(stream):
-                if opcode.name == "MEMOIZE":
-                    memo[len(memo)] = last
-                elif "PUT" in opcode.name:
-                    memo[argument] = last
-                elif "GLOBAL" in opcode.name or opcode.name == "INST":
-                    names.add(".".join(pushed) if argument is None else argument.replace(" ", "."))
-                    last = None
-                else:
-                    text = memo.get(argument) if "GET" in opcode.name else argument
-                    last = text if isinstance(text, str) else None
-                    pushed = pushed if last is None else (pushed[1], last)
-    return names
+def _weights(arrays: Mapping[str, Any], storages: Storages, size: int) -> dict[str, Tensor]:
+    """Read once their sizes are known to fit. size: bytes of the file."""
+    elements = 0
+    for name, node in arrays.items():
+        try:
+            elements += math.prod(shape(node))
+        except ValueError as error:
+            raise CheckpointError(f"{visible(name)}: {error}") from None
+    if elements * 4 > 4 * size + MAX_GROWTH or elements * 4 > MAX_BYTES:
+        raise CheckpointError(
+            f"its tensors have {elements:.2e} elements, for which {elements * 4 / 2**30:.1f} GiB would be needed, "
+            f"and the file has {size / 2**20:.1f} MiB"
+        )
+    read = {name: tensor(array(node), storages) for name, node in arrays.items()}
+    for name, found in read.items():
+        if found.layout != torch.strided or found.is_quantized or found.device.type != "cpu":
+            raise CheckpointError(f"{visible(name)} is not a dense tensor")
+    return {
+        name: (found.detach().float() if found.is_floating_point() else found.detach()).clone(
+            memory_format=torch.contiguous_format
+        )
+        for name, found in read.items()
+    }
 
 
-def _state_dict(loaded: object, file: Path) -> dict[str, Tensor]:
-    """Weights bare, or under one of the usual keys."""
-    candidates = [loaded]
-    if isinstance(loaded, Mapping):
-        candidates += [loaded[k] for k in _WRAPPERS if k in loaded]
-    for candidate in candidates:
-        if isinstance(candidate, Mapping):
-            tensors = {k: v for k, v in candidate.items() if isinstance(k, str) and isinstance(v, Tensor)}
-            if any(t.ndim >= 2 for t in tensors.values()):
-                return _unprefixed(tensors)
-    found = ", ".join(map(str, list(loaded)[:12])) if isinstance(loaded, Mapping) else type(loaded).__name__
-    raise CheckpointError(f"{file} holds no weights: found {found or 'nothing'}")
-
-
-def _unprefixed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without the prefix that wrappers put before every name."""
-    for prefix in ("model.", "module.", "_orig_mod."):
-        if all(name.startswith(prefix) for name in tensors):
-            return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors
+def visible(text: str) -> str:
+    """A name from a file, short, and with whatever does not print written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:100])
 
 
 def first_line(error: Exception) -> str:

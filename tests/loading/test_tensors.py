@@ -100,7 +100,7 @@ def test_sizes_are_checked_before_anything_is_computed(tmp_path, saved, mlp, mon
     bomb = tmp_path / "bomb.pt"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data/0", bytes(2**22))
-    monkeypatch.setattr(module, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(module, "MAX_GROWTH", 2**20)
     with pytest.raises(CheckpointError, match="unpacks to"):
         detectors.load(bomb, task="add:7")
     monkeypatch.setattr(module, "MAX_BYTES", 10)

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 from importlib.metadata import entry_points
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from detectors.core.errors import CheckpointError, DetectorsError, TaskError
-from detectors.loading.recognise import OPTIONS, build
+from detectors.loading.recognise import DECLARED, recognise
 from detectors.loading.tensors import first_line, read_tensors
 from detectors.loading.train_pairs import with_train_pairs
 from detectors.subjects.operands.inference import task_of
@@ -25,7 +25,7 @@ from detectors.subjects.operands.view import ModelView
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.subject import Checkpoint
-from detectors.subjects.tasks import is_subject, parse_task, subject
+from detectors.subjects.tasks import is_subject, parse_task, subject, with_tied
 
 MODEL_ENTRY_POINTS = "detectors.models"
 
@@ -38,6 +38,7 @@ def load(
     train_split: str | None = None,
     arch: Mapping[str, str] | None = None,
     loader: str | None = None,
+    tokens: str | None = None,
 ) -> ModelView | SequenceView:
     """A checkpoint as a view that detectors can score: a `ModelView`, or a `SequenceView` for a task of sequences.
 
@@ -45,7 +46,8 @@ def load(
     or `infer`; not needed where the checkpoint carries its own. train_indices: JSON list or .npy of pair indices
     a*n_tokens + b; a sequence model has none. train_split: `0.4:1`, the first 40% of torch.randperm after
     torch.manual_seed(1). arch: what shapes cannot show, e.g. {"act_fn": "gelu"}. loader: `package.module:function`,
-    called with (path, task).
+    called with (path, task). tokens: what the model reads, where the trial of the usual layouts does not settle it:
+    `a op b =`, `= a b`, `a:1 b:1 =:0` with the numbers of the special tokens and of the digit 0.
     Errors: CheckpointError, TaskError; each says what was found and what to do.
 
     >>> import detectors
@@ -55,14 +57,19 @@ def load(
     """
     file = resolve(str(path))
     if not isinstance(file, Path):
-        if task or train_indices or train_split or arch or loader:
+        if task or train_indices or train_split or arch or loader or tokens:
             raise CheckpointError(f"{path} carries its task and training pairs: pass it without options")
         return _come_from(file, Checkpoint(path=str(path), layout="built in memory"))
     config = {} if loader else _config(file)  # a loader's folder has a format of its own
     wanted = _task(task, config, file)
-    view = _by_loader(loader, file, wanted) if loader else _recognised(file, wanted, config, arch or {})
-    view = _come_from(view, replace(view.checkpoint, path=str(path), sha256=sha256(file)))
-    view = with_train_pairs(view, train_indices, train_split, config.get("train_indices"))
+    if loader and tokens:
+        raise CheckpointError("--tokens does not apply with --loader, whose function says what is read")
+
+    def paired(view: ModelView | SequenceView) -> ModelView | SequenceView:
+        return with_train_pairs(view, train_indices, train_split, config.get("train_indices"))
+
+    view = _by_loader(loader, file, wanted) if loader else _recognised(file, wanted, config, arch or {}, tokens, paired)
+    view = paired(_come_from(view, replace(view.checkpoint, path=str(path), sha256=sha256(file))))
     try:
         _ = view.parts  # one pair through the network: what does not fit shows here
     except DetectorsError:
@@ -74,14 +81,29 @@ def load(
 
 
 def _recognised(
-    file: Path, task: Task | SequenceTask | None, config: Mapping[str, Any], arch: Mapping[str, str]
+    file: Path,
+    task: Task | SequenceTask | None,
+    config: Mapping[str, Any],
+    arch: Mapping[str, str],
+    tokens: str | None,
+    paired: Callable[[ModelView | SequenceView], ModelView | SequenceView],
 ) -> ModelView | SequenceView:
-    """What one of the layouts makes of a file. arch: over what config.json says."""
-    own = {key: str(value) for key, value in config.get("model", {}).items() if key in OPTIONS and value is not None}
-    network, layout, unused = build(read_tensors(file), task, {**own, **arch})
-    _check_declared(config, network.architecture)
-    _check_finite(network.weights)
-    return subject(network, task or task_of(network), Checkpoint(layout=layout, unused=tuple(unused)))
+    """What a layout, or the structure, makes of a file. arch: over what config.json says. paired: with training pairs,
+    on which a reading is tried.
+    """
+    own = {key: str(value) for key, value in config.get("model", {}).items() if key in DECLARED and value is not None}
+    own = {"act_fn": "relu", **own} if config else own  # a folder of ours says what is not the usual
+
+    def given(network: Any) -> Any:
+        view = paired(subject(network, task)) if task is not None else None
+        return getattr(view, "train_mask", None)
+
+    read = recognise(read_tensors(file), task, {**own, **arch}, tokens, given)
+    _check_declared(config, read.network.architecture)
+    _check_finite(read.network.weights)
+    known = task or task_of(read.network)
+    origin = Checkpoint(layout=read.layout, unused=read.unused, reading=read.account, notes=read.notes)
+    return with_tied(subject(read.network, known, origin), read.tied)
 
 
 def resolve(path: str) -> Path | ModelView | SequenceView:
@@ -143,7 +165,7 @@ def _task(task: str | Task | SequenceTask | None, config: Mapping[str, Any], fil
 def _check_declared(config: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """What config.json says of the architecture and what the tensors show must agree."""
     for key, value in config.get("model", {}).items():
-        if key in found and key not in OPTIONS and isinstance(value, int | str) and value != found[key]:
+        if key in found and key not in DECLARED and isinstance(value, int | str) and value != found[key]:
             raise CheckpointError(f"config.json says {key} = {value!r}, but the tensors show {found[key]!r}")
 
 

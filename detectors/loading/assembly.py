@@ -194,7 +194,10 @@ def plans(matrices: Sequence[Module], n_tokens: int, width: int | None, turn: bo
 def _planned(
     source: _Input, kept: Sequence[Module], stream: int, n_tokens: int, turn: bool, cost: int, bare: bool
 ) -> Iterator[tuple[int, Structure]]:
-    starts = [stream] if source.one_hot and bare else [stream, *(k * stream for k in SLOTS)]
+    spare = len(source.table) // source.slots - n_tokens  # tokens beside the operands
+    if source.slots - 2 > spare:
+        return
+    starts = [stream] if source.one_hot and bare else [stream, *(k * stream for k in SLOTS if k - 2 <= spare)]
     names = [n for m in (*source.modules, *kept) for n in m.names]
     made = Structure(
         source.table, (), source.slots, source.one_hot, source.bias, used=frozenset(names),
@@ -227,10 +230,11 @@ def _inputs(matrices: Sequence[Module], n_tokens: int, width: int | None, turn: 
         sizes = {n * k for n in _sizes(n_tokens) for k in (1, *SLOTS)}
         for size in sorted(sizes & set(m.shape)):
             layer = dense(m, size, width, turn)
-            slots = next(k for k in (1, *SLOTS) if size % k == 0 and size // k in _sizes(n_tokens))
-            if layer is not None and (width is None or m.bias is not None):  # without a bias it is a table
-                early = all(o.place >= m.place for o in matrices)
-                yield _Input(layer.weight.mT, (m,), slots, 1 + 2 * (not early), True, layer.bias)
+            if layer is None or (width is not None and m.bias is None):  # without a bias it is a table
+                continue
+            for slots in (k for k in (1, *SLOTS) if size % k == 0 and size // k in _sizes(n_tokens)):
+                cost = 1 + 2 * any(o.place < m.place for o in matrices) + min(2, (size // slots - n_tokens) // 2)
+                yield _Input(layer.weight.mT, (m,), slots, cost, True, layer.bias)
 
 
 def _sizes(n_tokens: int) -> set[int]:

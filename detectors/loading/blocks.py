@@ -30,13 +30,14 @@ def letter(module: Module) -> str | None:
 def split(found: Sequence[Module], width: int, turn: bool) -> tuple[list[list[Module]], list[Module]] | None:
     """The modules of every block, in order, and those outside; None where there is no attention."""
     numbered = _numbered(found)
-    for groups in sorted(numbered.values(), key=len, reverse=True):
+    for _, groups in sorted(numbered.items(), key=lambda item: item[0].count(".")):
         inside = [groups[i] for i in sorted(groups)]
         if len(inside) <= MAX_LAYERS and all(attention(group, width, turn) for group in inside):
             if not all(_has_neurons(group, width, turn) for group in inside):
                 inside = _joined(inside, groups, numbered)
-            taken = {id(m) for group in inside for m in group}
-            return inside, [m for m in found if id(m) not in taken]
+            if all(block(group, width, turn) for group in inside):
+                taken = {id(m) for group in inside for m in group}
+                return inside, [m for m in found if id(m) not in taken]
     loose = [m for m in found if width in m.shape or (m.gain is not None and m.gain.numel() == width)]
     if attention(loose, width, turn) is None:
         return None
@@ -145,6 +146,8 @@ def _of_three(
     if len(sizes) != 1 or len({p.out for p in parts[:2]}) != 1:
         return None
     o = _output(matrices, taken, parts[2].out, width, turn)
+    if sizes != {1} and o is None and parts[0].out != width:  # of several layers, not of several heads
+        return None
     q, k, v = parts
     return Attention(q, k, v, o and o[0], n_heads=heads[0]), [*taken, *([o[1]] if o else [])]
 

@@ -25,7 +25,7 @@ ALL = 0.99  # accuracy from which a reading that answers less is no rival
 STEADY, LESS = 0.5, 0.03
 # Margins of the hardest twentieth of the training pairs, in standard deviations of the logits, are largest as trained.
 # Over all pairs neither says much: |x|, x^2 and products answer more of a + b mod p than a ReLU that was trained on it.
-WIDER, WIDER_UNSEEN, UNUSUAL = 1.1, 1.5, 0.1
+WIDER, WIDER_UNSEEN, UNUSUAL = 1.2, 1.5, 0.1
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,14 @@ def beyond_chance(accuracy: float, task: Task, pairs: int) -> bool:
     return accuracy > chance + 6 * (chance * (1 - chance) / pairs) ** 0.5 + 2 / pairs
 
 
-def is_near(w: Weighed, best: Weighed) -> bool:
-    """Whether a reading answers about as much as the best. Where that is less usual and does not answer all, it may be
-    better than the network that was trained: then a more usual one may be far behind.
+def is_near(w: Weighed, best: Weighed, known: bool, pairs: int) -> bool:
+    """Whether a reading answers about as much as the best, over training pairs where these are known. A best that is
+    less usual and does not answer all may be better than the network that was trained: then a more usual one may be far
+    behind. Over all pairs of a network that answers its own alone, what others answer of the rest is luck.
     """
+    luck = 0.0 if known or best.accuracy >= ALL else 2 * (best.accuracy * (1 - best.accuracy) / pairs) ** 0.5
     rarer = best.accuracy < ALL and w.cost <= best.cost - 0.5
-    return w.accuracy >= best.accuracy - NEAR or (rarer and w.accuracy >= POOR * best.accuracy)
+    return w.accuracy >= best.accuracy - max(NEAR, luck) or (rarer and w.accuracy >= POOR * best.accuracy)
 
 
 def sample(

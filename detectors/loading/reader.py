@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ from detectors.loading import account
 from detectors.loading.assembly import structures
 from detectors.loading.readings import Asked, default, possible, readings
 from detectors.loading.shapes import Weights
-from detectors.loading.stack import Stack
+from detectors.loading.stack import Reading, Stack
 from detectors.loading.structure import Structure
 from detectors.loading.token_layout import TokenLayout
-from detectors.loading.trial import Outcome, Trial
+from detectors.loading.trial import RIGHT, Outcome, Trial
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import Tied
 
@@ -38,6 +39,8 @@ PINS = {  # options of --arch, and the axis that each settles
     "first_answer": "answers",
 }
 DISTINCT = 0.9  # of the answers of a row; those of a map at random are distinct to 1 - 1/e
+ARITHMETIC = ("add", "sub", "mul", "div", "quad", "max", "min")
+SOON = 2.0  # seconds for the readings of another task
 MOST_TIED = 6  # readings whose verdicts are compared: each costs as long as a run
 
 
@@ -73,7 +76,27 @@ def read(
     if not any(possible(s, default(i, s, asked)) for i, (_, s) in enumerate(trial.structures)):
         fits = account.shown(first).removeprefix("from names and shapes: ")
         raise CheckpointError(f"what --tokens and --arch say does not fit this file, which has {fits}")
-    return result(trial, trial.run())
+    outcome = trial.run()
+    if outcome.best.accuracy < RIGHT and (better := _of_another_size(weights, task, trial)):
+        raise CheckpointError(better)
+    return result(trial, outcome)
+
+
+def _of_another_size(weights: Weights, task: Task, trial: Trial) -> str:
+    """The same task over another number of tokens that the shapes allow, where the model answers that; else empty."""
+    kind, _, argument = task.spec.partition(":")
+    if kind not in ARITHMETIC or not argument.isdecimal() or trial.known:
+        return ""
+    for p in sizes(weights)[:3]:
+        other = Task.parse(f"{kind}:{p}")
+        if p != task.n_tokens and not trial.asked.pinned:
+            found = Trial(weights, other, None, {}, seconds=SOON).run().best.accuracy
+            if found >= RIGHT:
+                return (
+                    f"the task {task.spec} has {task.n_tokens} tokens, and of {p} the model answers {found:.1%}: "
+                    f"pass --task {other.spec}"
+                )
+    return ""
 
 
 def pins(options: Mapping[str, Any], tokens: str | None, n_tokens: int) -> dict[str, Any]:
@@ -98,14 +121,25 @@ def result(trial: Trial, outcome: Outcome) -> Read:
 
 
 def _tied(trial: Trial, outcome: Outcome) -> tuple[Tied, ...]:
-    """Other readings that the trial does not tell from the best, the most usual first."""
-    best, found = outcome.best.reading, []
-    for weighed in sorted(outcome.tied, key=lambda w: w.cost):
-        axes = account.differs(best, weighed.reading)
-        now, other = (" ".join(account.option(r, axis) for axis in axes) for r in (best, weighed.reading))
-        if axes:
-            found.append(Tied(now, other, trial.network(weighed.reading)))
-    return tuple(found[:MOST_TIED])
+    """Other readings that the trial does not tell from the best, the most usual first, alone and two together."""
+    best = outcome.best.reading
+    alone = [w.reading for w in sorted(outcome.tied, key=lambda w: w.cost)]
+    both = [merged for one, two in combinations(alone, 2) if (merged := _merged(best, one, two))]
+    found: list[Tied] = []
+    for reading in dict.fromkeys([*alone, *both]):
+        axes = account.differs(best, reading)
+        now, other = (" ".join(account.option(r, axis) for axis in axes) for r in (best, reading))
+        if axes and len(found) < MOST_TIED:
+            found.append(Tied(now, other, trial.network(reading)))
+    return tuple(found)
+
+
+def _merged(best: Reading, one: Reading, two: Reading) -> Reading | None:
+    """A reading that differs from the best on the axes of both; None where they share one."""
+    first, second = account.differs(best, one), account.differs(best, two)
+    if set(first) & set(second) or one.structure != two.structure:
+        return None
+    return replace(one, **{axis: getattr(two, axis) for axis in second})
 
 
 def _homogeneous(network: Stack) -> bool:
@@ -181,9 +215,15 @@ def sizes(weights: Weights) -> list[int]:
     for p in sorted({size - extra for size in axes for extra in range(3)} | {size // 2 for size in axes}):
         if p < 3 or not (fitting := structures(weights, p)):
             continue
-        cost = min(more + len(s.table) // s.slots - p + abs(s.chain[-1].out - p) for more, s in fitting[:4])
+        cost = min(_far(weights, p, more, s) for more, s in fitting[:4])
         found.append((cost, p))
     return [p for cost, p in sorted(found) if cost <= min(found)[0] + 3][:8]
+
+
+def _far(weights: Weights, p: int, more: int, s: Structure) -> int:
+    """How far a structure is from one that uses all of a file for p tokens and no others."""
+    unused, spare = len(weights) - len(s.used), len(s.table) // s.slots - p + abs(s.chain[-1].out - p)
+    return more + 2 * s.tied + 3 * unused + spare
 
 
 def fitting(weights: Weights, task: Task) -> str:
@@ -192,6 +232,5 @@ def fitting(weights: Weights, task: Task) -> str:
     if not known:
         return ""
     kind = re.sub(r":.*", "", task.spec)
-    arithmetic = kind in ("add", "sub", "mul", "div", "quad", "max", "min")
-    said = " or ".join(f"{kind}:{p}" if arithmetic else str(p) for p in known[:3])
+    said = " or ".join(f"{kind}:{p}" if kind in ARITHMETIC else str(p) for p in known[:3])
     return f"the task {task.spec} has {task.n_tokens} tokens; the shapes allow {said}"

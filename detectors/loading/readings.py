@@ -192,7 +192,7 @@ def _normalization(s: Structure, reading: Reading, asked: Asked) -> Costs:
     norms = _norms(s)
     if not norms:
         return {"none": 0, "LNPre": 2} if s.blocks else {"none": 0}
-    if any(n.shift is not None for n in norms):
+    if all(n.shift is not None for n in norms):
         return {"LN": 0}
     return {"RMS": 0, "LN": 0}
 
@@ -201,7 +201,7 @@ def _answers(s: Structure, reading: Reading, asked: Asked) -> Costs:
     start, out = reading.tokens.start, s.chain[-1].out
     if start == 0 or out < asked.n_tokens + start:
         return {0: 0}
-    return {start: 0, 0: 1}
+    return {start: 0, 0: 0}
 
 
 def _inner(s: Structure, reading: Reading, asked: Asked) -> Costs:

@@ -173,7 +173,7 @@ class Stack:
         if part.running is not None:
             mean, variance = part.running
             y = (x - mean) / (variance + 1e-5).sqrt()
-        elif kind == "RMS":
+        elif kind == "RMS" and part.shift is None:
             y = x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
         else:
             y = F.layer_norm(x, x.shape[-1:])

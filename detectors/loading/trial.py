@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from detectors.core.errors import CheckpointError
 from detectors.loading.assembly import structures
-from detectors.loading.evidence import Weighed, beyond_chance, is_near, margin, pull, sample, settle
+from detectors.loading.evidence import NEAR, POOR, Weighed, beyond_chance, is_near, margin, pull, sample, settle
 from detectors.loading.readings import Asked, cost, default, neighbours, readings
 from detectors.loading.stack import Reading, Stack
 from detectors.loading.structure import Structure
@@ -23,7 +23,8 @@ from detectors.subjects.right import answered
 FEW, SOME, MANY = 32, 128, 1024  # pairs: to throw out, to climb, to compare
 RIGHT = 0.9  # of the few: no other reading is looked for
 COSTS = 4  # up to which readings are enumerated
-READINGS, SECONDS = 3000, 10.0  # after which no more are
+READINGS, SECONDS = 5000, 6.0  # after which no more are
+TWO_STEPS = 800  # readings that differ from the best on two axes
 ALIKE = 1e-5  # of the largest logit: two readings that compute the same
 
 
@@ -54,15 +55,15 @@ class Trial:
         task: Task,
         mask: Bool[np.ndarray, " pairs"] | None,
         pinned: Mapping[str, object],
-        progress: Callable[[int], None] | None = None,
+        seconds: float = SECONDS,
     ) -> None:
-        self.weights, self.task, self.progress = weights, task, progress
+        self.weights, self.task = weights, task
         self.known = mask is not None
         self.asked = Asked(task.n_tokens, task.is_symmetric, pinned)
         self.structures = structures(weights, task.n_tokens)
         self.tokens, self.answers = sample(task, mask, MANY)
         self.tried, self.met = 0, list[Reading]()
-        self.end = time.monotonic() + SECONDS
+        self.end = time.monotonic() + seconds
 
     def structure(self, reading: Reading) -> Structure:
         return self.structures[reading.structure][1]
@@ -74,8 +75,6 @@ class Trial:
 
     def logits(self, reading: Reading, pairs: int) -> Float[Tensor, "pairs answers"]:
         self.tried += 1
-        if self.progress and self.tried % 64 == 0:
-            self.progress(self.tried)
         with torch.no_grad():
             found = self.network(reading).forward(self.tokens[:pairs], lambda _, tensor: tensor)
         return found[:, : self.task.n_answers]
@@ -122,6 +121,7 @@ class Trial:
                 if best is None or accuracy > best[0]:
                     best = (accuracy, reading)
                 if accuracy >= RIGHT:
+                    self.met += self._two_steps_from(reading)
                     return reading
             if (best and level and self.beyond_chance(best[0])) or self.over():
                 break
@@ -157,6 +157,25 @@ class Trial:
             share, reading = more, other
         return reading
 
+    def _two_steps_from(self, best: Reading) -> list[Reading]:
+        """Readings that differ on two axes, answer as much and by wider margins: a network that was fitted to few pairs
+        answers them under others than its own.
+        """
+        share, found = self.accuracy(best, FEW), list[tuple[float, Reading]]()
+        least = margin(self.logits(best, SOME), self.answers[:SOME])
+        seen, end = {best}, self.tried + TWO_STEPS
+        for _, one in self._beside(best):
+            if self.accuracy(one, FEW) < POOR * share:
+                continue
+            for _, two in self._beside(one):
+                if two in seen or self.tried > end:
+                    continue
+                seen.add(two)
+                if self.accuracy(two, FEW) >= share - NEAR:
+                    wide = margin(self.logits(two, SOME), self.answers[:SOME])
+                    found += [(wide, two)] * (wide > least)
+        return [reading for _, reading in sorted(found, key=lambda pair: -pair[0])[:3]]
+
     def _beside(self, reading: Reading) -> Iterator[tuple[str, Reading]]:
         yield from neighbours(self.structure(reading), reading, self.asked)
 
@@ -184,7 +203,9 @@ class Trial:
         accuracy = self.accuracy(reading, MANY)
         more = cost(self.structure(reading), reading, self.asked) + self.structures[reading.structure][0]
         bare = Weighed(reading, accuracy, cost=more, near=best is None)
-        if (best is not None and not is_near(bare, best)) or not self.beyond_chance(accuracy):
+        if (best is not None and not is_near(bare, best, self.known, len(self.answers))) or not self.beyond_chance(
+            accuracy
+        ):
             return bare
         return Weighed(reading, accuracy, self._pull(reading), margin(self.logits(reading, MANY), self.answers), more)
 

@@ -116,6 +116,9 @@ def settle(weighed: list[Weighed], known: bool) -> tuple[Weighed, tuple[Weighed,
     equal = _not_told_apart(near) if known else _about_as_usual(near)
     best = [w for w in equal if known and all(o is w or _better(w, o) for o in equal)]
     winner = best[0] if best else min(equal, key=lambda w: w.cost)
+    alike = [w for w in equal if known and not best and w.cost < winner.cost + 0.5]
+    wider = max(alike, key=lambda w: w.margin, default=winner)
+    winner = wider if wider.margin > winner.margin * (1 + LESS) > 0 else winner
     return winner, tuple({w.reading: w for w in equal if w.reading != winner.reading}.values())
 
 

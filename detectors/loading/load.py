@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from detectors.core.errors import CheckpointError, DetectorsError, TaskError
+from detectors.loading.numbering import with_doubts
 from detectors.loading.recognise import DECLARED, recognise
 from detectors.loading.tensors import first_line, read_tensors
 from detectors.loading.train_pairs import with_train_pairs
@@ -72,6 +73,7 @@ def load(
     view = paired(_come_from(view, replace(view.checkpoint, path=str(path), sha256=sha256(file))))
     try:
         _ = view.parts  # one pair through the network: what does not fit shows here
+        view = with_doubts(view)
     except DetectorsError:
         raise
     except Exception as error:  # a forward pass of the user's, or shapes that names do not settle

@@ -134,7 +134,7 @@ def _readout(s: Structure, reading: Reading, asked: Asked) -> Costs:
     if s.blocks:
         first = 1 if reading.tokens.items[0][0] not in "ab" else 3
         return {"last": 0, "mean": 0, "first": first, "sum": 2, "max": 2}
-    return {"sum": 0, "product": 1, "mean": 2, "max": 3} if not s.one_hot else {"sum": 0, "mean": 2}
+    return {"sum": 0, "product": 1, "mean": 2, "max": 3} if not s.one_hot else {"sum": 0}
 
 
 def _heads(s: Structure, reading: Reading, asked: Asked) -> Costs:

@@ -24,7 +24,7 @@ FEW, SOME, MANY = 32, 128, 1024  # pairs: to throw out, to climb, to compare
 RIGHT = 0.9  # of the few: no other reading is looked for
 COSTS = 4  # up to which readings are enumerated
 READINGS, SECONDS = 5000, 6.0  # after which no more are
-TWO_STEPS = 800  # readings that differ from the best on two axes
+TWO_STEPS = 400  # readings that differ from the best on two axes
 ALIKE = 1e-5  # of the largest logit: two readings that compute the same
 
 

@@ -25,6 +25,7 @@ def run(
     detector: Annotated[list[str] | None, o.option("-d", "--detector", help="Run only this one; repeatable.")] = None,
     train_indices: o.TrainIndices = None,
     train_split: o.TrainSplit = None,
+    step: o.Step = None,
     arch: Annotated[list[str] | None, o.option(metavar="KEY=VALUE", help=KEY_VALUE)] = None,
     loader: o.Loader = None,
     draws: Annotated[
@@ -57,7 +58,7 @@ def run(
     if html is not None and len(checkpoints) > 1:
         raise typer.BadParameter(f"--html {html}: a page holds one report, not those of {len(checkpoints)} checkpoints")
     options: dict[str, Any] = {"task": task, "train_indices": train_indices, "train_split": train_split}
-    options |= {"loader": loader, "arch": _arch_options(arch)}
+    options |= {"loader": loader, "arch": _arch_options(arch), "step": step}
     console = Console(quiet=quiet or str(json) == "-")
     reports: list[Report] = []
     failed = False

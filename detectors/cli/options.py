@@ -21,10 +21,15 @@ TASK = (
 SUMMARY = "Write Markdown; to $GITHUB_STEP_SUMMARY by itself where that is set."
 
 Task = Annotated[str | None, option(help=TASK)]
-TrainIndices = Annotated[str | None, option(help="JSON list or .npy of training pairs a*n_tokens + b.")]
-TrainSplit = Annotated[
-    str | None, option(metavar="FRACTION:SEED", help="0.4:1 is the first 40% of torch.randperm seeded with 1.")
-]
+TRAIN_INDICES = "Training pairs: numbers a*n_tokens + b, rows a b or a b c, or a mask; .json .npy .npz .pt .csv."
+TRAIN_SPLIT = (
+    "0.4:1 is the first 40% of torch.randperm seeded with 1; 0.4:1:random, :numpy, :default_rng and :sklearn are other "
+    "recipes, 0.4:auto the one that the loss bears out."
+)
+STEP = "Which of several states in a file or folder: a number or a key. The last otherwise."
+TrainIndices = Annotated[str | None, option(help=TRAIN_INDICES)]
+TrainSplit = Annotated[str | None, option(metavar="FRACTION:SEED", help=TRAIN_SPLIT)]
+Step = Annotated[str | None, option(metavar="STEP", help=STEP)]
 Loader = Annotated[str | None, option(metavar="MODULE:FUNCTION", help="Your own loader: (path, task) -> ModelView.")]
 TOKENS = (
     'What the model reads, where the trial of the usual layouts does not settle it: "a op b =", "= a b", "a b"; with '

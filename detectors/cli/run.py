@@ -23,6 +23,7 @@ def run(
     detector: Annotated[list[str] | None, o.option("-d", "--detector", help="Run only this one; repeatable.")] = None,
     train_indices: o.TrainIndices = None,
     train_split: o.TrainSplit = None,
+    step: o.Step = None,
     tokens: o.Tokens = None,
     arch: o.Arch = None,
     loader: o.Loader = None,
@@ -56,7 +57,7 @@ def run(
     if html is not None and len(checkpoints) > 1:
         raise typer.BadParameter(f"--html {html}: a page holds one report, not those of {len(checkpoints)} checkpoints")
     options: dict[str, Any] = {"task": task, "train_indices": train_indices, "train_split": train_split}
-    options |= {"loader": loader, "arch": o.arch_options(arch), "tokens": tokens}
+    options |= {"loader": loader, "arch": o.arch_options(arch), "tokens": tokens, "step": step}
     console = Console(quiet=quiet or str(json) == "-")
     reports: list[Report] = []
     failed = False

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from detectors.core import registry
-from detectors.core.errors import DetectorsError, MissingPart, NotApplicable, Undetermined
+from detectors.core.errors import CheckpointError, DetectorsError, MissingPart, NotApplicable, Undetermined
 from detectors.core.registry import Detector, Spec, spec_of
 from detectors.core.score import Score, jsonable
 from detectors.core.verdict import Verdict
@@ -65,6 +65,7 @@ def run(
     report("done", len(chosen) + 1, len(chosen) + 1)
     detections = [_detection(outcome, model.size) for outcome in outcomes]
     task, origin = model.task_facts, model.checkpoint
+    alike = _alike(model, detections, chosen, draws, seed, report)
     return Report(
         tool={
             "circuit-detectors": __version__,
@@ -79,6 +80,7 @@ def run(
             layout=origin.layout,
             architecture=jsonable(dict(model.architecture)),
             unused_tensors=list(origin.unused),
+            reading=list(origin.reading),
         ),
         task=task,
         accuracy=figures.accuracy,
@@ -86,9 +88,41 @@ def run(
         pairs=figures.cases,
         calibration=calibration()["status"],
         summary=summarise(detections, task, figures),
-        notes=notes(detections, task, figures, model.architecture),
+        notes=[*origin.notes, *alike, *notes(detections, task, figures, model.architecture)],
         detections=detections,
     )
+
+
+def _alike(
+    model: Subject,
+    found: Sequence[Detection],
+    chosen: Sequence[str | Detector],
+    draws: int,
+    seed: int,
+    progress: Progress,
+) -> list[str]:
+    """That other readings of the file answer as well and lead to the same verdicts. CheckpointError where they do not:
+    what is not known then decides what is found.
+    """
+    tied = getattr(model, "tied", ())
+    for place, reading in enumerate(tied):
+        progress(f"also under {reading.other}", place, len(tied))
+        other = model.under(reading)  # type: ignore[attr-defined]
+        outcomes = attempt_all(other, chosen, draws=draws, seed=seed)
+        for mine, theirs in zip(found, (_detection(outcome, other.size) for outcome in outcomes), strict=True):
+            if mine.verdict != theirs.verdict:
+                raise CheckpointError(
+                    "the file does not show all of how it is to be read, and it matters: the model answers as well "
+                    f"under {reading.now} as under {reading.other}, and {mine.detector} is {mine.verdict} under the "
+                    f"one and {theirs.verdict} under the other. Pass the one that it was trained with"
+                )
+    if not tied:
+        return []
+    others = " or ".join(reading.other for reading in tied)
+    return [
+        f"the file does not show all of how it is to be read: under {others} the model answers as well. Every verdict "
+        "is the same there."
+    ]
 
 
 @dataclass

@@ -9,6 +9,7 @@ import typer
 
 from detectors.cli.compare import compare
 from detectors.cli.gate import gate
+from detectors.cli.inspect import inspect
 from detectors.cli.list import list_
 from detectors.cli.options import complain
 from detectors.cli.run import run
@@ -18,6 +19,7 @@ from detectors.core.version import __version__
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.command()(run)
 app.command("list")(list_)
+app.command()(inspect)
 app.command()(gate)
 app.command()(compare)
 

@@ -27,6 +27,7 @@ def gate(
     task: o.Task = None,
     train_indices: o.TrainIndices = None,
     train_split: o.TrainSplit = None,
+    step: o.Step = None,
     loader: o.Loader = None,
     json: o.Json = None,
     html: o.Html = None,
@@ -60,6 +61,7 @@ def gate(
     held = rules.model_copy(update={"baseline": None}) if update_baseline else rules
     found = conditions(held, folder, None if update_baseline else baseline)
     options = loading(rules, folder, task=task, train_indices=train_indices, train_split=train_split, loader=loader)
+    options["step"] = step
     report = o.scored(checkpoint, options, draws=rules.draws, seed=rules.seed, threads=threads, quiet=quiet)
     outcomes = evaluate(found, report)
     passed = all(outcome.passed for outcome in outcomes)

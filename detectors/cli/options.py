@@ -21,16 +21,42 @@ TASK = (
 SUMMARY = "Write Markdown; to $GITHUB_STEP_SUMMARY by itself where that is set."
 
 Task = Annotated[str | None, option(help=TASK)]
-TrainIndices = Annotated[str | None, option(help="JSON list or .npy of training pairs a*n_tokens + b.")]
-TrainSplit = Annotated[
-    str | None, option(metavar="FRACTION:SEED", help="0.4:1 is the first 40% of torch.randperm seeded with 1.")
-]
+TRAIN_INDICES = "Training pairs: numbers a*n_tokens + b, rows a b or a b c, or a mask; .json .npy .npz .pt .csv."
+TRAIN_SPLIT = (
+    "0.4:1 is the first 40% of torch.randperm seeded with 1; 0.4:1:random, :numpy, :default_rng and :sklearn are other "
+    "recipes, 0.4:auto the one that the loss bears out."
+)
+STEP = "Which of several states in a file or folder: a number or a key. The last otherwise."
+TrainIndices = Annotated[str | None, option(help=TRAIN_INDICES)]
+TrainSplit = Annotated[str | None, option(metavar="FRACTION:SEED", help=TRAIN_SPLIT)]
+Step = Annotated[str | None, option(metavar="STEP", help=STEP)]
 Loader = Annotated[str | None, option(metavar="MODULE:FUNCTION", help="Your own loader: (path, task) -> ModelView.")]
+TOKENS = (
+    'What the model reads, where the trial of the usual layouts does not settle it: "a op b =", "= a b", "a b"; with '
+    'the numbers of special tokens and of the digit 0 where they are unusual: "a:1 b:1 =:0".'
+)
+KEY_VALUE = (
+    "What shapes cannot show and the trial does not settle: act_fn=gelu, n_heads=4, norm=post, causal=false, "
+    "readout=mean, positions=sinusoidal, attn_coeff=0.8, normalization_type=LNPre. Repeatable."
+)
+Tokens = Annotated[str | None, option(metavar='"a op b ="', help=TOKENS)]
+Arch = Annotated[list[str] | None, option(metavar="KEY=VALUE", help=KEY_VALUE)]
 Json = Annotated[Path | None, option(help="Write the report as JSON; `run` takes - for stdout.")]
 Html = Annotated[Path | None, option(help="Write a page with pictures, of one report.")]
 Junit = Annotated[Path | None, option(help="Write JUnit XML, a case a detector or, under a gate, a condition.")]
 Markdown = Annotated[Path | None, option(help=SUMMARY)]
 Threads = Annotated[int, typer.Option(min=1, help="torch threads; small models gain little from more.")]
+
+
+def arch_options(arch: list[str] | None) -> dict[str, str]:
+    """KEY=VALUE, each of them, as a dictionary."""
+    options = {}
+    for item in arch or []:
+        key, _, value = item.partition("=")
+        if not key or not value:
+            raise typer.BadParameter(f"--arch {item}: write KEY=VALUE, e.g. --arch act_fn=gelu")
+        options[key] = value
+    return options
 
 
 def check_folders(**files: Path | None) -> None:

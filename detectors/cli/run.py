@@ -13,8 +13,6 @@ from detectors.cli import options as o
 if TYPE_CHECKING:
     from detectors.report.report import Report
 
-KEY_VALUE = "What shapes cannot show: act_fn=gelu, attn_coeff=0.8, normalization_type=LNPre. Repeatable."
-
 
 def run(
     checkpoints: Annotated[
@@ -25,7 +23,9 @@ def run(
     detector: Annotated[list[str] | None, o.option("-d", "--detector", help="Run only this one; repeatable.")] = None,
     train_indices: o.TrainIndices = None,
     train_split: o.TrainSplit = None,
-    arch: Annotated[list[str] | None, o.option(metavar="KEY=VALUE", help=KEY_VALUE)] = None,
+    step: o.Step = None,
+    tokens: o.Tokens = None,
+    arch: o.Arch = None,
     loader: o.Loader = None,
     draws: Annotated[
         int | None,
@@ -57,7 +57,7 @@ def run(
     if html is not None and len(checkpoints) > 1:
         raise typer.BadParameter(f"--html {html}: a page holds one report, not those of {len(checkpoints)} checkpoints")
     options: dict[str, Any] = {"task": task, "train_indices": train_indices, "train_split": train_split}
-    options |= {"loader": loader, "arch": _arch_options(arch)}
+    options |= {"loader": loader, "arch": o.arch_options(arch), "tokens": tokens, "step": step}
     console = Console(quiet=quiet or str(json) == "-")
     reports: list[Report] = []
     failed = False
@@ -92,16 +92,6 @@ def _check_names(names: list[str] | None) -> None:
             close = get_close_matches(name, installed(), 1)
             hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(installed())}"
             raise typer.BadParameter(f"no detector {name!r}{hint}")
-
-
-def _arch_options(arch: list[str] | None) -> dict[str, str]:
-    options = {}
-    for item in arch or []:
-        key, _, value = item.partition("=")
-        if not key or not value:
-            raise typer.BadParameter(f"--arch {item}: write KEY=VALUE, e.g. --arch act_fn=gelu")
-        options[key] = value
-    return options
 
 
 def _write_json(target: Path, reports: list[Any], many: bool) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 from importlib.metadata import entry_points
@@ -16,18 +16,22 @@ from typing import Any
 import torch
 
 from detectors.core.errors import CheckpointError, DetectorsError, TaskError
-from detectors.loading.recognise import OPTIONS, build
-from detectors.loading.tensors import first_line, read_tensors
+from detectors.loading.containers import first_line, read_bytes
+from detectors.loading.numbering import with_doubts
+from detectors.loading.recognise import DECLARED, recognise
+from detectors.loading.tensors import Contents, read_contents
 from detectors.loading.train_pairs import with_train_pairs
+from detectors.loading.train_splits import is_tried
 from detectors.subjects.operands.inference import task_of
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.subject import Checkpoint
-from detectors.subjects.tasks import is_subject, parse_task, subject
+from detectors.subjects.tasks import is_subject, parse_task, subject, with_tied
 
 MODEL_ENTRY_POINTS = "detectors.models"
+MAX_CONFIG = 2**26  # bytes of a config.json, which may hold the training pairs
 
 
 def load(
@@ -38,14 +42,18 @@ def load(
     train_split: str | None = None,
     arch: Mapping[str, str] | None = None,
     loader: str | None = None,
+    tokens: str | None = None,
+    step: str | None = None,
 ) -> ModelView | SequenceView:
     """A checkpoint as a view that detectors can score: a `ModelView`, or a `SequenceView` for a task of sequences.
 
-    path: a file, a folder with config.json and model.safetensors, or `zoo:NAME`. task: a spec such as `add:113`,
-    or `infer`; not needed where the checkpoint carries its own. train_indices: JSON list or .npy of pair indices
-    a*n_tokens + b; a sequence model has none. train_split: `0.4:1`, the first 40% of torch.randperm after
-    torch.manual_seed(1). arch: what shapes cannot show, e.g. {"act_fn": "gelu"}. loader: `package.module:function`,
-    called with (path, task).
+    path: a file, a folder with one or several, or `zoo:NAME`. task: a spec such as `add:113`, or `infer`; not needed
+    where the checkpoint carries its own. train_indices: a file of training pairs (`pairs_of` says in which forms); a
+    sequence model has none. train_split: `0.4:1`, the first 40% of torch.randperm after torch.manual_seed(1), or
+    another recipe (`split_of`). arch: what shapes cannot show, e.g. {"act_fn": "gelu"}. loader:
+    `package.module:function`, called with (path, task). tokens: what the model reads, where the trial of the usual
+    layouts does not settle it: `a op b =`, `= a b`, `a:1 b:1 =:0` with the numbers of the special tokens and of the
+    digit 0. step: which state of a series, by its number or its key; the last otherwise.
     Errors: CheckpointError, TaskError; each says what was found and what to do.
 
     >>> import detectors
@@ -55,16 +63,30 @@ def load(
     """
     file = resolve(str(path))
     if not isinstance(file, Path):
-        if task or train_indices or train_split or arch or loader:
+        if task or train_indices or train_split or arch or loader or tokens or step:
             raise CheckpointError(f"{path} carries its task and training pairs: pass it without options")
         return _come_from(file, Checkpoint(path=str(path), layout="built in memory"))
     config = {} if loader else _config(file)  # a loader's folder has a format of its own
     wanted = _task(task, config, file)
-    view = _by_loader(loader, file, wanted) if loader else _recognised(file, wanted, config, arch or {})
-    view = _come_from(view, replace(view.checkpoint, path=str(path), sha256=sha256(file)))
-    view = with_train_pairs(view, train_indices, train_split, config.get("train_indices"))
+    if loader and (tokens or step):
+        raise CheckpointError("--tokens and --step do not apply with --loader, whose function says what is read")
+    contents = None if loader else read_contents(file, step)
+    own = ("config.json: train_indices", config["train_indices"]) if "train_indices" in config else None
+    own = own or (contents.train if contents else None)
+
+    def paired(view: ModelView | SequenceView) -> ModelView | SequenceView:
+        return with_train_pairs(view, train_indices, train_split, own)
+
+    if contents is None:
+        view = _by_loader(loader or "", file, wanted)
+        sha = sha256(file)
+    else:
+        tried = None if is_tried(train_split) else paired
+        view, sha = _recognised(contents, wanted, config, arch or {}, tokens, tried), contents.sha256
+    view = paired(_come_from(view, replace(view.checkpoint, path=str(path), sha256=sha)))
     try:
         _ = view.parts  # one pair through the network: what does not fit shows here
+        view = with_doubts(view)
     except DetectorsError:
         raise
     except Exception as error:  # a forward pass of the user's, or shapes that names do not settle
@@ -74,14 +96,30 @@ def load(
 
 
 def _recognised(
-    file: Path, task: Task | SequenceTask | None, config: Mapping[str, Any], arch: Mapping[str, str]
+    contents: Contents,
+    task: Task | SequenceTask | None,
+    config: Mapping[str, Any],
+    arch: Mapping[str, str],
+    tokens: str | None,
+    paired: Callable[[ModelView | SequenceView], ModelView | SequenceView] | None,
 ) -> ModelView | SequenceView:
-    """What one of the layouts makes of a file. arch: over what config.json says."""
-    own = {key: str(value) for key, value in config.get("model", {}).items() if key in OPTIONS and value is not None}
-    network, layout, unused = build(read_tensors(file), task, {**own, **arch})
-    _check_declared(config, network.architecture)
-    _check_finite(network.weights)
-    return subject(network, task or task_of(network), Checkpoint(layout=layout, unused=tuple(unused)))
+    """What a layout, or the structure, makes of a file. arch: over what config.json says. paired: with training pairs,
+    on which a reading is tried; None where they are found by the loss of the reading.
+    """
+    own = {key: str(value) for key, value in config.get("model", {}).items() if key in DECLARED and value is not None}
+    own = {"act_fn": "relu", **own} if "model" in config else own  # a folder of ours says what is not the usual
+
+    def given(network: Any) -> Any:
+        view = paired(subject(network, task)) if task is not None and paired is not None else None
+        return getattr(view, "train_mask", None)
+
+    read = recognise(contents.weights, task, {**own, **arch}, tokens, given)
+    _check_declared(config, read.network.architecture)
+    _check_finite(read.network.weights)
+    known = task or task_of(read.network)
+    notes = (*([contents.note + "."] if contents.note else []), *read.notes)
+    origin = Checkpoint(layout=read.layout, unused=read.unused, reading=read.account, notes=notes)
+    return with_tied(subject(read.network, known, origin), read.tied)
 
 
 def resolve(path: str) -> Path | ModelView | SequenceView:
@@ -110,17 +148,16 @@ def sha256(file: Path) -> str | None:
 
 
 def _config(file: Path) -> dict[str, Any]:
-    """config.json of a folder, which has a table `model`; nothing for a file."""
-    if not file.is_dir():
+    """config.json of a folder of ours, which has a table `model`; nothing for a file, or a folder of another kind."""
+    place = file / "config.json"
+    if not file.is_dir() or not place.exists():
         return {}
     try:
-        config = json.loads((file / "config.json").read_text())
-    except FileNotFoundError:
-        raise CheckpointError(f"{file} is a folder without config.json; pass the checkpoint file itself") from None
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{file / 'config.json'} cannot be read: {error}") from None
-    if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
-        raise CheckpointError(f"{file / 'config.json'} has no table `model`")
+        config = json.loads(read_bytes(place, MAX_CONFIG))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{place} cannot be read: {first_line(error)}") from None
+    if not isinstance(config, dict) or not isinstance(config.get("model", {}), dict):
+        raise CheckpointError(f"{place} has no table `model`")
     return config
 
 
@@ -134,6 +171,8 @@ def _task(task: str | Task | SequenceTask | None, config: Mapping[str, Any], fil
     if not isinstance(own, dict) or "op" not in own:
         raise TaskError(f"{file} does not carry its task: pass --task, e.g. --task add:113, or --task infer")
     op = own["op"]
+    if not isinstance(op, str):
+        raise TaskError(f"{file / 'config.json'}: the task's `op` is no text: pass --task, e.g. --task add:113")
     if op == "table" and isinstance(own.get("file"), str):
         return parse_task(f"table:{file / Path(own['file']).name}")
     argument = own.get("p", own.get("group", own.get("n")))
@@ -143,7 +182,7 @@ def _task(task: str | Task | SequenceTask | None, config: Mapping[str, Any], fil
 def _check_declared(config: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """What config.json says of the architecture and what the tensors show must agree."""
     for key, value in config.get("model", {}).items():
-        if key in found and key not in OPTIONS and isinstance(value, int | str) and value != found[key]:
+        if key in found and key not in DECLARED and isinstance(value, int | str) and value != found[key]:
             raise CheckpointError(f"config.json says {key} = {value!r}, but the tensors show {found[key]!r}")
 
 

@@ -1,4 +1,4 @@
-"""Which layout a state dict has, by names and shapes, and the network that this layout makes of it."""
+"""What a state dict is read as: one of the layouts known by their names, else a stack read by its structure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from detectors.core.errors import CheckpointError
+from detectors.loading import reader
+from detectors.loading.layout_trial import with_activation
 from detectors.loading.layouts import original_grokking, transformer_lens, two_embedding_mlp
-from detectors.loading.shapes import Weights
+from detectors.loading.reader import Mask, Read
+from detectors.loading.shapes import OtherTokens, Weights
 from detectors.loading.transformer import ACTIVATIONS
 from detectors.subjects.operands.task import Task
 from detectors.subjects.sequences.task import SequenceTask
-from detectors.subjects.tasks import VIEWS
+from detectors.subjects.tasks import VIEWS, of_sequences
 
 LAYOUTS: tuple[Any, ...] = (two_embedding_mlp, original_grokking, transformer_lens)  # the first that matches builds
+DECLARED = frozenset({"act_fn", "attn_coeff", "normalization_type", "separate_vocabularies"})  # by a config.json
+LISTED = 40  # tensors in a message
 
 
 def _finite(text: str) -> float:
@@ -23,15 +28,36 @@ def _finite(text: str) -> float:
     return value
 
 
+def _count(text: str) -> int:
+    if not 1 <= (value := int(text)) <= 1024:
+        raise ValueError
+    return value
+
+
+def _one_of(*words: str) -> tuple[str, Callable[[str], Any]]:
+    return ", ".join(words), lambda text: {word: word for word in words}[text.lower()]
+
+
+_TRUTH = ("true or false", lambda text: {"true": True, "false": False}[text.lower()])
+_NORMALIZATIONS = {"ln": "LN", "lnpre": "LNPre", "rms": "RMS", "none": None}
+
 # what shapes cannot show: what may be written for it, and what is made of that; KeyError or ValueError where it may not
 OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "act_fn": (", ".join(ACTIVATIONS), str.lower),
     "attn_coeff": ("a finite number: attention is r * softmax + (1 - r), unmasked", _finite),
-    "normalization_type": ("LN, LNPre or none", lambda text: None if text.lower() == "none" else text),
+    "normalization_type": ("LN, LNPre (without weights), RMS or none", lambda text: _NORMALIZATIONS[text.lower()]),
     "separate_vocabularies": (
         "true or false; only with --task infer, otherwise shapes show it",
         lambda text: {"true": True, "false": False}[text.lower()],
     ),
+    "n_heads": ("a number that divides the width of the queries", _count),
+    "norm": _one_of("pre", "post", "parallel"),
+    "causal": _TRUTH,
+    "readout": _one_of("last", "first", "mean", "sum", "concat", "product", "max"),
+    "positions": _one_of("learned", "none", "sinusoidal", "halves"),
+    "embed_scale": ("true or false: the embedding times the root of its width", _TRUTH[1]),
+    "act_on_input": ("true or false: the activation function on the summed embeddings", _TRUTH[1]),
+    "first_answer": ("the number of the column of answer 0", lambda text: _count(text) if text != "0" else 0),
 }
 
 
@@ -47,25 +73,75 @@ def parse_options(arch: Mapping[str, str]) -> dict[str, Any]:
             parsed[key] = parse(text)
         except (KeyError, ValueError):
             raise CheckpointError(f"--arch {key}={text}: write {about}") from None
+    if (act_fn := parsed.get("act_fn", "relu")) not in ACTIVATIONS:
+        raise CheckpointError(f"unknown act_fn {act_fn!r}; known: {', '.join(ACTIVATIONS)}")
     return parsed
 
 
-def build(weights: Weights, task: Task | SequenceTask | None, arch: Mapping[str, str]) -> tuple[Any, str, list[str]]:
-    """The network in a state dict, the name of its layout, and the tensors that it does not use.
+def recognise(
+    weights: Weights,
+    task: Task | SequenceTask | None,
+    arch: Mapping[str, str],
+    tokens: str | None = None,
+    given: Callable[[Any], Mask] = lambda network: None,
+) -> Read:
+    """The network in a state dict, and how it was read.
 
     task: None while it is still to be inferred from the predictions, as it can be for two operands. arch: options as
-    in `--arch`. Errors: CheckpointError, with what was found and what is known, where no layout matches.
+    in `--arch`. tokens: as in `--tokens`. given: the training pairs of a network, for the trial of what shapes leave
+    open. Errors: CheckpointError, with what was found and what is known, where nothing matches.
     """
     options = parse_options(arch)
-    for layout in LAYOUTS:
-        if layout.matches(weights):
-            if task and task.subject not in layout.SUBJECTS:
-                reads = " or ".join(VIEWS[kind].reads for kind in sorted(layout.SUBJECTS))
-                raise CheckpointError(f"the task {task.spec} is one of {task.subject}; a {layout.NAME} reads {reads}")
-            network, unused = layout.build(weights, task, options)
-            return network, layout.NAME, unused
-    found = [f"  {name} {list(tensor.shape)}" for name, tensor in list(weights.items())[:40]]
+    layout = next((layout for layout in LAYOUTS if layout.matches(weights)), None)
+    refused: CheckpointError | None = None
+    if layout is not None and tokens is None and not options.keys() & (reader.PINS.keys() - layout.OPTIONS):
+        try:
+            return _by_layout(layout, weights, task, options, given)
+        except OtherTokens as error:  # which the structure may still allow
+            refused = error
+    if task is not None and of_sequences(task):
+        known = " or ".join(x.NAME for x in LAYOUTS if "sequences" in x.SUBJECTS)
+        raise refused or CheckpointError(
+            f"the task {task.spec} is one of sequences, and this file is no {known}: what is read by structure "
+            "reads two operands. Pass --loader, or a task of two operands"
+        )
+    try:
+        read = reader.infer(weights, options, tokens) if task is None else _read(weights, task, options, tokens, given)
+    except CheckpointError as error:
+        raise refused or error from None
+    if read is not None and (refused is None or read.answers):
+        return read
+    raise refused or _unknown(weights, task)
+
+
+def _read(weights: Weights, task: Any, options: Mapping[str, Any], tokens: str | None, given: Any) -> Read | None:
+    return reader.read(weights, task, options, tokens, given)
+
+
+def _by_layout(layout: Any, weights: Weights, task: Any, options: Mapping[str, Any], given: Any) -> Read:
+    if task and task.subject not in layout.SUBJECTS:
+        reads = " or ".join(VIEWS[kind].reads for kind in sorted(layout.SUBJECTS))
+        raise CheckpointError(f"the task {task.spec} is one of {task.subject}; a {layout.NAME} reads {reads}")
+    network, unused = layout.build(weights, task, options)
+    if task is None or of_sequences(task) or "act_fn" in options:
+        return Read(network, layout.NAME, tuple(unused), answers=True)
+    return with_activation(layout, weights, task, options, given(network))
+
+
+def _unknown(weights: Weights, task: Any) -> CheckpointError:
+    """What was found, and where to go from there."""
+    shapes = f"{fits}\n" if task is not None and (fits := reader.fitting(weights, task)) else ""
+    found = [f"  {name} {list(tensor.shape)}" for name, tensor in list(weights.items())[:LISTED]]
+    more = [f"  and {len(weights) - LISTED} more"] if len(weights) > LISTED else []
     known = [f"  {layout.NAME:<30} {layout.TENSORS}" for layout in LAYOUTS]
-    otherwise = "anything else: --loader package.module:function, a function (path, task) -> ModelView"
-    lines = ["this layout is not recognised. Tensors found:", *found, "known layouts:", *known, otherwise]
-    raise CheckpointError("\n".join(lines))
+    known.append("  by structure                   tokens, attention, neurons, norms and layers, whatever their names")
+    otherwise = "`detectors inspect FILE --emit-loader loader.py` writes a loader to fill in: --loader loader.py:load"
+    lines = [
+        shapes + "this layout is not recognised. Tensors found:",
+        *found,
+        *more,
+        "known layouts:",
+        *known,
+        otherwise,
+    ]
+    return CheckpointError("\n".join(lines))

@@ -40,12 +40,16 @@ def check_shapes(weights: Weights, axes: Mapping[str, str]) -> dict[str, int]:
     return sizes
 
 
+class OtherTokens(CheckpointError):
+    """The tensors fit each other, but not as many tokens or positions as the layout has for the task."""
+
+
 def check_task(task: Any, fits: bool, found: str, answers: int) -> None:
     """A task of two operands against a network. found: what the file shows of its tokens. answers: its columns.
 
     Errors: CheckpointError where the tokens are not those of the task, or its answers are more than the columns.
     """
     if not fits:
-        raise CheckpointError(f"the task {task.spec} has {task.n_tokens} tokens, but {found}: another --task?")
+        raise OtherTokens(f"the task {task.spec} has {task.n_tokens} tokens, but {found}: another --task?")
     if answers < task.n_answers:
-        raise CheckpointError(f"the task {task.spec} has {task.n_answers} answers, but W_U has {answers} columns")
+        raise OtherTokens(f"the task {task.spec} has {task.n_answers} answers, but W_U has {answers} columns")

@@ -27,6 +27,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "tanh": torch.tanh,
     "square": torch.square,
+    "abs": torch.abs,
+    "sigmoid": torch.sigmoid,
+    "leaky_relu": F.leaky_relu,
+    "elu": F.elu,
 }
 NORMALIZATIONS = (None, "LN", "LNPre")
 

@@ -22,6 +22,7 @@ class CheckpointInfo(BaseModel):
     layout: str
     architecture: dict[str, Any]
     unused_tensors: list[str] = Field(description="Tensors in the file that the architecture does not use.")
+    reading: list[str] = Field(default=[], description="How each part of the file was read, and why.")
 
 
 @dataclass(frozen=True)

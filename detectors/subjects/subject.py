@@ -12,12 +12,16 @@ from detectors.core.figures import Figures, TaskFacts
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Where a model came from. unused: tensors in the file that the architecture does not use."""
+    """Where a model came from. unused: tensors in the file that the architecture does not use. reading: how each part
+    was read, and why. notes: what to know of that before believing the verdicts.
+    """
 
     path: str = "(in memory)"
     sha256: str | None = None
     layout: str = "in memory"
     unused: tuple[str, ...] = ()
+    reading: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Size(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 from typing_extensions import TypeIs
 
 from detectors.subjects.operands.task import Task
-from detectors.subjects.operands.view import ModelView
+from detectors.subjects.operands.view import ModelView, Tied
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.subject import Checkpoint
@@ -32,6 +32,13 @@ def is_subject(model: object) -> bool:
 def subject(network: Any, task: Task | SequenceTask, checkpoint: Checkpoint | None = None) -> ModelView | SequenceView:
     """A network as the kind of model that its task asks for."""
     view: ModelView | SequenceView = VIEWS[task.subject](network, task, checkpoint=checkpoint)
+    return view
+
+
+def with_tied(view: ModelView | SequenceView, tied: tuple[Tied, ...]) -> ModelView | SequenceView:
+    """The same model with the networks that answer as well under other readings of its file."""
+    if isinstance(view, ModelView):
+        view.tied = tied
     return view
 
 

@@ -39,7 +39,12 @@ def test_a_folder_says_what_shapes_cannot(tmp_path, shape, transformer):
     [
         ("{", "cannot be read"),
         ("[]", "no table `model`"),
-        ("{}", "no table `model`"),
+        ('{"model": 3}', "no table `model`"),
+        ("{}", "pass --task"),
+        ("[" * 100_000, "cannot be read"),
+        ('{"model": {}, "task": {"op": [], "p": 7}}', "`op` is no text"),
+        ('{"model": {}, "task": {"op": {"op": "add"}}}', "`op` is no text"),
+        ('{"model": {}, "task": {"op": "add", "p": [[7]]}}', "unknown task"),
         ('{"model": {"kind": "transformer"}}', "pass --task"),
         ('{"model": {"kind": "transformer"}, "task": {"op": "add", "p": "x"}}', "unknown task"),
         ('{"model": {"kind": "transformer"}, "task": {"op": "add", "p": 7}, "train_indices": [0, 49]}', "0 to 49"),

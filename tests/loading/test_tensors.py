@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import detectors
 from detectors.core.errors import CheckpointError, DetectorsError
-from detectors.loading import tensors as module
+from detectors.loading import containers as module
 from detectors.loading.tensors import read_tensors
 from models_zoo.architectures import initial_weights
 
@@ -75,8 +75,11 @@ def test_what_is_not_a_checkpoint(tmp_path):
             detectors.load(tmp_path / name, task="add:7")
     with pytest.raises(CheckpointError, match="no file or folder"):
         detectors.load(tmp_path / "absent.pt", task="add:7")
-    with pytest.raises(CheckpointError, match="folder without config"):
+    with pytest.raises(CheckpointError, match=r"holds 4 checkpoints.*pass one of them"):
         detectors.load(tmp_path, task="add:7")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(CheckpointError, match="folder without config"):
+        detectors.load(tmp_path / "folder", task="add:7")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("a.txt", "hello")
     with pytest.raises(CheckpointError, match=r"other\.zip"):
@@ -100,7 +103,7 @@ def test_sizes_are_checked_before_anything_is_computed(tmp_path, saved, mlp, mon
     bomb = tmp_path / "bomb.pt"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data/0", bytes(2**22))
-    monkeypatch.setattr(module, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(module, "MAX_GROWTH", 2**20)
     with pytest.raises(CheckpointError, match="unpacks to"):
         detectors.load(bomb, task="add:7")
     monkeypatch.setattr(module, "MAX_BYTES", 10)

@@ -17,6 +17,7 @@ from detectors.loading.transformer import Transformer
 
 NAME = "original grokking transformer"
 SUBJECTS = transformer_lens.SUBJECTS
+OPTIONS = transformer_lens.OPTIONS
 TENSORS = "embed.W_E [d_model, vocab], blocks.0 or attn_blocks.0.attn.W_K [head, d_head, d_model], ..."
 
 AXES = {

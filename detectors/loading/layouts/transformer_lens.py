@@ -9,12 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from detectors.core.errors import CheckpointError
-from detectors.loading.shapes import Weights, check_shapes, check_task
+from detectors.loading.shapes import OtherTokens, Weights, check_shapes, check_task
 from detectors.loading.transformer import Architecture, SequenceTransformer, Transformer
 from detectors.subjects.sequences.task import SequenceTask
 
 NAME = "TransformerLens transformer"
 SUBJECTS = frozenset({"operands", "sequences"})
+OPTIONS = frozenset({"act_fn", "attn_coeff", "normalization_type", "separate_vocabularies"})
 TENSORS = "embed.W_E, pos_embed.W_pos, blocks.0.attn.W_Q [head, d_model, d_head], ..."
 
 # Axes have the names of `Architecture`. Of these tensors every W is needed, and the rest is used where it is there.
@@ -91,7 +92,7 @@ def _operands(sizes: Mapping[str, int], task: Any, separate: bool) -> int:
     """Tokens of an operand: what W_E holds but for `=`, or half of that where b has a vocabulary of its own."""
     n_ctx, d_vocab = sizes["n_ctx"], sizes["d_vocab"]
     if n_ctx not in (2, 3):
-        raise CheckpointError(
+        raise OtherTokens(
             f"pos_embed.W_pos has {n_ctx} positions; two-operand models have 2, (a, b), or 3, (a, b, =). "
             f"For a sequence model pass its task: {', '.join(SequenceTask.names())}"
         )

@@ -19,6 +19,7 @@ from detectors.subjects.hooks import Hook
 
 NAME = "two-embedding MLP"
 SUBJECTS = frozenset({"operands"})
+OPTIONS = frozenset({"act_fn"})
 TENSORS = "W_x, W_y, W, W_U"
 
 AXES = {

@@ -82,6 +82,8 @@ class Split:
         """The labelled pairs that are unseen. Undetermined, saying why, where they are not known or under 32."""
         if not self.known or self.unseen is None:
             raise Undetermined(self.reason)
+        if self.train is not None and bool(self.train[grid.pairs].all()):
+            raise Undetermined("all pairs are given as training pairs: none is left to show what carries over")
         unseen = grid.among(self.unseen)
         if len(unseen) < MIN_UNSEEN:
             raise Undetermined(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,12 +27,23 @@ from detectors.subjects.subject import Checkpoint, Size
 CHUNK = 4096  # pairs per forward pass: a few tens of megabytes of activations
 
 
+class Tied(NamedTuple):
+    """A network that the same file makes under another reading, and answers as well. now, other: what the user would
+    type to ask for the reading taken and for this one.
+    """
+
+    now: str
+    other: str
+    network: Network
+
+
 class ModelView:
     """A model with its task. Forward passes over the pairs are made once and shared by all detectors.
 
     network: what `help(detectors.Network)` describes. task: a Task, or a spec such as `add:113`, or `infer` for the
     table that its own answers follow.
-    train_mask: [n_tokens * n_tokens] True on the training pairs, or None where the training set is unknown.
+    train_mask: [n_tokens * n_tokens] True on the training pairs, or None where the training set is unknown. tied:
+    other readings of the same file under which it answers as well.
     """
 
     kind, reads = "operands", "two operands"
@@ -60,13 +71,18 @@ class ModelView:
             )
         self.network, self.task, self.train_mask = network, task, train_mask
         self.checkpoint = checkpoint or Checkpoint()
+        self.tied: tuple[Tied, ...] = ()
         self._passed: dict[str, Tensor] = {}
 
     def with_train_mask(self, mask: Bool[np.ndarray, " pairs"] | None) -> ModelView:
         """The same model with these training pairs."""
         other = ModelView(self.network, self.task, train_mask=mask, checkpoint=self.checkpoint)
-        other._passed = self._passed
+        other._passed, other.tied = self._passed, self.tied
         return other
+
+    def under(self, reading: Tied) -> ModelView:
+        """The same file under another reading, with the same task and training pairs."""
+        return ModelView(reading.network, self.task, train_mask=self.train_mask, checkpoint=self.checkpoint)
 
     @property
     def architecture(self) -> Mapping[str, Any]:

@@ -1,0 +1,84 @@
+"""Which file of a folder is the checkpoint: a Trainer's, Lightning's, one of a series of steps, or the only one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from detectors.core.errors import CheckpointError
+from detectors.loading.contents import TRAIN
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".npz", ".pkl", ".pickle", ".npy")
+WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth", "pytorch_model.pt")
+BELOW = ("checkpoints", "lightning_logs")  # where Lightning puts them
+_BESIDE = re.compile(r"^(training_args|optimizer|optim|scheduler|scaler|rng_state.*|(train|test|val|valid).*)$", re.I)
+_LAST = re.compile(r"^(final|last|latest|end)", re.I)
+_STEP = re.compile(r"(\d{1,12})\D*$")
+_DEEP = 4
+
+
+class Inside(NamedTuple):
+    """file: to be read. step: what is still to be looked for in it. note: what was chosen among several. train: a file
+    of training pairs that lies beside."""
+
+    file: Path
+    step: str | None = None
+    note: str = ""
+    train: Path | None = None
+
+
+def inside(path: Path, step: str | None = None, depth: int = 0) -> Inside:
+    """The checkpoint file at a path, which may be a folder. Errors: CheckpointError where a folder has none.
+
+    step: the number in a name, where several files or folders differ in it; the last otherwise.
+    """
+    if not path.is_dir():
+        return Inside(path, step)
+    entries = sorted(path.iterdir()) if depth < _DEEP else []
+    there = {entry.name for entry in entries}
+    train = next((e for e in entries if e.is_file() and TRAIN.match(e.stem)), None)
+    steps = {m[1]: e for e in entries if e.is_dir() and (m := re.fullmatch(r"checkpoint-(\d{1,12})", e.name))}
+    if step is None and (whole := next((name for name in WEIGHTS if name in there), None)):
+        return Inside(path / whole, train=train)
+    if steps and (step is None or step in steps):
+        key = step or max(steps, key=int)
+        found = inside(steps[key], None, depth + 1)
+        return found._replace(note=_said(key, steps, step), train=train or found.train)
+    if "model.safetensors.index.json" in there or "pytorch_model.bin.index.json" in there:
+        raise CheckpointError(f"{path}: its weights lie in several files; save them in one")
+    files = [e for e in entries if e.suffix in SUFFIXES and not _BESIDE.match(e.stem)]
+    if files:
+        return _one_of(path, files, step)._replace(train=train)
+    for name in (*BELOW, *sorted((n for n in there if n.startswith("version_")), key=len, reverse=True)):
+        if (path / name).is_dir():
+            return inside(path / name, step, depth + 1)
+    raise CheckpointError(f"{path} is a folder without config.json and without a checkpoint; pass the checkpoint file")
+
+
+def _one_of(path: Path, files: list[Path], step: str | None) -> Inside:
+    """One of the checkpoints in a folder, by the number in its name."""
+    if len(files) == 1:
+        return Inside(files[0], step)
+    numbers = {m[1].lstrip("0") or "0": file for file in files if (m := _STEP.search(file.stem))}
+    last = [file for file in files if _LAST.match(file.stem)]
+    if step is not None:
+        named = [file for file in files if step in (file.stem, file.name)]
+        if step in numbers or named:
+            return Inside(numbers[step] if step in numbers else named[0], note=_said(step, numbers, step))
+        known = f"{min(numbers, key=int)} to {max(numbers, key=int)}" if numbers else _names(files)
+        raise CheckpointError(f"{path} holds {len(files)} checkpoints, {known}, and none of them is --step {step}")
+    if len(last) == 1:
+        return Inside(last[0], note=_said(last[0].name, files, None))
+    if len(numbers) == len(files):
+        key = max(numbers, key=int)
+        return Inside(numbers[key], note=_said(key, numbers, None))
+    raise CheckpointError(f"{path} holds {len(files)} checkpoints, {_names(files)}: pass one of them, or --step")
+
+
+def _names(files: list[Path]) -> str:
+    return ", ".join(file.name for file in files[:6]) + (", ..." if len(files) > 6 else "")
+
+
+def _said(chosen: str, known: object, asked: str | None) -> str:
+    return f"state {chosen} of {len(known)}" + ("" if asked else ", the last (--step takes another)")  # type: ignore[arg-type]

@@ -1,0 +1,122 @@
+"""What is in a checkpoint and how it is read, without scoring; and a loader to fill in where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from detectors.core.errors import CheckpointError, DetectorsError
+from detectors.loading import reader
+from detectors.loading.recognise import LAYOUTS
+from detectors.loading.tensors import read_tensors
+from detectors.subjects.subject import Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """tensors: name, shape, kind of number. layout: None where nothing was recognised; why: then what was said.
+    reading: how each part was read. settles: options that would settle what the trial left open. sizes: numbers of
+    operands that the shapes allow.
+    """
+
+    tensors: tuple[tuple[str, tuple[int, ...], str], ...]
+    layout: str | None
+    reading: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    settles: tuple[str, ...] = ()
+    architecture: Mapping[str, Any] | None = None
+    sizes: tuple[int, ...] = ()
+    why: str = ""
+
+
+def inspect(path: str | Path, load: Callable[[], Any] | None = None) -> Inspection:
+    """What a file holds and how `load` reads it. load: gives the view; None: without a task nothing can be tried.
+
+    Errors: CheckpointError for what is no checkpoint at all; a file that is not recognised is an answer.
+    """
+    weights = read_tensors(path)
+    tensors = tuple((name, tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in weights.items())
+    known = next((layout.NAME for layout in LAYOUTS if layout.matches(weights)), None)
+    sizes = tuple(reader.sizes(weights)) if known is None else ()
+    if load is None:
+        guess = known or (reader.NAME if sizes else None)
+        return Inspection(tensors=tensors, layout=guess, sizes=sizes, reading=_shown(weights, sizes))
+    try:
+        view = load()
+    except DetectorsError as error:
+        return Inspection(tensors=tensors, layout=None, sizes=sizes, why=str(error))
+    origin: Checkpoint = view.checkpoint
+    return Inspection(
+        tensors=tensors,
+        layout=origin.layout,
+        reading=origin.reading,
+        notes=origin.notes,
+        unused=origin.unused,
+        settles=tuple(dict.fromkeys(text for tied in getattr(view, "tied", ()) for text in (tied.now, tied.other))),
+        architecture=view.architecture,
+        sizes=sizes,
+    )
+
+
+def _shown(weights: Mapping[str, Tensor], sizes: tuple[int, ...]) -> tuple[str, ...]:
+    """The likeliest structure, for as many operands as the shapes make likeliest."""
+    from detectors.loading.account import shown
+    from detectors.loading.assembly import structures
+
+    return (shown(structures(weights, sizes[0])[0][1]),) if sizes else ()
+
+
+LOADER = '''"""A loader: detectors run {file} --task {task} --loader {name}:load
+
+Fill in `forward`; the tensors of the file and their shapes stand below. help(detectors.Network) has the whole contract.
+"""
+
+import torch
+
+import detectors
+from detectors.loading.tensors import read_tensors
+
+
+class Mine:
+    n_layers = 1  # with neurons
+
+    def __init__(self, weights, n_tokens):
+        self.weights, self.n_tokens = weights, n_tokens
+        self.architecture = {{"kind": "my network", "n_layers": 1, "act_fn": "relu"}}
+
+    def forward(self, tokens, hook):
+        w = self.weights
+{shapes}
+        embedded = hook("hook_embed", w[{table!r}][tokens])  # [batch, 2, d]: operands at positions 0 and 1
+        pre = hook("blocks.0.mlp.hook_pre", embedded.sum(1, keepdim=True))  # [batch, pos, m], the answer last
+        post = hook("blocks.0.mlp.hook_post", torch.relu(pre))
+        return post[:, -1] @ w[{head!r}].T  # [batch, answers]
+
+    def embedding(self, operand):  # what one operand passes on, up to the first nonlinearity: [n_tokens, d]
+        return self.weights[{table!r}][: self.n_tokens]
+
+    def readout(self, layer):  # from neurons to logits, [m, answers]; None where something nonlinear follows
+        return None
+
+
+def load(path, task):
+    tokens = task if isinstance(task, str) else task.n_tokens
+    return detectors.ModelView(Mine(read_tensors(path), tokens), task)
+'''
+
+
+def loader(path: str | Path, name: str, task: str | None) -> str:
+    """A file of Python to fill in for a checkpoint that is not understood, with its tensors in comments."""
+    weights = read_tensors(path)
+    matrices = [n for n, t in weights.items() if t.ndim == 2] or list(weights)
+    if not matrices:
+        raise CheckpointError(f"{path} holds no tensors to write a loader for")
+    shapes = "\n".join(f"        # w[{n!r}]: {list(t.shape)}" for n, t in weights.items())
+    return LOADER.format(
+        file=path, task=task or "add:P", name=name, shapes=shapes, table=matrices[0], head=matrices[-1]
+    )

@@ -170,7 +170,8 @@ def _chosen(node: Any, keys: list[Any], path: str, step: str | None, found: Foun
     if not chosen:
         known = f"{labels[order[0]]} to {labels[order[-1]]}"
         raise CheckpointError(f"it holds {len(keys)} states, {known}, and none of them is --step {step}")
-    found.note = f"state {labels[chosen[0]]} of {len(keys)}" + ("" if step else ", the last (--step takes another)")
+    of = f" of {len(keys)}" if step else f", the last of {len(keys)} (--step takes another)"
+    found.note = f"state {labels[chosen[0]]}{of}"
     return keys[chosen[0]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sized
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,5 +81,5 @@ def _names(files: list[Path]) -> str:
     return ", ".join(file.name for file in files[:6]) + (", ..." if len(files) > 6 else "")
 
 
-def _said(chosen: str, known: object, asked: str | None) -> str:
-    return f"state {chosen} of {len(known)}" + ("" if asked else ", the last (--step takes another)")  # type: ignore[arg-type]
+def _said(chosen: str, known: Sized, asked: str | None) -> str:
+    return f"state {chosen}" + (f" of {len(known)}" if asked else f", the last of {len(known)} (--step takes another)")

@@ -213,6 +213,14 @@ def _push_new(kind: Callable[[], Any]) -> Opcode:
     return lambda pickle, argument: pickle.stack.append(kind())
 
 
+def _persistent(pickle: Pickle, argument: None) -> None:
+    said = pickle.pop()
+    if isinstance(said, tuple) and len(said) > 1 and said[0] == "module":  # a class with its source, in older files
+        pickle.stack.append(said[1])
+    else:
+        pickle.stack.append(Inert("", "storage", said))
+
+
 def _nothing(pickle: Pickle, argument: Any) -> None:
     pass
 
@@ -253,7 +261,7 @@ _OPCODES: dict[str, Opcode] = {
     "NEWOBJ": _two(Pickle.made),
     "NEWOBJ_EX": _new_with_keywords,
     "PERSID": lambda p, text: p.stack.append(Inert("", "storage", text)),
-    "BINPERSID": lambda p, _: p.stack.append(Inert("", "storage", p.pop())),
+    "BINPERSID": _persistent,
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), _nothing),
     **dict.fromkeys(("NEXT_BUFFER", "READONLY_BUFFER", "EXT1", "EXT2", "EXT4"), _refuse),
 }

@@ -352,3 +352,10 @@ def test_names_are_judged_by_what_they_are():
     assert not names.callable_as_data("canary.run", ("x",))
     assert names.callable_as_data("mine.Colour", ("red",))
     assert Inert("a", "name") != Inert("a", "name")
+
+
+def test_the_canary_sings_to_pythons_own_unpickler(canary):
+    data = pickle.dumps(canary.Reduced())
+    ran = forgotten(canary)
+    pickle.loads(data)
+    assert ran

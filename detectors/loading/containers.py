@@ -122,6 +122,8 @@ def _check(archive: zipfile.ZipFile, size: int) -> None:
         raise CheckpointError("two entries of the archive have one name")
     if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in entries):
         raise CheckpointError("the archive is packed in a way that torch and NumPy do not use")
+    if any(info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size for info in entries):
+        raise CheckpointError("it is damaged: an entry of the archive has two sizes")
     unpacked = sum(info.file_size for info in entries)
     if unpacked > size + MAX_GROWTH:
         raise CheckpointError(

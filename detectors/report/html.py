@@ -127,8 +127,8 @@ def _held(share: float | None) -> str:
 
 def _evidence(d: Detection) -> tuple[list[dict[str, str]], list[tuple[str, str]]]:
     """Rows of the lists that are parallel to the first one, and what is left as names and values."""
-    evidence, chose = d.evidence, d.spec.chose if d.spec else ""
-    lists = {k: v for k, v in evidence.items() if isinstance(v, list) and k != chose}
+    evidence = d.evidence
+    lists = {k: v for k, v in evidence.items() if isinstance(v, list) and k != d.chose}
     length = len(next(iter(lists.values()), []))
     columns = [k for k, v in lists.items() if len(v) == length > 0]
     rows = [{k: _shown(evidence[k][i]) for k in columns} for i in range(min(length, MOST))] if len(columns) > 1 else []

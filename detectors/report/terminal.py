@@ -119,7 +119,7 @@ def cause(d: Detection) -> tuple[str, str, str]:
 
 def chosen_heading(report: Document) -> str:
     """What the detectors of a report chose: `key irreps`, `heads`, or both."""
-    chose = dict.fromkeys(d.spec.chose.replace("_", " ") for d in report if d.spec and d.spec.chose)
+    chose = dict.fromkeys(d.chose.replace("_", " ") for d in report if d.chose)
     return ", ".join(chose) or "chosen"
 
 

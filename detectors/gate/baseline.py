@@ -72,15 +72,14 @@ def changes(before: Document, after: Document) -> list[Change]:
 
 
 def _of_one(old: Detection, new: Detection) -> list[Change]:
-    news = new.spec.news if new.spec else "good"
     found: list[Change] = []
     if old.version != new.version:
         found.append(Change(old.detector, "version", str(old.version), str(new.version), worse=None))
     if old.verdict != new.verdict:
-        worse = old.verdict.better_than(new.verdict, news=news)
+        worse = old.verdict.better_than(new.verdict, news=new.news)
         found.append(Change(old.detector, "verdict", str(old.verdict), str(new.verdict), worse))
     if old.score is not None and new.score is not None and old.score != new.score:
-        by = (new.score - old.score) * (1 if news == "bad" else -1)
+        by = (new.score - old.score) * (1 if new.news == "bad" else -1)
         found.append(Change(old.detector, "score", f"{old.score:.3f}", f"{new.score:.3f}", by > 0, max(by, 0.0)))
     if old.threshold != new.threshold:
         found.append(Change(old.detector, "threshold", str(old.threshold), str(new.threshold), worse=None))

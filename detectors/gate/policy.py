@@ -151,13 +151,14 @@ def _sentence(error: Any) -> str:
 
 
 def _check_detectors(policy: Policy, path: str | Path) -> None:
-    from detectors.core.registry import names
+    from detectors.core.registry import installed
 
+    known = sorted(installed())
     tolerated = policy.baseline.tolerances if policy.baseline else {}
     for name in [*policy.detectors, *tolerated]:
-        if name not in names():
-            close = get_close_matches(name, names(), 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names())}"
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
             raise PolicyError(f"{path}: no detector {name!r}; {hint}")
 
 

@@ -24,6 +24,7 @@ from detectors.report.markdown import badge, error_lines, to_markdown
 from detectors.rewire import noisy
 from models_zoo import trig_mlp
 
+pytestmark = pytest.mark.usefixtures("here")
 RELEASE = """
 must = { trig_logits = "present", generalisation = "present", memorisation = ["absent", "inert"] }
 must_not = { sparse_fourier_embedding = "inert" }
@@ -95,7 +96,7 @@ def test_the_memorised_model_fails_with_one_line_a_breach(release):
 def test_a_malformed_policy_is_refused_in_words_before_anything_is_scored(text, words, tmp_path, capsys, monkeypatch):
     file = tmp_path / "a.gate.toml"
     file.write_text(text)
-    monkeypatch.setattr("detectors.cli.options.scored", lambda *a, **k: pytest.fail("scored"))
+    monkeypatch.setattr("detectors.gate.apart.score_apart", lambda *a, **k: pytest.fail("scored"))
     monkeypatch.setattr(sys, "argv", ["detectors", "gate", GOOD, "--policy", str(file)])
     with pytest.raises(SystemExit) as stopped:
         main()
@@ -392,7 +393,8 @@ def test_ctrl_c_is_130(release):
     code = (
         "import sys, detectors.cli as c\n"
         "def stop(*a, **k): raise KeyboardInterrupt\n"
-        "c.gate.__globals__['o'].scored = stop\n"
+        "import detectors.gate.apart as apart\n"
+        "apart.score_apart = stop\n"
         f"sys.argv = ['detectors', 'gate', '{GOOD}', '--policy', {str(release)!r}]\n"
         "c.main()\n"
     )

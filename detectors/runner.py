@@ -77,11 +77,11 @@ def run(
             "threads": str(torch.get_num_threads()),
         },
         checkpoint=CheckpointInfo(
-            path=origin.path,
+            path=jsonable(origin.path),
             sha256=origin.sha256,
-            layout=origin.layout,
+            layout=jsonable(origin.layout),
             architecture=jsonable(dict(model.architecture)),
-            unused_tensors=list(origin.unused),
+            unused_tensors=jsonable(origin.unused),
         ),
         task=task,
         accuracy=figures.accuracy,
@@ -215,7 +215,7 @@ def _detection(outcome: Outcome, size: Size) -> Detection:
         threshold=row["threshold"] if row else None,
         seconds=round(outcome.seconds, 3),
         verdict=verdict,
-        reason=reason,
+        reason=jsonable(reason),
         **found,
     )
     detection._scored = score

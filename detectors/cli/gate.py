@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from detectors.cli import options as o
 from detectors.core.visible import visible
 
 if TYPE_CHECKING:
+    from detectors.gate.apart import Scored
     from detectors.report.model import Outcome
     from detectors.report.report import Report
 
@@ -50,7 +52,6 @@ def gate(
     What is given here goes over what the policy says. --update-baseline writes --baseline, or the policy's own baseline
     file, from this run; conditions on the old one are then left out.
     """
-    from detectors.gate.apart import score_apart
     from detectors.gate.conditions import conditions, evaluate, loading
     from detectors.gate.policy import PolicyError, read_policy
     from detectors.report.files import write_text
@@ -67,38 +68,35 @@ def gate(
     held = rules.model_copy(update={"baseline": None}) if update_baseline else rules
     found = conditions(held, folder, None if update_baseline else baseline)
     options = loading(rules, folder, task=task, train_indices=train_indices, train_split=train_split, loader=loader)
-    with o.progress_bar(quiet) as (console, progress):
-        report, page = score_apart(
-            checkpoint,
-            options,
-            draws=rules.draws,
-            seed=rules.seed,
-            threads=threads,
-            page=html is not None,
-            timeout=timeout,
-            progress=progress,
-            said=lambda line: o.quote(console, line),
-        )
+    asked = {"draws": rules.draws, "seed": rules.seed, "threads": threads, "timeout": timeout}
+    report, page = _scored(checkpoint, options, asked, page=html is not None, quiet=quiet)
     outcomes = evaluate(found, report)
-    passed = all(outcome.passed for outcome in outcomes)
-    texts: list[tuple[Path | None, Callable[[], str]]] = [
-        (json, report.to_json),
-        (html, lambda: page),
-        (junit, lambda: to_junit([report], outcomes)),
-        (markdown, lambda: to_markdown(report, outcomes)),
-        (badge, lambda: to_badge(outcomes)),
-        (target if update_baseline and passed else None, report.to_json),
-    ]
-    for file, text in texts:
+    passed = bool(outcomes) and all(outcome.passed for outcome in outcomes)
+    texts: dict[Path | None, Callable[[], str]] = {
+        json: report.to_json,
+        html: lambda: page,
+        junit: lambda: to_junit([report], outcomes),
+        markdown: lambda: to_markdown(report, outcomes),
+        badge: lambda: to_badge(outcomes),
+        target if update_baseline and passed else None: report.to_json,
+    }
+    for file, text in texts.items():
         if file is not None:
             write_text(file, text())
     summarise_step(to_markdown(report, outcomes))
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in error_lines(outcomes, policy):
-            typer.echo(line, err=True)
+    for line in error_lines(outcomes, policy) if os.environ.get("GITHUB_ACTIONS") == "true" else ():
+        typer.echo(line, err=True)
     _print(report, outcomes, quiet, target if update_baseline else None)
     if not passed:
         raise typer.Exit(1)
+
+
+def _scored(checkpoint: str, options: dict[str, Any], asked: dict[str, Any], *, page: bool, quiet: bool) -> Scored:
+    """With progress, and beside it what the process that scores prints."""
+    from detectors.gate.apart import score_apart
+
+    with o.progress_bar(quiet) as (console, progress):
+        return score_apart(checkpoint, options, **asked, page=page, progress=progress, said=partial(o.quote, console))
 
 
 def _print(report: Report, outcomes: list[Outcome], quiet: bool, baseline: Path | None) -> None:

@@ -108,7 +108,7 @@ def _next(
             if ended is not None:
                 _died(ended)
             if until is not None and time.monotonic() >= until:
-                raise DetectorsError(f"not scored within {timeout:g} seconds: --timeout SECONDS allows more") from None
+                raise DetectorsError(f"not scored within {timeout:g} seconds: --timeout allows more") from None
 
 
 def _message(line: bytes) -> dict[str, Any]:

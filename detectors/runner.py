@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import platform
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from detectors.core import registry
 from detectors.core.errors import CheckpointError, DetectorsError, MissingPart, NotApplicable, Undetermined
@@ -28,6 +30,7 @@ from detectors.report.report import Report
 from detectors.subjects.subject import Size, Subject, check_applicable
 from detectors.subjects.tasks import is_subject
 
+MOST = 2**24  # characters of one detection: those of ours have some thousand
 Progress = Callable[[str, int, int], None]
 FEWEST = 199  # permutations: a null mean is then known to a fourteenth of its spread, and the 99% cut from two draws
 
@@ -75,11 +78,11 @@ def run(
             "threads": str(torch.get_num_threads()),
         },
         checkpoint=CheckpointInfo(
-            path=origin.path,
+            path=jsonable(origin.path),
             sha256=origin.sha256,
-            layout=origin.layout,
+            layout=jsonable(origin.layout),
             architecture=jsonable(dict(model.architecture)),
-            unused_tensors=list(origin.unused),
+            unused_tensors=jsonable(origin.unused),
             reading=list(origin.reading),
         ),
         task=task,
@@ -182,41 +185,71 @@ def _attempt(name: str, model: Subject, draws: int, seed: int, function: Detecto
         outcome.spec = spec_of(function)
         check_applicable(model, outcome.spec.subject, outcome.spec.needs)
         score = function(model, draws=draws, seed=seed)
-        if not isinstance(score, Score):
-            raise TypeError(f"the detector returned {type(score).__name__}, not a detectors.Score")
+        _check_reportable(name, outcome.spec, score)
         outcome.score = score
     except (NotApplicable, MissingPart) as error:
         outcome.verdict, outcome.reason = Verdict.NOT_APPLICABLE, str(error)
     except Undetermined as error:
         outcome.verdict, outcome.reason = Verdict.INCONCLUSIVE, str(error)
-    except Exception as error:  # a crashing detector must not take the others down
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a crashing detector must not take the others down, nor one that exits
         outcome.reason = f"{type(error).__name__}: {error}".splitlines()[0]
     outcome.seconds = time.perf_counter() - start
     return outcome
 
 
+def _check_reportable(name: str, spec: Spec, score: object) -> None:
+    """ValueError, in words, for a result whose JSON would not say what it says: a p-value that is no number, evidence
+    that is no JSON. TypeError for what is no score.
+    """
+    if not isinstance(score, Score):
+        raise TypeError(f"the detector returned {type(score).__name__}, not a detectors.Score")
+    try:
+        json.dumps(jsonable(score.evidence))  # pydantic would write sets and bytes too
+        drawn = Detection(detector=name, verdict=Verdict.ERROR, reason="", seconds=0.0, **_found(spec, score))
+        text = drawn.model_dump_json(warnings="error")
+        if len(text) > MOST:
+            raise ValueError(f"it has {len(text):.1e} characters, up to {MOST:.1e} are reported")
+        if Detection.model_validate_json(text) != drawn:
+            raise ValueError("its JSON says something else")
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise ValueError(f"the detector's result cannot be reported: {what}") from None
+    except Exception as error:
+        raise ValueError(f"the detector's result cannot be reported: {error}") from None
+
+
+def _found(spec: Spec, score: Score) -> dict[str, Any]:
+    """What a detection takes over from a score and from what its detector declares."""
+    return {
+        "version": spec.version,
+        "score": score.value,
+        "p_value": score.null.p_value if score.null else None,
+        "null": score.null,
+        "causal": score.causal,
+        "evidence": jsonable(score.evidence),
+        "chose": spec.chose,
+        "news": spec.news,
+    }
+
+
 def _detection(outcome: Outcome, size: Size) -> Detection:
     row = calibration()["rows"].get(outcome.name)
-    score, found = outcome.score, {}
+    score, spec = outcome.score, outcome.spec
     verdict, reason = outcome.verdict, outcome.reason
-    if score is not None and outcome.spec is not None:
-        verdict, reason = judge(outcome.spec, score, outcome.p_adjusted, row)
+    found: dict[str, Any] = {"version": spec.version if spec and type(spec.version) is int else 0}
+    if score is not None and spec is not None:
+        verdict, reason = judge(spec, score, outcome.p_adjusted, row)
         reason += _outside(size, row)
-        found = {
-            "score": score.value,
-            "p_value": score.null.p_value if score.null else None,
-            "p_adjusted": outcome.p_adjusted,
-            "null": score.null,
-            "causal": score.causal,
-            "evidence": jsonable(score.evidence),
-        }
+        found = _found(spec, score) | {"p_adjusted": outcome.p_adjusted}
     detection = Detection(
         detector=outcome.name,
-        version=outcome.spec.version if outcome.spec else 0,
         threshold=row["threshold"] if row else None,
         seconds=round(outcome.seconds, 3),
         verdict=verdict,
-        reason=reason,
+        reason=jsonable(reason),
         **found,
     )
     detection._scored = score

@@ -1,7 +1,7 @@
 """What `detectors.run` gives: a line a detector whatever becomes of it, doubts, and plain data."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -128,3 +128,90 @@ def test_logits_that_are_not_finite_are_refused_by_the_name_of_the_pairs():
         detectors.DetectorsError, match=r"the logits of 1 of 961 pairs are not finite, such as \(3, 5\)"
     ):
         detectors.run(wrong)
+
+
+def plugin(returned):
+    @detectors.detector(needs=("logits",), version=1, source="none")
+    def theirs(model, /, *, draws=1, seed=0):
+        return returned()
+
+    return theirs
+
+
+class Evil:
+    def __iter__(self):
+        raise SystemExit(0)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "null", "causal", "words"),
+    [
+        ({1, 2}, None, None, "set"),
+        (object(), None, None, "cannot be reported"),
+        (lambda: 3, None, None, "cannot be reported"),
+        (b"\xff", None, None, "cannot be reported"),
+        ("x" * 2**24, None, None, "are reported"),
+        (1, {"p_value": float("nan")}, None, "p_value"),
+        (1, {"p_value": 1.5}, None, "p_value"),
+        (1, {"mean": float("nan")}, None, "mean"),
+        (1, None, {"necessity": 1.5}, "necessity is a share in [0, 1]"),
+        (1, None, {"control": float("nan")}, "control is a share in [0, 1]"),
+        (1, None, {"p_value": float("inf")}, "its JSON says something else"),
+    ],
+    ids=str,
+)
+def test_a_plugin_that_returns_nonsense_is_an_error_line_and_the_others_are_reported(
+    untrained, evidence, null, causal, words
+):
+    @dataclass(frozen=True, kw_only=True)
+    class Odd(detectors.Score):
+        found: object
+
+    def returned():
+        drawn = {"permuted": "x", "draws": 19, "mean": 0.0, "p_value": 0.5, "smallest": 0.05}
+        caused = {"necessity": 0.5, "sufficiency": 0.5, "control": 0.0, "pairs": 9, "basis": "all_pairs"}
+        return Odd(
+            value=0.5,
+            null=detectors.Null(**drawn | null) if null else None,
+            causal=detectors.Causal(**caused | causal) if causal else None,
+            found=evidence,
+        )
+
+    report = detectors.run(detectors.load(untrained, task="add:13"), names=[plugin(returned), "trig_logits"], draws=19)
+    assert report["theirs"].verdict == "error"
+    assert words in report["theirs"].reason
+    assert report["trig_logits"].verdict == "absent"
+    assert detectors.Report.model_validate_json(report.to_json()) == report
+
+
+@pytest.mark.parametrize("stopped", [SystemExit(0), GeneratorExit(), RecursionError("deep")])
+def test_a_plugin_that_exits_is_an_error_line(untrained, stopped):
+    def returned():
+        raise stopped
+
+    report = detectors.run(detectors.load(untrained, task="add:13"), names=[plugin(returned)], draws=19)
+    assert report[0].verdict == "error"
+
+
+def test_what_a_plugin_declares_or_finds_is_nonsense(untrained):
+    """Neither the sentence nor a table believes that evidence has the form of ours."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Odd(detectors.Score):
+        train_set: str = "inferred"
+        train_fraction: str = "half"
+        key_irreps: int = 3
+
+    sane = plugin(lambda: Odd(value=0.5, null=None, causal=None))
+    sane.__detector__ = replace(sane.__detector__, chose="key_irreps")
+    tensor = plugin(lambda: detectors.Score(value=torch.tensor(0.5), null=None, causal=None))
+    named = plugin(lambda: detectors.Score(value=0.5, null=None, causal=None))
+    model = detectors.load(untrained, task="add:13")
+    report = detectors.run(model, names=[sane, tensor], draws=19)
+    assert [d.verdict for d in report] == ["inconclusive", "error"]
+    for field, value in (("version", "new"), ("needs", None), ("chose", 3), ("news", "none"), ("subject", 3)):
+        named.__detector__ = replace(tensor.__detector__)
+        object.__setattr__(named.__detector__, field, value)  # as where nobody checks types
+        (found,) = detectors.run(model, names=[named], draws=19)
+        assert found.verdict in ("error", "not_applicable"), field
+    assert "theirs" in str(report)

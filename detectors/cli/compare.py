@@ -20,13 +20,14 @@ def compare(
     from rich.table import Table
     from rich.text import Text
 
+    from detectors.core.visible import visible
     from detectors.gate.baseline import changes, read_report
 
     old, new = read_report(before), read_report(after)
     console, heading = Console(), Table.grid(padding=(0, 2))
     for name, report in (("A", old), ("B", new)):
         figures = f"accuracy {report.accuracy.all:.4f}, loss {report.loss.all:.2e}"
-        heading.add_row(name, Text(report.checkpoint.path, style="bold"), report.task.spec, figures)
+        heading.add_row(name, Text(visible(report.checkpoint.path), "bold"), Text(visible(report.task.spec)), figures)
     console.print(heading)
     if old.task.spec != new.task.spec:
         console.print("The tasks differ: verdicts can be compared, scores hardly.", style="yellow")
@@ -37,5 +38,6 @@ def compare(
     for change in found:
         word, style = {True: ("worse", "red"), False: ("better", "green"), None: ("", "")}[change.worse]
         kind = change.kind.replace("_", " ")
-        table.add_row(change.detector, kind, change.before, change.after, Text(word, style=style))
+        found_texts = (Text(visible(text)) for text in (change.detector, kind, change.before, change.after))
+        table.add_row(*found_texts, Text(word, style=style))
     console.print(table if found else "no difference", highlight=False)

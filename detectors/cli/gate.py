@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from detectors.cli import options as o
+from detectors.core.visible import visible
 
 if TYPE_CHECKING:
+    from detectors.gate.apart import Scored
     from detectors.report.model import Outcome
     from detectors.report.report import Report
 
 POLICY = "FILE.gate.toml, or pyproject.toml:NAME for its table tool.detectors.gate.NAME."
+TIMEOUT = "How long loading and scoring may take; no limit without it."
 UPDATE = "Write the baseline, if the rest of the policy holds."
 
 
@@ -35,12 +39,16 @@ def gate(
     markdown: o.Markdown = None,
     badge: Annotated[Path | None, o.option(help="Write a badge for shields.io as JSON.")] = None,
     threads: o.Threads = 1,
+    timeout: Annotated[float | None, o.option(min=0, metavar="SECONDS", help=TIMEOUT)] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only what failed.")] = False,
 ) -> None:
     """Hold a checkpoint against a policy; one line a condition.
 
     Exit codes: 0 every condition holds; 1 one does not, or could not be evaluated; 2 the call, the policy, the baseline
     or the checkpoint is wrong, or there is nothing to evaluate; 130 interrupted.
+
+    The checkpoint is loaded and scored in a process of its own: what a loader or plugin does there, exits, prints or
+    hangs, cannot make this code 0. What it prints stands on stderr behind a bar.
 
     What is given here goes over what the policy says. --update-baseline writes --baseline, or the policy's own baseline
     file, from this run; conditions on the old one are then left out.
@@ -62,27 +70,35 @@ def gate(
     found = conditions(held, folder, None if update_baseline else baseline)
     options = loading(rules, folder, task=task, train_indices=train_indices, train_split=train_split, loader=loader)
     options["step"] = step
-    report = o.scored(checkpoint, options, draws=rules.draws, seed=rules.seed, threads=threads, quiet=quiet)
+    asked = {"draws": rules.draws, "seed": rules.seed, "threads": threads, "timeout": timeout}
+    report, page = _scored(checkpoint, options, asked, page=html is not None, quiet=quiet)
     outcomes = evaluate(found, report)
-    passed = all(outcome.passed for outcome in outcomes)
-    texts: list[tuple[Path | None, Callable[[], str]]] = [
-        (json, report.to_json),
-        (html, report.to_html),
-        (junit, lambda: to_junit([report], outcomes)),
-        (markdown, lambda: to_markdown(report, outcomes)),
-        (badge, lambda: to_badge(outcomes)),
-        (target if update_baseline and passed else None, report.to_json),
-    ]
-    for file, text in texts:
+    passed = bool(outcomes) and all(outcome.passed for outcome in outcomes)
+    texts: dict[Path | None, Callable[[], str]] = {
+        json: report.to_json,
+        html: lambda: page,
+        junit: lambda: to_junit([report], outcomes),
+        markdown: lambda: to_markdown(report, outcomes),
+        badge: lambda: to_badge(outcomes),
+        target if update_baseline and passed else None: report.to_json,
+    }
+    for file, text in texts.items():
         if file is not None:
             write_text(file, text())
     summarise_step(to_markdown(report, outcomes))
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in error_lines(outcomes, policy):
-            typer.echo(line, err=True)
+    for line in error_lines(outcomes, policy) if os.environ.get("GITHUB_ACTIONS") == "true" else ():
+        typer.echo(line, err=True)
     _print(report, outcomes, quiet, target if update_baseline else None)
     if not passed:
         raise typer.Exit(1)
+
+
+def _scored(checkpoint: str, options: dict[str, Any], asked: dict[str, Any], *, page: bool, quiet: bool) -> Scored:
+    """With progress, and beside it what the process that scores prints."""
+    from detectors.gate.apart import score_apart
+
+    with o.progress_bar(quiet) as (console, progress):
+        return score_apart(checkpoint, options, **asked, page=page, progress=progress, said=partial(o.quote, console))
 
 
 def _print(report: Report, outcomes: list[Outcome], quiet: bool, baseline: Path | None) -> None:
@@ -96,11 +112,11 @@ def _print(report: Report, outcomes: list[Outcome], quiet: bool, baseline: Path 
         mark = Text("pass  ", style="green") if outcome.passed else Text("FAIL  ", style="bold red")
         # of a baseline condition that holds, what changed all the same is news
         said = outcome.id if outcome.passed and not outcome.id.startswith("baseline") else outcome.sentence
-        console.print(mark + Text(said), soft_wrap=True)
+        console.print(mark + Text(visible(said)), soft_wrap=True)
     if not quiet:
-        console.print(Text(report.summary, style="dim"))
+        console.print(Text(visible(report.summary), style="dim"))
     for note in report.notes:
-        console.print(Text(f"Note: {note}", style="yellow"))
+        console.print(Text(visible(f"Note: {note}"), style="yellow"))
     counted = f"{len(outcomes)} condition{'s' * (len(outcomes) > 1)}"
     if failed:
         console.print(Text(f"gate failed: {failed} of {counted}", style="bold red"))
@@ -108,4 +124,4 @@ def _print(report: Report, outcomes: list[Outcome], quiet: bool, baseline: Path 
         console.print(Text(f"gate passed: {counted}", style="green"))
     if baseline is not None:
         what, style = ("left as it was: the gate failed", "yellow") if failed else ("written", "dim")
-        console.print(f"baseline {baseline} {what}", style=style, highlight=False)
+        console.print(Text(visible(f"baseline {baseline} {what}")), style=style, soft_wrap=True)

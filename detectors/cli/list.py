@@ -14,8 +14,10 @@ def list_() -> None:
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from detectors.core.registry import load, names, spec_of
+    from detectors.core.visible import visible
     from detectors.judging.calibration import calibration
     from detectors.report.terminal import STALE
 
@@ -27,13 +29,16 @@ def list_() -> None:
         row = calibration()["rows"].get(name)
         try:
             spec = spec_of(load(name))
-        except Exception as error:  # a plugin that does not load is a line, not the end
-            table.add_row(name, "", "", "", "")
-            about.add_row(name, f"[red]does not load: {type(error).__name__}: {error}[/]")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin that does not load, or exits, is a line and not the end
+            table.add_row(Text(visible(name)), "", "", "", "")
+            about.add_row(Text(visible(name)), Text(visible(f"does not load: {type(error).__name__}: {error}"), "red"))
             continue
         figures = ("none", "", "") if row is None else (f"{row['threshold']:.2f}", *_rates(row))
-        table.add_row(name, str(spec.version), *figures)
-        about.add_row(name, f"{spec.summary} [dim]{spec.source}; needs {', '.join(spec.needs)}[/]")
+        table.add_row(Text(visible(name)), visible(spec.version), *figures)
+        needs = Text(visible(f" {spec.source}; needs {', '.join(map(str, spec.needs))}"), "dim")
+        about.add_row(Text(visible(name)), Text(visible(spec.summary)) + needs)
     console = Console()
     console.print(table, "", about)
     if calibration()["status"] == "stale":

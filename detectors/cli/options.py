@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from detectors.core.visible import visible, visible_lines
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def option(*names: str, **kwargs: Any) -> Any:
@@ -71,7 +78,14 @@ def complain(message: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True).print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+    Console(stderr=True).print(Text("error: ", style="bold red") + Text(visible_lines(message)), soft_wrap=True)
+
+
+def quote(console: Console, line: str) -> None:
+    """What user code printed, so that nobody takes it for ours."""
+    from rich.text import Text
+
+    console.print(Text(f"| {visible(line)}", style="dim"), soft_wrap=True)
 
 
 def scored(
@@ -85,21 +99,29 @@ def scored(
     quiet: bool,
 ) -> Any:
     """The report of a checkpoint, with progress. options: of `detectors.load`."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description:<26}"), BarColumn(), TimeElapsedColumn())
-    hidden = quiet or not sys.stderr.isatty()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as bar:
-        shown = bar.add_task("loading", total=None)
+    with progress_bar(quiet) as (_, progress):
         import torch
 
         import detectors
 
         torch.set_num_threads(threads)
         model = detectors.load(path, **options)
+        return detectors.run(model, names=names, draws=draws, seed=seed, progress=progress)
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[tuple[Console, Callable[[str, int, int], None]]]:
+    """On stderr, where that is a terminal: what to print beside it with, and what moves it."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<26}"), BarColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=quiet or not sys.stderr.isatty()) as bar:
+        shown = bar.add_task("loading", total=None)
 
         def progress(text: str, done: int, total: int) -> None:
-            bar.update(shown, description=text, completed=done, total=total)
+            bar.update(shown, description=escape(visible(text)), completed=done, total=total)
 
-        return detectors.run(model, names=names, draws=draws, seed=seed, progress=progress)
+        yield console, progress

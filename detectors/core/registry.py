@@ -102,6 +102,13 @@ def names() -> tuple[str, ...]:
     return builtin() + tuple(sorted({e.name for e in entry_points(group=MOTIFS)} - set(builtin())))
 
 
+def installed() -> frozenset[str]:
+    """The same names without an order, for which ours would have to be imported."""
+    folder = importlib.import_module(MOTIFS).__path__
+    ours = {m.name for m in pkgutil.iter_modules(folder) if not m.name.endswith("_picture")}
+    return frozenset(ours | {e.name for e in entry_points(group=MOTIFS)})
+
+
 def _ours(name: str) -> Detector:
     function: Detector = getattr(importlib.import_module(f"{MOTIFS}.{name}"), name)
     return function
@@ -124,7 +131,9 @@ def known(name: str) -> Detector | None:
     """The detector of that name, or None: a report may come from elsewhere, and a plugin may be broken."""
     try:
         return load(name)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # one that exits when it is imported
         return None
 
 

@@ -9,9 +9,12 @@ from typing import Literal
 from pydantic import ValidationError
 
 from detectors.core.errors import DetectorsError
+from detectors.core.plain_files import read_text
 from detectors.judging.detection import Detection
 from detectors.report.model import Document
 from detectors.report.report import Report
+
+MOST = 2**26  # bytes of a report: a page of pictures' figures is a tenth of a MiB
 
 
 class BaselineError(DetectorsError, ValueError):
@@ -36,17 +39,20 @@ class Change:
 def read_report(path: str | Path, made_by: str = "`detectors run CKPT --json FILE`") -> Report:
     """The JSON that `run --json` or `gate --update-baseline` wrote, of one model. made_by: said where there is none."""
     try:
-        text = Path(path).read_text()
+        text = read_text(Path(path), MOST)
     except FileNotFoundError:
         raise BaselineError(f"no report {path}; {made_by} writes one") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BaselineError(f"{path} cannot be read: {error}") from None
     try:
         return Report.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         if first["loc"] == ("schema",):
-            raise BaselineError(f"{path} is a report of another version of this tool; {made_by} writes one") from None
+            raise BaselineError(
+                f"{path} is a report of schema {first['input']!r:.20} of another version of this tool, whose scores "
+                f"are not those of this one (CHANGELOG.md lists them): {made_by} writes it anew"
+            ) from None
         where = ".".join(map(str, first["loc"]))
         what = f"{where}: {first['msg']}" if where else first["msg"]
         raise BaselineError(f"{path} is not the JSON report of one model ({what})") from None
@@ -66,15 +72,14 @@ def changes(before: Document, after: Document) -> list[Change]:
 
 
 def _of_one(old: Detection, new: Detection) -> list[Change]:
-    news = new.spec.news if new.spec else "good"
     found: list[Change] = []
     if old.version != new.version:
         found.append(Change(old.detector, "version", str(old.version), str(new.version), worse=None))
     if old.verdict != new.verdict:
-        worse = old.verdict.better_than(new.verdict, news=news)
+        worse = old.verdict.better_than(new.verdict, news=new.news)
         found.append(Change(old.detector, "verdict", str(old.verdict), str(new.verdict), worse))
     if old.score is not None and new.score is not None and old.score != new.score:
-        by = (new.score - old.score) * (1 if news == "bad" else -1)
+        by = (new.score - old.score) * (1 if new.news == "bad" else -1)
         found.append(Change(old.detector, "score", f"{old.score:.3f}", f"{new.score:.3f}", by > 0, max(by, 0.0)))
     if old.threshold != new.threshold:
         found.append(Change(old.detector, "threshold", str(old.threshold), str(new.threshold), worse=None))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from detectors.core.verdict import Verdict
-from detectors.gate.baseline import changes, read_report
+from detectors.gate.baseline import BaselineError, changes, read_report
 from detectors.gate.policy import BaselinePolicy, Policy, PolicyError, parse_bound
 from detectors.judging.detection import Detection
 from detectors.report.model import Document, Outcome
@@ -60,7 +60,12 @@ def conditions(policy: Policy, folder: Path, baseline: str | Path | None = None)
             found.append(Condition(f"accuracy.{split} >= {floor:g}", None, partial(_floor, split=split, floor=floor)))
     file = baseline or (folder / policy.baseline.file if policy.baseline and policy.baseline.file else None)
     if file is not None:
-        found += _against(read_report(file, "this gate with --update-baseline"), policy.baseline or BaselinePolicy())
+        earlier = read_report(file, "this gate with --update-baseline")
+        if not len(earlier):
+            raise BaselineError(
+                f"{file} holds no detections, so nothing would be compared: --update-baseline writes it"
+            )
+        found += _against(earlier, policy.baseline or BaselinePolicy())
     if not found:
         raise PolicyError("the policy has no conditions, so nothing would be evaluated: add must, bounds or accuracy")
     return found
@@ -107,7 +112,7 @@ def _bound(report: Document, name: str, key: str, sign: str, number: float) -> s
 
 def _number(found: Detection, key: str) -> float:
     """A figure of a detection by name: score, p_value, p_adjusted, causal.necessity, or a number of its evidence."""
-    if found.verdict in (Verdict.ERROR, Verdict.NOT_APPLICABLE):
+    if not found.verdict.settled:  # a figure that settles no verdict settles no bound either
         raise Breach(f"{found.detector} is {found.verdict} ({found.reason}), so {key} could not be evaluated")
     plain: dict[str, Any] = found.model_dump()
     figures = plain["evidence"] | {name: plain[name] for name in ("score", "p_value", "p_adjusted")}
@@ -135,13 +140,16 @@ def _floor(report: Document, split: str, floor: float) -> str:
 
 def _against(baseline: Document, rules: BaselinePolicy) -> Iterator[Condition]:
     """For every detector of the baseline: no worse verdict, and a score within its tolerance."""
-    yield Condition("baseline: same task", None, partial(_same_task, baseline=baseline))
+    yield Condition("baseline: comparable", None, partial(_comparable, baseline=baseline))
     for old in baseline:
         check = partial(_no_worse, baseline=baseline, name=old.detector, rules=rules)
         yield Condition(f"baseline: {old.detector}", old.detector, check)
 
 
-def _same_task(report: Document, baseline: Document) -> str:
+def _comparable(report: Document, baseline: Document) -> str:
+    for which, document in (("baseline", baseline), ("report", report)):
+        if document.calibration != "calibrated":
+            raise Breach(f"the calibration of the {which} is {document.calibration}, so its verdicts are off")
     if baseline.task.spec != report.task.spec:
         raise Breach(f"the baseline is of the task {baseline.task.spec}, the model of {report.task.spec}")
     return f"the baseline is of the task {report.task.spec}"
@@ -149,7 +157,10 @@ def _same_task(report: Document, baseline: Document) -> str:
 
 def _no_worse(report: Document, baseline: Document, name: str, rules: BaselinePolicy) -> str:
     tolerance = rules.tolerances.get(name, rules.tolerance)
-    fails = {"key_irreps": rules.key_irreps == "fail", "version": True}
+    for new in report:
+        if new.detector == name and new.verdict is Verdict.ERROR:  # also where it was one before
+            raise Breach(f"{name} is error ({new.reason}), so it could not be compared")
+    fails = {"key_irreps": rules.key_irreps == "fail", "version": True, "threshold": True}
     found = [c for c in changes(baseline, report) if c.detector == name]
     worse = [c for c in found if fails.get(c.kind, c.by > tolerance if c.kind == "score" else bool(c.worse))]
     if worse:

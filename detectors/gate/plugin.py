@@ -1,13 +1,14 @@
-"""Gates as pytest items: `pytest release.gate.toml --checkpoint CKPT`, and fixtures for tests of your own.
+"""Gates as pytest items: `pytest release.gate.toml --detectors-checkpoint CKPT`, and fixtures for tests of your own.
 
-Idle, and importing neither torch nor the rest of the package, until a gate file is collected with --checkpoint or a
-fixture is asked for. The model is scored once, also with several workers of pytest-xdist.
+Idle, and importing neither torch nor the rest of the package, until a gate file is collected with
+--detectors-checkpoint, or a fixture is asked for. The model is scored once, also with several workers of pytest-xdist.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,14 +24,21 @@ SUFFIX = ".gate.toml"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    if any(
+        argument.split("=")[0] == "--checkpoint" for argument in sys.argv
+    ):  # said where nobody else has such an option
+        parser.extra_info["--checkpoint"] = "of circuit-detectors 0.1 is --detectors-checkpoint now"
     group = parser.getgroup("detectors", "gates on trained models (circuit-detectors)")
-    group.addoption("--checkpoint", metavar="CKPT", help="The model that *.gate.toml files and the fixtures judge.")
+    group.addoption(
+        "--detectors-checkpoint", metavar="CKPT", help="The model that *.gate.toml files and the fixtures judge."
+    )
     group.addoption("--detectors-baseline", metavar="FILE", help="JSON report to compare with, over the policy's own.")
     group.addoption("--detectors-task", metavar="SPEC", help="Task of the checkpoint, over the policy's own.")
     group.addoption("--detectors-train-indices", metavar="FILE", help="Its training pairs, over the policy's own.")
     group.addoption(
         "--detectors-loader", metavar="MODULE:FUNCTION", help="Your own loader, as `detectors run --loader`."
     )
+    group.addoption("--detectors-timeout", metavar="SECONDS", type=float, help="How long scoring may take.")
     group.addoption("--detectors-train-split", metavar="FRACTION:SEED", help="The same, as a seeded split.")
 
 
@@ -38,7 +46,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> GateFile |
     if not file_path.name.endswith(SUFFIX):
         return None
     named = any(Path(str(a).partition("::")[0]).name == file_path.name for a in parent.config.invocation_params.args)
-    if parent.config.getoption("--checkpoint") is None and not named:
+    if parent.config.getoption("--detectors-checkpoint") is None and not named:
         return None  # a policy that lies about is no test by itself
     return GateFile.from_parent(parent, path=file_path)
 
@@ -48,16 +56,17 @@ class GateFile(pytest.File):
 
     def collect(self) -> Iterator[GateItem]:
         from detectors.core.errors import DetectorsError
+        from detectors.core.visible import visible_lines
         from detectors.gate.conditions import conditions
         from detectors.gate.policy import read_policy
 
-        if self.config.getoption("--checkpoint") is None:
-            raise self.CollectError(f"{self.path.name}: pass --checkpoint CKPT, the model to judge")
+        if self.config.getoption("--detectors-checkpoint") is None:
+            raise self.CollectError(f"{self.path.name}: pass --detectors-checkpoint CKPT, the model to judge")
         try:
             policy, folder = read_policy(self.path)
             found = conditions(policy, folder, self.config.getoption("--detectors-baseline"))
         except DetectorsError as error:
-            raise self.CollectError(str(error)) from None
+            raise self.CollectError(visible_lines(error)) from None
         for condition in found:
             yield GateItem.from_parent(self, name=condition.id, condition=condition, policy=policy)
 
@@ -79,10 +88,11 @@ class GateItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         from detectors.core.errors import DetectorsError
+        from detectors.core.visible import visible_lines
         from detectors.gate.conditions import Breach
 
         if isinstance(excinfo.value, Breach | DetectorsError):
-            return str(excinfo.value)
+            return visible_lines(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
@@ -95,7 +105,7 @@ def report_of(config: pytest.Config, policy: Policy, folder: Path) -> Report:
 
     given = ("task", "train_indices", "train_split", "loader")
     options = loading(policy, folder, **{name: config.getoption(f"detectors_{name}") for name in given})
-    asked = [config.getoption("--checkpoint"), options, policy.draws, policy.seed]
+    asked = [config.getoption("--detectors-checkpoint"), options, policy.draws, policy.seed]
     key = json.dumps(asked, default=str, sort_keys=True)
     reports: dict[str, Report] = config.stash.setdefault(_REPORTS, {})
     if key not in reports:
@@ -126,35 +136,43 @@ def _shared(config: pytest.Config, key: str, options: dict[str, Any], policy: Po
 
 
 def _scored(config: pytest.Config, options: dict[str, Any], policy: Policy) -> Report:
-    import torch
+    """By a process of its own, as under the command: a loader that exits does not end pytest."""
+    from detectors.core.visible import visible
+    from detectors.gate import apart
 
-    import detectors
+    def said(line: str) -> None:
+        print(f"| {visible(line)}", file=sys.stderr)
 
-    torch.set_num_threads(1)  # as the command does: small models gain nothing from more, and workers share the cores
-    model = detectors.load(config.getoption("--checkpoint"), **options)
-    return detectors.run(model, draws=policy.draws, seed=policy.seed)
+    timeout = config.getoption("--detectors-timeout")
+    checkpoint = config.getoption("--detectors-checkpoint")
+    return apart.score_apart(
+        checkpoint, options, draws=policy.draws, seed=policy.seed, timeout=timeout, said=said
+    ).report
 
 
 @pytest.fixture(scope="session")
-def checkpoint(request: pytest.FixtureRequest) -> str:
-    """The path given as --checkpoint."""
-    path: str | None = request.config.getoption("--checkpoint")
+def detectors_checkpoint(request: pytest.FixtureRequest) -> str:
+    """The path given as --detectors-checkpoint."""
+    path: str | None = request.config.getoption("--detectors-checkpoint")
     if path is None:
-        pytest.fail("this test judges a model: pass --checkpoint CKPT", pytrace=False)
+        pytest.fail("this test judges a model: pass --detectors-checkpoint CKPT", pytrace=False)
     return path
 
 
 @pytest.fixture(scope="session")
-def detections(request: pytest.FixtureRequest, checkpoint: str) -> Report:
+def detections(request: pytest.FixtureRequest, detectors_checkpoint: str) -> Report:
     """The report of every detector on the checkpoint: `detections["trig_logits"].verdict`.
 
     No policy stands behind it: what a checkpoint does not say of itself is given by the options --detectors-task,
     --detectors-train-indices, --detectors-train-split and --detectors-loader.
     """
     from detectors.core.errors import DetectorsError
+    from detectors.core.visible import visible_lines
     from detectors.gate.policy import Policy
 
     try:
         return report_of(request.config, Policy(), Path.cwd())
     except DetectorsError as error:
-        pytest.fail(f"{error} (under pytest these options are called --detectors-task and so on)", pytrace=False)
+        pytest.fail(
+            f"{visible_lines(error)} (under pytest these options are called --detectors-task and so on)", pytrace=False
+        )

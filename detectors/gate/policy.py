@@ -22,10 +22,15 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from detectors.core.errors import DetectorsError
+from detectors.core.plain_files import read_text
 
 Settled = Literal["present", "inert", "absent"]
+Verdicts = Settled | Annotated[list[Settled], Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 _BOUND = re.compile(r"\s*([A-Za-z_]\w*)\.([\w.]+)\s*(>=|<=|>|<|==)\s*(-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
+
+
+MOST = 2**20 - 1  # bytes of a policy, or of the pyproject.toml that it stands in
 
 
 class PolicyError(DetectorsError, ValueError):
@@ -82,10 +87,10 @@ class Policy(_Table):
     # a million draws of 113 tokens are a gigabyte
     draws: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(default=None, description="As --draws.")
     seed: Annotated[int, Field(ge=0)] = Field(default=0, description="As --seed.")
-    must: dict[str, Settled | list[Settled]] = Field(
+    must: dict[str, Verdicts] = Field(
         default_factory=dict, description="The verdict, or verdicts one of which, each detector must give."
     )
-    must_not: dict[str, Settled | list[Settled]] = Field(
+    must_not: dict[str, Verdicts] = Field(
         default_factory=dict, description="The verdicts that it must not give; it must give one of the others."
     )
     bounds: list[Annotated[str, AfterValidator(_readable)]] = Field(
@@ -106,10 +111,10 @@ def read_policy(path: str | Path) -> tuple[Policy, Path]:
     place, _, name = str(path).partition(".toml:")
     file = Path(place + ".toml") if name else Path(path)
     try:
-        document = tomllib.loads(file.read_text())
+        document = tomllib.loads(read_text(file, MOST))
     except FileNotFoundError:
         raise PolicyError(f"no policy {file}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PolicyError(f"{file} cannot be read as TOML: {error}") from None
     if file.name == "pyproject.toml":
         document = _in_pyproject(document, file, name)
@@ -146,13 +151,14 @@ def _sentence(error: Any) -> str:
 
 
 def _check_detectors(policy: Policy, path: str | Path) -> None:
-    from detectors.core.registry import names
+    from detectors.core.registry import installed
 
+    known = sorted(installed())
     tolerated = policy.baseline.tolerances if policy.baseline else {}
     for name in [*policy.detectors, *tolerated]:
-        if name not in names():
-            close = get_close_matches(name, names(), 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names())}"
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
             raise PolicyError(f"{path}: no detector {name!r}; {hint}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -28,6 +28,8 @@ class Detection(BaseModel):
     null: Null | None = None
     causal: Causal | None = None
     evidence: dict[str, Any] = Field(default_factory=dict)
+    chose: str = Field(default="", description="Key of the evidence that lists what was chosen, as key irreps.")
+    news: Literal["good", "bad"] = Field(default="good", description="bad: a release is better without it.")
     seconds: float
     _scored: Score | None = PrivateAttr(None)  # with the arrays of its pictures; no part of the document
 
@@ -62,8 +64,8 @@ class Detection(BaseModel):
     @property
     def chosen(self) -> list[str]:
         """Names of what the detector chose, strongest first: key irreps, heads, layers."""
-        key = self.spec.chose if self.spec else ""
-        return [str(name) for name in self.evidence.get(key) or []]
+        found = self.evidence.get(self.chose)
+        return [str(name) for name in found] if isinstance(found, list | tuple) else []
 
     @property
     def clause(self) -> str:
@@ -84,5 +86,7 @@ def _attempted(function: Any, score: Score, otherwise: Any) -> Any:
     """A clause or picture of somebody else's that crashes takes nothing down with it."""
     try:
         return function(score)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return otherwise

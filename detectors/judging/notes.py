@@ -45,11 +45,12 @@ def notes(
 
 
 def _inferred(detections: Sequence[Detection]) -> str:
-    evidence = next((d.evidence for d in detections if d.evidence.get("train_set") == "inferred"), None)
-    if evidence is None:
+    inferred = (d.evidence.get("train_fraction") for d in detections if d.evidence.get("train_set") == "inferred")
+    fraction = next((f for f in inferred if isinstance(f, float)), None)  # evidence of others may be anything
+    if fraction is None:
         return ""
     return (
-        f"the training pairs are not known; the {evidence['train_fraction']:.1%} of the pairs in the lower of two "
+        f"the training pairs are not known; the {fraction:.1%} of the pairs in the lower of two "
         "humps of the loss are taken for them (--train-indices or --train-split would settle it)."
     )
 

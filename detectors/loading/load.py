@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -15,6 +13,7 @@ from typing import Any
 
 import torch
 
+from detectors.core.blame import told
 from detectors.core.errors import CheckpointError, DetectorsError, TaskError
 from detectors.loading.containers import first_line, read_bytes
 from detectors.loading.numbering import with_doubts
@@ -22,13 +21,14 @@ from detectors.loading.recognise import DECLARED, recognise
 from detectors.loading.tensors import Contents, read_contents
 from detectors.loading.train_pairs import with_train_pairs
 from detectors.loading.train_splits import is_tried
+from detectors.loading.user_loader import call_loader
 from detectors.subjects.operands.inference import task_of
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.subject import Checkpoint
-from detectors.subjects.tasks import is_subject, parse_task, subject, with_tied
+from detectors.subjects.tasks import parse_task, subject, with_tied
 
 MODEL_ENTRY_POINTS = "detectors.models"
 MAX_CONFIG = 2**26  # bytes of a config.json, which may hold the training pairs
@@ -66,6 +66,7 @@ def load(
         if task or train_indices or train_split or arch or loader or tokens or step:
             raise CheckpointError(f"{path} carries its task and training pairs: pass it without options")
         return _come_from(file, Checkpoint(path=str(path), layout="built in memory"))
+    before = _identity(file)
     config = {} if loader else _config(file)  # a loader's folder has a format of its own
     wanted = _task(task, config, file)
     if loader and (tokens or step):
@@ -83,15 +84,20 @@ def load(
     else:
         tried = None if is_tried(train_split) else paired
         view, sha = _recognised(contents, wanted, config, arch or {}, tokens, tried), contents.sha256
-    view = paired(_come_from(view, replace(view.checkpoint, path=str(path), sha256=sha)))
+    view = _come_from(view, replace(view.checkpoint, path=str(path), sha256=sha))
+    if _identity(file) != before:
+        raise CheckpointError(
+            f"{path} was written to while it was read, so its digest is not of what was loaded: again"
+        )
+    view = paired(view)
     try:
         _ = view.parts  # one pair through the network: what does not fit shows here
         view = with_doubts(view)
-    except DetectorsError:
+    except (DetectorsError, KeyboardInterrupt):
         raise
-    except Exception as error:  # a forward pass of the user's, or shapes that names do not settle
+    except BaseException as error:  # a forward pass of the user's, or shapes that names do not settle
         what = f"--loader {loader}: the" if loader else "the"
-        raise CheckpointError(f"{what} forward pass raised {type(error).__name__}: {first_line(error)}") from error
+        raise CheckpointError(f"{what} forward pass raised {told(error)}") from error
     return view
 
 
@@ -130,8 +136,12 @@ def resolve(path: str) -> Path | ModelView | SequenceView:
             if entry.name == prefix:
                 try:
                     return entry.load()(name)
+                except (DetectorsError, KeyboardInterrupt):
+                    raise
                 except KeyError as error:
                     raise CheckpointError(str(error.args[0])) from None
+                except BaseException as error:  # of whoever offers models under that prefix
+                    raise CheckpointError(f"{path}: {told(error)}") from error
     file = Path(path)
     if not file.exists():
         raise CheckpointError(f"no file or folder {path}")
@@ -200,33 +210,13 @@ def _come_from(view: ModelView | SequenceView, checkpoint: Checkpoint) -> ModelV
 
 
 def _by_loader(loader: str, file: Path, task: Task | SequenceTask | None) -> ModelView | SequenceView:
-    """What a function of the user's makes of a file."""
-    call = _imported(loader)
-    try:
-        view: ModelView | SequenceView = call(file, "infer" if task is None else task)
-    except DetectorsError:
-        raise
-    except Exception as error:  # the user's own code
-        raise CheckpointError(f"--loader {loader} raised {type(error).__name__}: {first_line(error)}") from error
-    if not is_subject(view):
-        raise CheckpointError(f"--loader {loader} returned {type(view).__name__}, not a detectors.ModelView")
+    view: ModelView | SequenceView = call_loader(loader, file, "infer" if task is None else task)
     _check_finite(view.weights)
     return _come_from(view, Checkpoint(layout=f"loader {loader}"))
 
 
-def _imported(loader: str) -> Any:
-    """`package.module:function`, or `path/to/file.py:function`."""
-    place, _, function = loader.rpartition(":")
-    if not place or not function:
-        raise CheckpointError(f"--loader {loader}: write package.module:function or path/to/file.py:function")
-    try:
-        if not place.endswith(".py"):
-            return getattr(importlib.import_module(place), function)
-        spec = importlib.util.spec_from_file_location(Path(place).stem, place)
-        if spec is None or spec.loader is None:
-            raise ImportError(f"cannot import {place}")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return getattr(module, function)
-    except (ImportError, AttributeError, OSError) as error:
-        raise CheckpointError(f"--loader {loader}: {error}") from None
+def _identity(file: Path) -> list[tuple[int, ...] | None]:
+    """What tells a file, or those of a folder, from others that are put in its place, and from itself rewritten."""
+    parts = [file / "config.json", file / "model.safetensors"] if file.is_dir() else [file]
+    stats = [part.stat() if part.exists() else None for part in parts]
+    return [s and (s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in stats]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from detectors.core.phases import HALF, REGIONS
 from detectors.core.picture import Bars, HeatMap, Picture, Shares, Strip
 from detectors.core.verdict import Verdict
+from detectors.core.visible import visible
 from detectors.judging.detection import Detection
 from detectors.report.model import Document
 
@@ -23,7 +24,6 @@ DIVERGING = [[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b35806"]]  # as far apart f
 OUTSIDE = {"textposition": "outside", "cliponaxis": False}
 MOST = 60  # bars drawn, the strongest: more are narrower than their labels
 
-ILLEGAL = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 FREQUENCY = re.compile(r"freq_(\d+)")
 
 
@@ -202,22 +202,13 @@ def _cause(d: Detection) -> list[Drawn]:
     return [Drawn("Does the model use it?", reading, *draw(shares, 0))]
 
 
-def plain(text: object) -> str:
-    r"""Text without what no document may hold: control characters and halves of surrogate pairs.
-
-    >>> plain("a\x00b")
-    'a�b'
-    """
-    return ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", str(text))
-
-
 def label(name: object) -> str:
     """A name inside a figure, where plotly would read HTML; of a frequency its number alone.
 
     >>> label("freq_3"), label("<b>")
     ('3', '&lt;b&gt;')
     """
-    return html.escape(plain(name), quote=False).removeprefix("freq_")
+    return html.escape(visible(name), quote=False).removeprefix("freq_")
 
 
 def frequency(name: object) -> int | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
+from detectors.core import plain_files
 from detectors.core.errors import DetectorsError
 from detectors.report.junit import to_junit
 from detectors.report.markdown import summarise_step, to_markdown
@@ -13,15 +13,9 @@ from detectors.report.report import Report
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a file atomically: another process sees the old content or the new, never a part."""
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    """Write a whole file or none. Errors: DetectorsError."""
     try:
-        try:
-            with beside.open("x", encoding="utf-8") as stream:  # not tempfile's 0600, which others could not read
-                stream.write(text)
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
+        plain_files.write_text(target, text)
     except OSError as error:
         raise DetectorsError(f"cannot write {target}: {error.strerror or error}") from None
 

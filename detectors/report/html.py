@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from detectors.core.errors import DetectorsError
 from detectors.core.score import Causal
 from detectors.core.verdict import Verdict
+from detectors.core.visible import visible
 from detectors.judging.calibration import rates
 from detectors.judging.detection import Detection
-from detectors.report.drawing import MOST, pictures, plain
+from detectors.report.drawing import MOST, pictures
 from detectors.report.model import Document
 from detectors.report.terminal import cause, chosen_heading, facts, keys
 
@@ -61,7 +62,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("detectors.report", ""),
         autoescape=True,
-        finalize=lambda value: plain(value) if type(value) is str else value,  # not what is markup already
+        finalize=lambda value: visible(value) if type(value) is str else value,  # not what is markup already
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

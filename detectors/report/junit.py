@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 
 from detectors.core.verdict import Verdict
+from detectors.core.visible import visible
 from detectors.report.model import Document, Outcome
-
-# everything that XML 1.0 cannot hold, even escaped (section 2.2)
-_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def legal(text: object) -> str:
-    """Text without the characters that XML cannot hold.
-
-    >>> legal("a\\x00b\\x1b[0m")
-    'a?b?[0m'
-    """
-    return _ILLEGAL.sub("?", str(text))
 
 
 def to_junit(reports: Sequence[Document], outcomes: Sequence[Outcome] | None = None) -> str:
@@ -30,15 +18,15 @@ def to_junit(reports: Sequence[Document], outcomes: Sequence[Outcome] | None = N
     """
     root = ET.Element("testsuites")
     for report in reports:
-        suite = ET.SubElement(root, "testsuite", name=legal(report.checkpoint.path))
+        suite = ET.SubElement(root, "testsuite", name=visible(report.checkpoint.path))
         for d in report if outcomes is None else ():
             case = _case(suite, d.detector, d.verdict, f"{d.seconds:.3f}", d.figures)
             if not d.verdict.settled:
-                ET.SubElement(case, "error" if d.verdict is Verdict.ERROR else "skipped", message=legal(d.reason))
+                ET.SubElement(case, "error" if d.verdict is Verdict.ERROR else "skipped", message=visible(d.reason))
         for o in outcomes or ():
             case = _case(suite, o.detector or "gate", o.id, "0", o.properties)
             if not o.passed:
-                ET.SubElement(case, "failure", type="Breach", message=legal(o.sentence))
+                ET.SubElement(case, "failure", type="Breach", message=visible(o.sentence))
         for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped"), ("tests", ".")):
             suite.set(attribute, str(len(suite.findall(f"testcase/{tag}"))))
         suite.set("time", f"{sum(d.seconds for d in report):.3f}")
@@ -47,9 +35,9 @@ def to_junit(reports: Sequence[Document], outcomes: Sequence[Outcome] | None = N
 
 
 def _case(suite: ET.Element, classname: str, name: str, time: str, figures: Mapping[str, object]) -> ET.Element:
-    case = ET.SubElement(suite, "testcase", classname=legal(f"detectors.{classname}"), name=legal(name), time=time)
+    case = ET.SubElement(suite, "testcase", classname=visible(f"detectors.{classname}"), name=visible(name), time=time)
     properties = ET.SubElement(case, "properties")
     for key, value in figures.items():
         if value is not None:
-            ET.SubElement(properties, "property", name=legal(key), value=legal(value))
+            ET.SubElement(properties, "property", name=visible(key), value=visible(value))
     return case

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from detectors.core.visible import visible
 from detectors.report.model import Document, Outcome
 from detectors.report.terminal import facts
 
@@ -41,7 +42,8 @@ def to_markdown(report: Document, outcomes: Sequence[Outcome] | None = None) -> 
 
 def _cell(text: str) -> str:
     """Text that stays inside its cell and is no markup of its own."""
-    return " ".join(re.sub(r"([\\|`*_\[\]])", r"\\\1", html.escape(text, quote=False)).split())
+    shown = html.escape(visible(" ".join(text.split())), quote=False)
+    return re.sub(r"([\\|`*_\[\]])", r"\\\1", shown)
 
 
 def summarise_step(text: str) -> None:
@@ -53,14 +55,14 @@ def summarise_step(text: str) -> None:
         with Path(target).open("a", encoding="utf-8") as stream:
             stream.write(text + "\n")
     except OSError as error:
-        print(f"the job summary {target} cannot be written: {error}", file=sys.stderr)
+        print(visible(f"the job summary {target} cannot be written: {error}"), file=sys.stderr)
 
 
 def error_lines(outcomes: Sequence[Outcome], policy: str, most: int = 10) -> list[str]:
     """`::error` lines for GitHub, which shows ten of a step."""
 
     def data(text: str) -> str:
-        return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+        return visible(text).replace("%", "%25")
 
     file, *titles = (data(text).replace(":", "%3A").replace(",", "%2C") for text in (policy, *(o.id for o in outcomes)))
     lines = [

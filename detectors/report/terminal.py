@@ -11,6 +11,7 @@ from rich.text import Text
 
 from detectors.core.figures import BySplit, Counts
 from detectors.core.verdict import Verdict
+from detectors.core.visible import visible
 from detectors.judging.detection import Detection
 from detectors.judging.summary import FEW
 from detectors.report.model import Document
@@ -33,16 +34,20 @@ def render(report: Document) -> RenderableType:
     """Model, task and accuracy; a line a detector; a sentence."""
     heading = Table.grid(padding=(0, 2))
     for name, text in facts(report):
-        heading.add_row(Text(name, style="dim"), Text(text, style="bold" if name == "model" else "", overflow="fold"))
+        style = "bold" if name == "model" else ""
+        heading.add_row(Text(name, style="dim"), Text(visible(text), style=style, overflow="fold"))
     reasons: dict[tuple[Verdict, str], list[str]] = {}
     for d in report:
         if not d.verdict.unexplained:
             reasons.setdefault((d.verdict, d.reason), []).append(d.detector)
-    lines = [Text(f"{', '.join(names)}: {reason}", style=verdict.style) for (verdict, reason), names in reasons.items()]
-    notes = [Text(f"Note: {note}", style="yellow") for note in report.notes]
+    lines = [
+        Text(visible(f"{', '.join(names)}: {reason}"), style=verdict.style)
+        for (verdict, reason), names in reasons.items()
+    ]
+    notes = [Text(visible(f"Note: {note}"), style="yellow") for note in report.notes]
     notes += [Text(LEGEND, style="dim")] if any(any(cause(d)) for d in report) else []
     notes += [Text(STALE, style="red")] if report.calibration == "stale" else []
-    summary = Padding(Text(report.summary, style="bold"), (1 if lines else 0, 0, 0, 0))
+    summary = Padding(Text(visible(report.summary), style="bold"), (1 if lines else 0, 0, 0, 0))
     return Group(heading, Padding(_table(report), (1, 0)), *lines, summary, *notes)
 
 
@@ -101,11 +106,12 @@ def _table(report: Document) -> Table:
     for name in ("detector", "verdict", "score", "p", "cut", "keep", "ctrl"):
         words = name in ("detector", "verdict")
         table.add_column(name, justify="left" if words else "right", no_wrap=name not in ("score", "p"))
-    table.add_column(chosen_heading(report), overflow="fold", ratio=1)
+    table.add_column(Text(visible(chosen_heading(report))), overflow="fold", ratio=1)
     for d in report:
         score, p = ("" if x is None else f"{x:.3f}" for x in (d.score, d.p_adjusted))
         chosen = "" if d.verdict is Verdict.ABSENT else keys(d)
-        table.add_row(d.detector, Text(d.verdict.short, style=d.verdict.style), score, p, *cause(d), chosen)
+        named, said = Text(visible(d.detector)), Text(d.verdict.short, style=d.verdict.style)
+        table.add_row(named, said, score, p, *cause(d), Text(visible(chosen)))
     return table
 
 
@@ -119,7 +125,7 @@ def cause(d: Detection) -> tuple[str, str, str]:
 
 def chosen_heading(report: Document) -> str:
     """What the detectors of a report chose: `key irreps`, `heads`, or both."""
-    chose = dict.fromkeys(d.spec.chose.replace("_", " ") for d in report if d.spec and d.spec.chose)
+    chose = dict.fromkeys(d.chose.replace("_", " ") for d in report if d.chose)
     return ", ".join(chose) or "chosen"
 
 

@@ -1,6 +1,7 @@
 """`detectors run`: output, files, exit codes."""
 
 import json
+import os
 from pathlib import Path
 
 import jsonschema
@@ -95,3 +96,12 @@ def test_a_crashing_detector_is_one_line_and_exit_code_3(call, untrained, monkey
     assert verdicts["trig_logits"]["verdict"] == "error"
     assert "on purpose" in verdicts["trig_logits"]["reason"]
     assert verdicts["trig_product_neurons"]["verdict"] == "absent"
+
+
+def test_a_file_name_that_is_no_utf_8_is_reported_all_the_same(call, untrained, tmp_path):
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\n::error::x.pt"))
+    odd.write_bytes(untrained.read_bytes())
+    result = call("run", odd, "--task", "add:13", "--json", tmp_path / "r.json", *FAST)
+    assert result.exit_code == 0, result.output
+    assert "::" not in result.output
+    assert json.loads((tmp_path / "r.json").read_text())["checkpoint"]["path"].endswith("\\udcff\n::error::x.pt")

@@ -146,7 +146,7 @@ def test_the_documented_pytest_file_passes(tmp_path):
             "-q",
             "release.gate.toml",
             "test_release.py",
-            "--checkpoint",
+            "--detectors-checkpoint",
             "zoo:add53_grokked",
         ],
         cwd=tmp_path,

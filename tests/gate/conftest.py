@@ -1,8 +1,11 @@
 """A report written down by hand, so that a condition is held against figures that are known."""
 
+import json
+
 import pytest
 
 from detectors.core.verdict import Verdict
+from detectors.gate import apart
 from detectors.report.model import CheckpointInfo
 from detectors.report.report import Report
 from tests.judging.conftest import detection, figures, task
@@ -23,6 +26,18 @@ def report_of(*detections, of="add:7", accuracy=None):
         notes=[],
         detections=list(detections),
     )
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Gates score in this process, where torch is already imported; the processes have tests of their own."""
+
+    def score(path, options, *, draws, seed, threads=1, page=False, **_):
+        options = {key: value if isinstance(value, dict) else str(value) for key, value in options.items()}
+        asked = {"path": path, "options": options, "draws": draws, "seed": seed, "threads": threads, "page": page}
+        return apart._checked(apart._score(json.loads(json.dumps(asked)), lambda *_: None))
+
+    monkeypatch.setattr(apart, "score_apart", score)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What changed, and which of it is for the worse: by the news that a motif is."""
 
 import json
+import os
 
 import pytest
 
@@ -68,7 +69,12 @@ def test_files(plain, tmp_path):
     file = tmp_path / "b.json"
     file.write_text(plain.to_json())
     assert read_report(file) == plain
+    os.mkfifo(tmp_path / "fifo")
+    for no_file in ("/dev/zero", tmp_path / "fifo"):
+        with pytest.raises(BaselineError, match="is not a plain file"):
+            read_report(no_file)
     for text, words in (
+        ("[" * 100_000, "is not the JSON report"),
         ("[]", "is not the JSON report"),
         ("{}", "tool: Field required"),
         ("{", "is not the JSON report"),
@@ -86,5 +92,5 @@ def test_a_report_of_an_earlier_schema_is_not_compared(plain, tmp_path):
     document = plain.to_dict() | {"schema": 1}
     document.pop("pairs")
     (tmp_path / "old.json").write_text(json.dumps(document))
-    with pytest.raises(BaselineError, match="of another version of this tool; this gate with --update-baseline"):
+    with pytest.raises(BaselineError, match=r"of schema 1 of another version .*: this gate with --update-baseline"):
         read_report(tmp_path / "old.json", "this gate with --update-baseline")

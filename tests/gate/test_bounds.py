@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from detectors.core.verdict import Verdict
+from detectors.gate.baseline import BaselineError
 from detectors.gate.conditions import Condition, conditions, evaluate, loading
 from detectors.gate.policy import BaselinePolicy, Policy
 
@@ -51,6 +53,15 @@ def test_a_bound_at_equality(plain, bound, holds):
 def test_what_is_no_number_has_failed(plain, bound, words):
     (sentence,) = failed({"bounds": [bound]}, plain)
     assert words in sentence
+
+
+@pytest.mark.parametrize("verdict", ["inconclusive", "error", "not_applicable"])
+def test_a_figure_that_settles_no_verdict_settles_no_bound(made, verdict):
+    report_of, detection = made
+    (sentence,) = failed(
+        {"bounds": ["trig_logits.score >= 0"]}, report_of(detection("trig_logits", verdict, score=1.0))
+    )
+    assert sentence == f"trig_logits is {verdict} (why trig_logits), so score could not be evaluated"
 
 
 @pytest.mark.parametrize(("count", "holds"), [(0, True), (1, False), (15, False)])
@@ -144,7 +155,7 @@ def test_a_condition_that_crashes_has_failed_with_its_first_line(plain):
         ({"score": 0.54}, {"tolerances": {"memorisation": 0.1}}, "may move by 0.05"),
         ({"evidence": {}}, {}, None),
         ({"evidence": {}}, {"key_irreps": "fail"}, "key irreps was freq_3 freq_5, is none"),
-        ({"threshold": 0.5}, {}, None),
+        ({"threshold": 0.5}, {}, "threshold was 0.1, is 0.5"),
         ({"version": 7}, {}, "version was 2, is 7"),
     ],
 )
@@ -157,6 +168,37 @@ def test_what_a_baseline_lets_pass(plain, tmp_path, moved, rules, words):
     assert "may move" not in "".join(found) or "score" in moved
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ({"verdict": Verdict.ERROR, "score": None}, {"verdict": Verdict.ERROR, "score": None}, "trig_logits is error"),
+        ({"verdict": Verdict.INCONCLUSIVE}, {"verdict": Verdict.INCONCLUSIVE}, None),
+        ({"verdict": Verdict.ERROR}, {}, None),
+    ],
+)
+def test_a_crash_is_not_as_in_the_baseline(plain, tmp_path, before, after, words):
+    def with_first(fields):
+        return plain.model_copy(update={"detections": [plain[0].model_copy(update=fields), plain[1]]})
+
+    (tmp_path / "b.json").write_text(with_first(before).to_json())
+    found = failed({}, with_first(after), tmp_path / "b.json")
+    assert (found == []) if words is None else found[0].startswith(words)
+
+
+@pytest.mark.parametrize(("before", "after"), [("stale", "calibrated"), ("calibrated", "stale"), ("stale", "stale")])
+def test_verdicts_of_a_stale_calibration_are_not_compared(plain, tmp_path, before, after):
+    (tmp_path / "b.json").write_text(plain.model_copy(update={"calibration": before}).to_json())
+    (sentence,) = failed({}, plain.model_copy(update={"calibration": after}), tmp_path / "b.json")
+    assert "is stale, so its verdicts are off" in sentence
+
+
+def test_an_empty_baseline_is_refused(made, tmp_path):
+    report_of, _ = made
+    (tmp_path / "b.json").write_text(report_of().to_json())
+    with pytest.raises(BaselineError, match="holds no detections, so nothing would be compared"):
+        conditions(Policy(), HERE, tmp_path / "b.json")
+
+
 def test_a_baseline_without_rules_has_the_usual_ones_and_another_task_fails(plain, made, tmp_path):
     report_of, _ = made
     file = tmp_path / "b.json"
@@ -165,7 +207,7 @@ def test_a_baseline_without_rules_has_the_usual_ones_and_another_task_fails(plai
     other = plain.model_copy(update={"task": report_of(of="add:8").task})
     assert failed({}, other, file) == ["the baseline is of the task add:7, the model of add:8"]
     outcomes = evaluate(conditions(Policy(), HERE, file), plain)
-    assert [o.id for o in outcomes] == ["baseline: same task", "baseline: trig_logits", "baseline: memorisation"]
+    assert [o.id for o in outcomes] == ["baseline: comparable", "baseline: trig_logits", "baseline: memorisation"]
     assert [o.sentence for o in outcomes][1] == "trig_logits: as in the baseline"
 
 

@@ -1,5 +1,7 @@
 """Reading a policy: bounds, tables of a pyproject.toml, and what is wrong with one, in words."""
 
+import os
+
 import pytest
 
 from detectors.gate.policy import Policy, PolicyError, parse_bound, read_policy
@@ -71,6 +73,10 @@ def test_gates_of_a_pyproject(tmp_path):
         ("[baseline]\ntolerence = 1", "did you mean 'tolerance'"),
         ("qqq = 1", "unknown key 'qqq'; known: task, train_indices"),
         ("must = { trig_logits = 'error' }", "must.trig_logits: input should be 'present', 'inert' or 'absent'"),
+        ("must = { trig_logits = [] }", "must.trig_logits: list should have at least 1 item"),
+        ("must_not = { trig_logits = [] }", "must_not.trig_logits: list should have at least 1 item"),
+        ("a = " + "[" * 5000, "cannot be read as TOML"),
+        ("#" * 2**20, "up to 1.0 MiB are read"),
         ("must = { qqq = 'present' }", "no detector 'qqq'; there are "),
         ("[baseline]\ntolerances = { qqq = 0.1 }", "no detector 'qqq'"),
         ("bounds = ['qqq.score >= 1']", "no detector 'qqq'"),
@@ -94,6 +100,10 @@ def test_the_ends_of_the_ranges_are_allowed(tmp_path):
 
 
 def test_files_that_cannot_be_read(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for file in ("/dev/zero", tmp_path / "fifo"):
+        with pytest.raises(PolicyError, match="is not a plain file"):
+            read_policy(file)
     with pytest.raises(PolicyError, match="no policy"):
         read_policy(tmp_path / "none.gate.toml")
     with pytest.raises(PolicyError, match="cannot be read as TOML"):

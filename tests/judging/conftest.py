@@ -64,8 +64,8 @@ def detection(name, verdict, *, necessity=None, evidence=None, **fields):
         "score": 0.35,
         "null": null,
         "seconds": 0.0,
-        "version": spec_of(load(name)).version,
     }
+    given |= {field: getattr(spec_of(load(name)), field) for field in ("version", "chose", "news")}
     given |= {"evidence": EVIDENCE.get(name, {}) | (evidence or {}), "causal": causal, **fields}
     return Detection(detector=name, verdict=verdict, **given)
 

@@ -26,7 +26,7 @@ def test_the_score_is_restored_from_the_evidence(made):
 def test_a_detector_that_is_not_installed_is_a_line_all_the_same(made):
     make, *_ = made
     found = make("trig_logits", "present", evidence={"key_irreps": ["a"]}).model_copy(update={"detector": "gone"})
-    assert (found.spec, found.scored, found.chosen, found.clause, found.pictures) == (None, None, [], "", [])
+    assert (found.spec, found.scored, found.chosen, found.clause, found.pictures) == (None, None, ["a"], "", [])
 
 
 def test_what_was_chosen(made):

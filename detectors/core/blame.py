@@ -1,0 +1,24 @@
+"""Whose line an error comes from, where the code is somebody else's."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from pathlib import Path
+
+OURS = Path(__file__).parents[1]
+LIBRARIES = {Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")}
+
+
+def told(error: BaseException) -> str:
+    """Kind, first line and place of an error: the last line of the user's own code that it passed through."""
+    text = (str(error).strip() or "without a word").splitlines()[0][:200]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _within(f.filename, {OURS})]
+    own = [f for f in frames if not _within(f.filename, LIBRARIES)] or frames
+    known = bool(own) and not isinstance(error, SyntaxError)  # which names its own place
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if known else ""
+    return f"{type(error).__name__}: {text}{place}"
+
+
+def _within(filename: str, folders: set[Path]) -> bool:
+    return filename.startswith("<frozen") or any(Path(filename).is_relative_to(folder) for folder in folders)

@@ -1,0 +1,166 @@
+"""Scoring in a process of its own, so that no code of the user's runs where a gate is decided.
+
+A loader and a plugin may exit, print, hang, start threads or replace what they find: all of it befalls the child. What
+comes back is text on a pipe, read as JSON and never unpickled; a child that ends without a report is an error. A child
+that *wants* to lie can: the report comes from where the loader runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import IO, Any, NamedTuple, NoReturn
+
+from pydantic import ValidationError
+
+from detectors.core.errors import DetectorsError
+from detectors.report.report import Report
+
+# -P: the folder that we are in is no place to import from; the path is the parent's own
+CHILD = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from detectors.gate.apart import child_main; child_main()"
+)
+LONGEST = 2**27  # characters of a message: a page with plotly.js in it has five million
+SHOWN = 200  # lines of what user code prints
+TICK = 0.5  # seconds between two looks at whether the child lives
+
+
+class Scored(NamedTuple):
+    """page: as HTML, where it was asked for."""
+
+    report: Report
+    page: str
+
+
+def score_apart(
+    path: str,
+    options: Mapping[str, Any],
+    *,
+    draws: int | None,
+    seed: int,
+    threads: int = 1,
+    page: bool = False,
+    timeout: float | None = None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    said: Callable[[str], None] = lambda _: None,
+) -> Scored:
+    """The report of a checkpoint from a child process. options: of `detectors.load`. timeout: in seconds.
+    said: called with each line that the child prints.
+
+    Errors: DetectorsError where loading or scoring fails, takes longer than that, or ends without a report.
+    """
+    request: dict[str, Any] = {"path": path, "draws": draws, "seed": seed, "threads": threads, "page": page}
+    request["options"] = {key: value if isinstance(value, dict) else str(value) for key, value in options.items()}
+    flags = ["-I"] if sys.flags.isolated else ["-P"]
+    command = [sys.executable, *flags, "-c", CHILD, json.dumps(sys.path)]
+    pipe, until = subprocess.PIPE, None if timeout is None else time.monotonic() + timeout
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True) as child:
+        try:
+            messages = _listen(child, said)
+            with suppress(BrokenPipeError), child.stdin:  # type: ignore[union-attr]
+                child.stdin.write(json.dumps(request).encode())  # type: ignore[union-attr]
+            while "progress" in (message := _next(child, messages, until, timeout)):
+                progress(*message["progress"])
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)  # with whatever it has started
+    return _checked(message)
+
+
+def _listen(child: subprocess.Popen[bytes], said: Callable[[str], None]) -> queue.SimpleQueue[bytes]:
+    """Both of a child's streams are read as it writes, so that it never waits for us."""
+    messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    shown = [0]
+
+    def show(line: bytes) -> None:
+        shown[0] += 1
+        if shown[0] <= SHOWN:
+            said(line.decode(errors="replace").rstrip("\n") if shown[0] < SHOWN else "(more is left out)")
+
+    for stream, longest, use in ((child.stdout, LONGEST, messages.put), (child.stderr, 1000, show)):
+        threading.Thread(target=_lines, args=(stream, longest, use), daemon=True).start()
+    return messages
+
+
+def _lines(stream: IO[bytes], longest: int, use: Callable[[bytes], None]) -> None:
+    with suppress(ValueError, OSError):  # closed by the parent, which has heard enough
+        while line := stream.readline(longest):
+            use(line)
+
+
+def _next(
+    child: subprocess.Popen[bytes], messages: queue.SimpleQueue[bytes], until: float | None, timeout: float | None
+) -> dict[str, Any]:
+    while True:
+        ended = child.poll()  # before the look into the queue, so that its last words are not missed
+        left = TICK if until is None else min(TICK, until - time.monotonic())
+        try:
+            return _message(messages.get(timeout=max(left, 0)))
+        except queue.Empty:
+            if ended is not None:
+                _died(ended)
+            if until is not None and time.monotonic() >= until:
+                raise DetectorsError(f"not scored within {timeout:g} seconds: --timeout allows more") from None
+
+
+def _message(line: bytes) -> dict[str, Any]:
+    with suppress(ValueError, RecursionError):
+        message = json.loads(line)
+        if isinstance(message, dict):
+            return message
+    return {"error": "the process that scores sent no message of ours: did a loader or plugin write to its files?"}
+
+
+def _died(code: int) -> NoReturn:
+    how = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+    why = "is there memory enough?" if code == -signal.SIGKILL else "does a loader or plugin exit?"
+    raise DetectorsError(f"the process that scores ended {how} before there was a report: {why}")
+
+
+def _checked(message: Mapping[str, Any]) -> Scored:
+    if "report" not in message:
+        raise DetectorsError(str(message.get("error", "the process that scores sent neither a report nor an error")))
+    try:
+        return Scored(Report.model_validate_json(message["report"]), str(message.get("page", "")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DetectorsError(f"the process that scores sent no report: {first['loc']} {first['msg']}") from None
+
+
+def child_main() -> None:
+    """The child's side: a request on stdin, messages on what was stdout. What anybody prints goes to stderr."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    request = json.load(sys.stdin)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+
+    def send(**message: Any) -> None:
+        channel.write(json.dumps(message) + "\n")
+        channel.flush()
+
+    try:
+        send(**_score(request, lambda *step: send(progress=step)))
+    except DetectorsError as error:
+        send(error=str(error))
+    except BaseException as error:  # SystemExit too: whatever it is, there is no report
+        send(error=f"scoring raised {type(error).__name__}: {error}".splitlines()[0])
+    os._exit(0)  # threads that somebody has started do not hold us
+
+
+def _score(request: Mapping[str, Any], progress: Callable[[str, int, int], None]) -> dict[str, str]:
+    import torch
+
+    import detectors
+
+    torch.set_num_threads(request["threads"])
+    model = detectors.load(request["path"], **request["options"])
+    report = detectors.run(model, draws=request["draws"], seed=request["seed"], progress=progress)
+    return {"report": report.to_json(), "page": report.to_html() if request["page"] else ""}

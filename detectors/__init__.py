@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.core.score import Null as Null
     from detectors.core.score import Score as Score
     from detectors.loading.bridge import from_bridge as from_bridge
+    from detectors.loading.inspection import inspect as inspect
     from detectors.loading.load import load as load
     from detectors.motifs.generalisation import generalisation as generalisation
     from detectors.motifs.memorisation import memorisation as memorisation
@@ -42,6 +43,7 @@ _HOME = {
     "Null": "core.score",
     "Score": "core.score",
     "from_bridge": "loading.bridge",
+    "inspect": "loading.inspection",
     "load": "loading.load",
     "Report": "report.report",
     "run": "runner",

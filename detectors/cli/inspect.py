@@ -20,6 +20,7 @@ def inspect(
     task: o.Task = None,
     train_indices: o.TrainIndices = None,
     train_split: o.TrainSplit = None,
+    step: o.Step = None,
     tokens: o.Tokens = None,
     arch: o.Arch = None,
     emit_loader: Annotated[Path | None, o.option("--emit-loader", metavar="FILE.py", help=LOADER)] = None,
@@ -33,23 +34,19 @@ def inspect(
     from rich.console import Console
 
     import detectors
-    from detectors.loading.inspection import inspect as looked_at
-    from detectors.loading.inspection import loader
     from detectors.report.files import write_text
 
     o.check_folders(**{"emit-loader": emit_loader})
-    options: dict[str, Any] = {"task": task, "train_indices": train_indices, "train_split": train_split}
-    options |= {"tokens": tokens, "arch": o.arch_options(arch)}
+    options: dict[str, Any] = {"train_indices": train_indices, "train_split": train_split, "step": step}
     console = Console()
-    own_task = task is not None or Path(checkpoint).is_dir()
-    found = looked_at(checkpoint, (lambda: detectors.load(checkpoint, **options)) if own_task else None)
-    _print(console, found, own_task)
+    found = detectors.inspect(checkpoint, task=task, tokens=tokens, arch=o.arch_options(arch), **options)
+    _print(console, found)
     if emit_loader is not None:
-        write_text(emit_loader, loader(checkpoint, str(emit_loader), task))
+        write_text(emit_loader, found.loader(str(emit_loader), task))
         console.print(f"written: {emit_loader}", style="dim", highlight=False)
 
 
-def _print(console: Console, found: Any, tried: bool) -> None:
+def _print(console: Console, found: Any) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -70,7 +67,7 @@ def _print(console: Console, found: Any, tried: bool) -> None:
         console.print(Text(f"Note: {note}", style="yellow"), soft_wrap=True)
     if found.settles:
         console.print(Text(f"would settle what is open: {', or '.join(found.settles)}"), soft_wrap=True)
-    if not tried:
+    if found.architecture is None and not found.why:
         sizes = ", ".join(map(str, found.sizes))
         likely = f"the shapes allow {sizes} operands; " if sizes else ""
         console.print(Text(f"{likely}pass --task, e.g. --task add:{next(iter(found.sizes), 'P')}, to try the readings"))

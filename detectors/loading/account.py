@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from detectors.loading.evidence import Weighed
+from detectors.loading.evidence import ALL, Weighed
 from detectors.loading.stack import Reading
 from detectors.loading.structure import Structure
 from detectors.loading.trial import Outcome, Trial
@@ -88,7 +88,9 @@ def tried(trial: Trial, outcome: Outcome) -> str:
         "; ".join(settled) or said(best.reading, ["tokens"]) + ", the only reading that fits"
     )
     equal = [AXES[axis][1] for axis in outcome.equal if axis in AXES]
-    return found + (f"; makes no difference: {', '.join(sorted(equal))}" if equal else "")
+    almost = [option(r, axis) for r in outcome.almost for axis in differs(best.reading, r)[:1]]
+    found += f"; makes no difference: {', '.join(sorted(equal))}" if equal else ""
+    return found + (f"; next to none, under 0.2% of the largest logit: {', '.join(almost)}" if almost else "")
 
 
 def _against(best: Weighed, rival: Weighed) -> str:
@@ -117,6 +119,11 @@ def doubts(trial: Trial, outcome: Outcome, architecture: Mapping[str, Any]) -> l
         found.append(
             "the logits are known up to a positive factor, as a homogeneous network leaves open what it is scaled by: "
             "the loss depends on it, the verdicts do not."
+        )
+    if outcome.known and outcome.answers and outcome.best.accuracy < ALL:
+        found.append(
+            f"the best reading answers {outcome.best.accuracy:.1%} of the training pairs: if the model answered more "
+            "of them when it was saved, something is read otherwise than it was trained (--tokens, --arch, --loader)."
         )
     if not outcome.answers:
         open_axes = sorted({axis for axis in outcome.rivals if axis in AXES} - set(trial.asked.pinned))

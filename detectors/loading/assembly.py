@@ -224,8 +224,10 @@ def _inputs(matrices: Sequence[Module], n_tokens: int, width: int | None, turn: 
         yield _Input(table, (m,), slots, (not m.says(TABLE)) + (not first))
     for (m, left), (o, right) in combinations(tables, 2):
         if m is not o and left.shape == right.shape:
-            says = m.says(TABLE) and o.says(TABLE)
+            early = len(left) == n_tokens and sorted(matrices, key=lambda x: x.place)[:2] == [m, o]
+            says = early or (m.says(TABLE) and o.says(TABLE))
             yield _Input(torch.cat([left, right]), (m, o), 2, 2 * (not says) + (m.says(HEAD) or o.says(HEAD)))
+    yield from _two_of_one_hot(matrices, n_tokens, turn) if width is None else ()
     for m in matrices:
         sizes = {n * k for n in _sizes(n_tokens) for k in (1, *SLOTS)}
         for size in sorted(sizes & set(m.shape)):
@@ -235,6 +237,16 @@ def _inputs(matrices: Sequence[Module], n_tokens: int, width: int | None, turn: 
             for slots in (k for k in (1, *SLOTS) if size % k == 0 and size // k in _sizes(n_tokens)):
                 cost = 1 + 2 * any(o.place < m.place for o in matrices) + min(2, (size // slots - n_tokens) // 2)
                 yield _Input(layer.weight.mT, (m,), slots, cost, True, layer.bias)
+
+
+def _two_of_one_hot(matrices: Sequence[Module], n_tokens: int, turn: bool) -> Iterator[_Input]:
+    """Two matrices that read one one-hot operand each, into one sum."""
+    read = [(m, dense(m, n, None, turn)) for m in matrices for n in sorted(_sizes(n_tokens) & set(m.shape))]
+    for (m, one), (o, two) in combinations(read, 2):
+        if m is not o and one and two and one.weight.shape == two.weight.shape and one.out != one.width:
+            biases = [d.bias for d in (one, two) if d.bias is not None]
+            table = torch.cat([one.weight.mT, two.weight.mT])
+            yield _Input(table, (m, o), 2, 2, True, torch.stack(biases).sum(0) if biases else None)
 
 
 def _sizes(n_tokens: int) -> set[int]:

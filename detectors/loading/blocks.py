@@ -49,7 +49,7 @@ def _numbered(found: Sequence[Module]) -> dict[str, dict[int, list[Module]]]:
     numbered: dict[str, dict[int, list[Module]]] = {}
     for module in found:
         parts = module.path.split(".")
-        for i, part in enumerate(parts[:-1]):
+        for i, part in enumerate(parts if parts[-1].isdecimal() else parts[:-1]):
             if match := re.fullmatch(r"(.*?)_?(\d{1,4})", part):
                 prefix = ".".join([*parts[:i], match[1]])
                 numbered.setdefault(prefix, {}).setdefault(int(match[2]), []).append(module)

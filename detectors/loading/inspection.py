@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from detectors.core.errors import CheckpointError, DetectorsError
+from detectors.core.errors import DetectorsError
 from detectors.loading import reader
+from detectors.loading.load import load
 from detectors.loading.recognise import LAYOUTS
 from detectors.loading.tensors import read_tensors
 from detectors.subjects.subject import Checkpoint
@@ -23,6 +24,7 @@ class Inspection:
     operands that the shapes allow.
     """
 
+    path: str
     tensors: tuple[tuple[str, tuple[int, ...], str], ...]
     layout: str | None
     reading: tuple[str, ...] = ()
@@ -33,9 +35,16 @@ class Inspection:
     sizes: tuple[int, ...] = ()
     why: str = ""
 
+    def loader(self, name: str, task: str | None = None) -> str:
+        """A file of Python to fill in for what was not understood, with the tensors in comments. name: of that file."""
+        matrices = [n for n, shape, _ in self.tensors if len(shape) == 2] or [n for n, *_ in self.tensors]
+        shapes = "\n".join(f"        # w[{n!r}]: {list(shape)}" for n, shape, _ in self.tensors)
+        said = {"file": self.path, "name": name, "task": task or f"add:{next(iter(self.sizes), 'P')}"}
+        return LOADER.format(shapes=shapes, table=matrices[0], head=matrices[-1], **said)
 
-def inspect(path: str | Path, load: Callable[[], Any] | None = None) -> Inspection:
-    """What a file holds and how `load` reads it. load: gives the view; None: without a task nothing can be tried.
+
+def inspect(path: str | Path, *, task: str | None = None, **options: Any) -> Inspection:
+    """What a file holds and how it is read. options: those of `detectors.load`. Without a task nothing is tried.
 
     Errors: CheckpointError for what is no checkpoint at all; a file that is not recognised is an answer.
     """
@@ -43,15 +52,16 @@ def inspect(path: str | Path, load: Callable[[], Any] | None = None) -> Inspecti
     tensors = tuple((name, tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in weights.items())
     known = next((layout.NAME for layout in LAYOUTS if layout.matches(weights)), None)
     sizes = tuple(reader.sizes(weights)) if known is None else ()
-    if load is None:
+    if task is None and not (Path(path) / "config.json").is_file():
         guess = known or (reader.NAME if sizes else None)
-        return Inspection(tensors=tensors, layout=guess, sizes=sizes, reading=_shown(weights, sizes))
+        return Inspection(path=str(path), tensors=tensors, layout=guess, sizes=sizes, reading=_shown(weights, sizes))
     try:
-        view = load()
+        view = load(path, task=task, **options)
     except DetectorsError as error:
-        return Inspection(tensors=tensors, layout=None, sizes=sizes, why=str(error))
+        return Inspection(path=str(path), tensors=tensors, layout=None, sizes=sizes, why=str(error))
     origin: Checkpoint = view.checkpoint
     return Inspection(
+        path=str(path),
         tensors=tensors,
         layout=origin.layout,
         reading=origin.reading,
@@ -108,15 +118,3 @@ def load(path, task):
     tokens = task if isinstance(task, str) else task.n_tokens
     return detectors.ModelView(Mine(read_tensors(path), tokens), task)
 '''
-
-
-def loader(path: str | Path, name: str, task: str | None) -> str:
-    """A file of Python to fill in for a checkpoint that is not understood, with its tensors in comments."""
-    weights = read_tensors(path)
-    matrices = [n for n, t in weights.items() if t.ndim == 2] or list(weights)
-    if not matrices:
-        raise CheckpointError(f"{path} holds no tensors to write a loader for")
-    shapes = "\n".join(f"        # w[{n!r}]: {list(t.shape)}" for n, t in weights.items())
-    return LOADER.format(
-        file=path, task=task or "add:P", name=name, shapes=shapes, table=matrices[0], head=matrices[-1]
-    )

@@ -72,7 +72,8 @@ def readings(number: int, s: Structure, asked: Asked, cost: int) -> Iterator[Rea
             if left == 0 and possible(s, reading):
                 yield reading
             return
-        for value, more in values(axes[0], s, reading, asked).items():
+        for place, (value, more) in enumerate(values(axes[0], s, reading, asked).items()):
+            more += axes[0] == "act_fn" and place > 0 and more == 0  # what one answers in part, the other answers too
             if more <= left:
                 yield from further(replace(reading, **{axes[0]: value}), axes[1:], left - more)
 

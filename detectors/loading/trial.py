@@ -13,7 +13,7 @@ from torch import Tensor
 
 from detectors.core.errors import CheckpointError
 from detectors.loading.assembly import structures
-from detectors.loading.evidence import NEAR, POOR, Weighed, beyond_chance, is_near, margin, pull, sample, settle
+from detectors.loading.evidence import ALL, NEAR, POOR, Weighed, beyond_chance, is_near, margin, pull, sample, settle
 from detectors.loading.readings import Asked, cost, default, neighbours, readings
 from detectors.loading.stack import Reading, Stack
 from detectors.loading.structure import Structure
@@ -21,11 +21,14 @@ from detectors.subjects.operands.task import Task
 from detectors.subjects.right import answered
 
 FEW, SOME, MANY = 32, 128, 1024  # pairs: to throw out, to climb, to compare
+PART, CLIMBS = 0.4, 4  # of the few: a reading that is right but for something is put right at once, some times a level
 RIGHT = 0.9  # of the few: no other reading is looked for
 COSTS = 4  # up to which readings are enumerated
 READINGS, SECONDS = 5000, 6.0  # after which no more are
+KEPT = 256  # readings whose logits are kept: at most 100 MB for a hundred answers
 TWO_STEPS = 400  # readings that differ from the best on two axes
 ALIKE = 1e-5  # of the largest logit: two readings that compute the same
+ALMOST = 2e-3  # or next to the same, as GELU and its approximation by tanh do
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Outcome:
     known: bool
     tried: int
     equal: frozenset[str]
+    almost: tuple[Reading, ...] = ()
 
 
 class Trial:
@@ -55,15 +59,15 @@ class Trial:
         task: Task,
         mask: Bool[np.ndarray, " pairs"] | None,
         pinned: Mapping[str, object],
-        seconds: float = SECONDS,
     ) -> None:
         self.weights, self.task = weights, task
         self.known = mask is not None
         self.asked = Asked(task.n_tokens, task.is_symmetric, pinned)
         self.structures = structures(weights, task.n_tokens)
         self.tokens, self.answers = sample(task, mask, MANY)
-        self.tried, self.met = 0, list[Reading]()
-        self.end = time.monotonic() + seconds
+        self.tried, self.met, self.almost = 0, list[Reading](), list[Reading]()
+        self._whole: dict[Reading, Tensor] = {}
+        self.end = time.monotonic() + SECONDS
 
     def structure(self, reading: Reading) -> Structure:
         return self.structures[reading.structure][1]
@@ -74,10 +78,16 @@ class Trial:
         return Stack(s, reading, self.task.n_tokens, used)
 
     def logits(self, reading: Reading, pairs: int) -> Float[Tensor, "pairs answers"]:
+        """Of the first of the pairs; of all of them a reading's are kept, as they are asked for several times."""
+        if pairs >= len(self.answers) and reading in self._whole:
+            return self._whole[reading]
         self.tried += 1
         with torch.no_grad():
             found = self.network(reading).forward(self.tokens[:pairs], lambda _, tensor: tensor)
-        return found[:, : self.task.n_answers]
+        found = found[:, : self.task.n_answers]
+        if pairs >= len(self.answers) and len(self._whole) < KEPT:
+            self._whole[reading] = found
+        return found
 
     def accuracy(self, reading: Reading, pairs: int) -> float:
         logits = self.logits(reading, pairs)
@@ -105,37 +115,51 @@ class Trial:
                 break
             best = winner.reading
         accuracy = ours[0].accuracy if winner.reading == ours[0].reading else winner.accuracy
+        beside = tuple(r for r in dict.fromkeys(self.almost) if r != winner.reading)
         return Outcome(
-            winner, rivals, tied, self.beyond_chance(accuracy), self.known, self.tried, equal,
+            winner, rivals, tied, self.beyond_chance(accuracy), self.known, self.tried, equal, beside,
         )  # fmt: skip
+
+    def usual(self) -> float:
+        """The share of a few pairs that the best of the most usual readings answers."""
+        return max((share for share, _ in self._level(0, RIGHT)), default=0.0)
 
     def _search(self) -> Reading:
         best: tuple[float, Reading] | None = None
+        bar, last = RIGHT, COSTS
         for level in range(COSTS + 1):
-            found = sorted(self._level(level), key=lambda pair: -pair[0])[:6]
-            for share, reading in found:
-                if share >= RIGHT or self.beyond_chance(self.accuracy(reading, MANY)):
-                    self.met.append(reading)
-                    reading = self._climbed(reading)
-                accuracy = self.accuracy(reading, MANY)
-                if best is None or accuracy > best[0]:
-                    best = (accuracy, reading)
-                if accuracy >= RIGHT:
-                    self.met += self._two_steps_from(reading)
-                    return reading
-            if (best and level and self.beyond_chance(best[0])) or self.over():
+            for _ in range(2):  # again with a higher bar where a reading was found that leaves something to answer
+                found = sorted(self._level(level, bar), key=lambda pair: -pair[0])[:6]
+                for reading in (self._climbed(reading, share) for share, reading in found):
+                    accuracy = self.accuracy(reading, MANY)
+                    best = (accuracy, reading) if best is None or accuracy > best[0] else best
+                    if accuracy >= ALL:
+                        self.met += self._two_steps_from(reading)
+                        return reading
+                if best is None or best[0] < RIGHT or bar >= ALL:
+                    break
+                bar, last = ALL, min(last, level + 1)
+            if (best and level and self.beyond_chance(best[0]) and level >= last) or self.over() or level >= last:
+                break
+            if best and level and best[0] < RIGHT and self.beyond_chance(best[0]):
                 break
         if best is None:
             raise CheckpointError("nothing that fits the shapes fits what was said of it")
-        at_chance = not self.beyond_chance(best[0])
-        return self._usual() if at_chance else best[1]
+        if not self.beyond_chance(best[0]):
+            return self._usual()
+        self.met += self._two_steps_from(best[1]) if best[0] >= RIGHT else []
+        return best[1]
 
-    def _level(self, level: int) -> Iterator[tuple[float, Reading]]:
+    def _level(self, level: int, bar: float) -> Iterator[tuple[float, Reading]]:
+        climbs = CLIMBS
         for number, (more, s) in enumerate(self.structures):
             for reading in readings(number, s, self.asked, level - more) if more <= level else ():
                 share = self.accuracy(reading, FEW)
+                if PART <= share < bar and climbs:
+                    reading, climbs = self._climbed(reading, share), climbs - 1
+                    share = self.accuracy(reading, FEW)
                 yield share, reading
-                if share >= RIGHT or self.over():
+                if share >= bar or self.over():
                     return
 
     def _usual(self) -> Reading:
@@ -146,8 +170,13 @@ class Trial:
                     return reading
         return default(0, self.structures[0][1], self.asked)
 
-    def _climbed(self, reading: Reading) -> Reading:
-        """From a reading to the one beside it that answers more, until none does."""
+    def _climbed(self, reading: Reading, few: float) -> Reading:
+        """From a reading that answers to the one beside it that answers more, until none does. few: the share of a few
+        pairs that it was seen to answer.
+        """
+        if few < RIGHT and not self.beyond_chance(self.accuracy(reading, MANY)):
+            return reading
+        self.met.append(reading)
         share = self.accuracy(reading, SOME)
         while share < 1 and not self.over():
             others = [(self.accuracy(r, SOME), r) for _, r in self._beside(reading)]
@@ -190,8 +219,12 @@ class Trial:
         met = [("met", r) for r in self.met if r != best]
         for axis, other in [*self._beside(best), *met]:
             theirs = self.logits(other, MANY)
-            alike = theirs.shape == ours.shape and float((ours - theirs).abs().max()) <= ALIKE * float(ours.abs().max())
+            apart = float((ours - theirs).abs().max() / ours.abs().max()) if theirs.shape == ours.shape else np.inf
+            alike = apart <= ALIKE
             same.setdefault(axis, []).append(alike)
+            if ALIKE < apart <= ALMOST:
+                self.almost.append(other)
+                continue
             if not alike and theirs.shape[1] >= self.task.n_answers:
                 weighed = self._weighed(other, first)
                 if axis != "met" or weighed.near:

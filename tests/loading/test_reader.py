@@ -1,0 +1,138 @@
+"""Trained networks read back: their own logits, or a reading that ties and is said to, or a question; never others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import detectors
+from detectors.core.errors import CheckpointError
+from detectors.loading.recognise import recognise
+from detectors.subjects.operands.task import Task
+from fixtures.saved_networks import Spec, trained
+
+P = 11
+PAIRS = torch.randperm(P * P, generator=torch.Generator().manual_seed(0))[:85]
+MASK = np.isin(np.arange(P * P), PAIRS.numpy())
+LONG = Spec(
+    attention="encoder", norm="post", final=False, causal=False, tokens=("a", "op", "b", "="), act="gelu", seed=1
+)
+
+
+def saved_and_read(spec: Spec, op: str = "sub", mask=MASK, **options):
+    """The logits of a trained network over all pairs, and what is read of its state dict."""
+    task = Task.parse(f"{op}:{P}")
+    model = trained(spec, torch.from_numpy(task.answer), PAIRS)
+    every = torch.arange(P * P)
+    with torch.no_grad():
+        logits = model(every // P, every % P)[:, :P]
+    weights = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    arch, tokens = options.get("arch", {}), options.get("tokens")
+    return logits, recognise(weights, task, arch, tokens, lambda _: mask), weights
+
+
+def logits_of(network) -> torch.Tensor:
+    every = torch.arange(P * P)
+    with torch.no_grad():
+        return network.forward(torch.stack([every // P, every % P], 1), lambda _, x: x)[:, :P]
+
+
+def is_same(found: torch.Tensor, logits: torch.Tensor, within: float = 1e-5) -> bool:
+    return float((found - logits).abs().max()) <= within * float(logits.abs().max())
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        LONG,
+        Spec(attention="split", act="silu", heads=2, tokens=("=", "a", "b")),
+        Spec(attention="conv", mlp="conv", act="gelu", layers=2, digits=1, tied=True),
+        Spec(attention="heads", norm="none", final=False, readout="mean", causal=False, positions="sinusoidal"),
+        Spec(kind="layers", reads="onehot-concat", act="square", bias=False),
+        Spec(kind="layers", reads="two-sum", layers=2),
+    ],
+    ids=lambda spec: f"{spec.attention if spec.kind == 'blocks' else spec.reads}",
+)
+def test_a_network_of_any_form_gives_its_own_logits(spec):
+    logits, read, weights = saved_and_read(spec)
+    assert read.answers
+    assert is_same(logits_of(read.network), logits)
+    assert set(read.unused) <= weights.keys()
+    assert "by trial" in read.account[1]
+
+
+def test_what_the_trial_settles_is_said_with_its_margin():
+    _, read, _ = saved_and_read(LONG)
+    assert "tokens a op:11 b =:12 (else at most" in read.account[1]
+    assert "norm placement post" in read.account[1]
+    assert {"a op:11 b =:12", "post", "last", "gelu"} <= set(map(str, read.network.architecture.values()))
+
+
+def test_an_option_is_not_tried_but_taken():
+    _, read, _ = saved_and_read(LONG, arch={"act_fn": "tanh", "n_heads": "2"}, tokens="b op a =")
+    reading = read.network.reading
+    assert (reading.act_fn, reading.heads, str(reading.tokens)) == ("tanh", 2, "b op:11 a =:12")
+
+
+@pytest.mark.parametrize(
+    ("arch", "tokens"), [({"n_heads": "5"}, None), ({}, "a b = = = ="), ({"readout": "concat"}, None)]
+)
+def test_what_cannot_be_is_refused_with_what_there_is(arch, tokens):
+    with pytest.raises(CheckpointError, match=r"does not fit this file, which has tokens embed \[13, 32\]"):
+        saved_and_read(LONG, arch=arch, tokens=tokens)
+
+
+def test_operands_in_the_other_order_are_found_and_said_first():
+    task = Task.parse(f"sub:{P}")
+    model = trained(LONG, torch.from_numpy(task.answer.T.copy()), PAIRS)  # which answers b - a
+    weights = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    turned = np.isin(np.arange(P * P), (PAIRS % P * P + PAIRS // P).numpy())  # as pairs (a, b) of a - b
+    read = recognise(weights, task, {}, None, lambda _: turned)
+    assert str(read.network.reading.tokens) == "b op:11 a =:12"
+    assert "--tokens" in read.notes[0]
+
+
+def test_an_untrained_file_gets_the_usual_reading_marked_as_assumed():
+    task = Task.parse(f"add:{P}")
+    model = trained(LONG, torch.from_numpy(task.answer), PAIRS, steps=0)
+    read = recognise({k: t.detach() for k, t in model.state_dict().items()}, task, {}, None, lambda _: MASK)
+    assert not read.answers
+    assert "assumed" in read.account[1]
+    assert "assumed" in read.notes[0]
+    assert read.tied == ()
+
+
+def test_the_task_of_another_size_is_named():
+    task = Task.parse(f"add:{P}")
+    model = trained(replace(LONG, act="relu"), torch.from_numpy(task.answer), torch.arange(P * P))
+    weights = {k: t.detach() for k, t in model.state_dict().items()}
+    with pytest.raises(CheckpointError, match="pass --task add:11"):
+        recognise(weights, Task.parse("add:10"), {})
+    with pytest.raises(CheckpointError, match="the shapes allow add:1"):
+        recognise(weights, Task.parse("add:50"), {})
+
+
+def test_a_task_is_inferred_whatever_the_layout(saved):
+    task = Task.parse(f"sub:{P}")
+    model = trained(LONG, torch.from_numpy(task.answer), torch.arange(P * P))
+    view = detectors.load(saved({k: t.detach() for k, t in model.state_dict().items()}), task="infer")
+    assert view.task.spec == f"infer=sub:{P}"
+
+
+def test_readings_that_tie_are_run_too_and_what_they_change_is_asked(saved):
+    """A tie is harmless where the verdicts agree; here the other reading is an untrained network, and they do not."""
+    from detectors.subjects.operands.view import Tied
+
+    task = Task.parse(f"add:{P}")
+    good, bad = (trained(LONG, torch.from_numpy(task.answer), torch.arange(P * P), steps=n) for n in (300, 0))
+    view, other = (
+        detectors.load(saved({k: t.detach() for k, t in m.state_dict().items()}), task=task) for m in (good, bad)
+    )
+    view.tied = (Tied("--arch act_fn=gelu", "--arch act_fn=relu", view.network),)
+    assert any("Every verdict is the same there" in note for note in detectors.run(view, draws=19).notes)
+    view.tied = (Tied("--arch act_fn=gelu", "--arch act_fn=relu", other.network),)
+    with pytest.raises(CheckpointError, match="--arch act_fn=gelu as under --arch act_fn=relu"):
+        detectors.run(view, draws=19)

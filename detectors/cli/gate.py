@@ -31,6 +31,7 @@ def gate(
     task: o.Task = None,
     train_indices: o.TrainIndices = None,
     train_split: o.TrainSplit = None,
+    tokens: o.Tokens = None,
     step: o.Step = None,
     loader: o.Loader = None,
     json: o.Json = None,
@@ -68,8 +69,8 @@ def gate(
     # before anything is scored, so that a policy that cannot be evaluated says so at once
     held = rules.model_copy(update={"baseline": None}) if update_baseline else rules
     found = conditions(held, folder, None if update_baseline else baseline)
-    options = loading(rules, folder, task=task, train_indices=train_indices, train_split=train_split, loader=loader)
-    options["step"] = step
+    said = {"task": task, "train_indices": train_indices, "train_split": train_split, "tokens": tokens, "step": step}
+    options = loading(rules, folder, **said, loader=loader)
     asked = {"draws": rules.draws, "seed": rules.seed, "threads": threads, "timeout": timeout}
     report, page = _scored(checkpoint, options, asked, page=html is not None, quiet=quiet)
     outcomes = evaluate(found, report)

@@ -175,6 +175,7 @@ def loading(policy: Policy, folder: Path, **options: Any) -> dict[str, Any]:
         "task": policy.task,
         "train_indices": folder / policy.train_indices if policy.train_indices else None,
         "train_split": policy.train_split,
+        "tokens": policy.tokens,
         "arch": {key: str(value) for key, value in policy.arch.items()},
     }
     given = {key: value for key, value in options.items() if value}

@@ -83,6 +83,7 @@ class Policy(_Table):
     task: str | None = Field(default=None, description="As --task; not needed where the checkpoint says.")
     train_indices: str | None = Field(default=None, description="As --train-indices; beside the policy.")
     train_split: str | None = Field(default=None, description="As --train-split.")
+    tokens: str | None = Field(default=None, description="As --tokens.")
     arch: dict[str, str | int | float] = Field(default_factory=dict, description="As --arch.")
     # a million draws of 113 tokens are a gigabyte
     draws: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(default=None, description="As --draws.")

@@ -14,6 +14,7 @@ import numpy as np
 
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.tasks import of_two_operands
+from models_zoo import population
 from models_zoo.behaviour import behaviour
 from models_zoo.cards import cards, expected
 from models_zoo.draws import FAMILIES, drawn
@@ -40,13 +41,11 @@ class Model(NamedTuple):
 def jobs(draws: int) -> list[Job]:
     """All that there is, and so many draws of every random family."""
     from models_zoo.hostile import models
-    from models_zoo.population import expected as settled
-    from models_zoo.population import members
 
     zoo = [("zoo", name) for name, card in cards().items() if card["family"] != "series" and _of_operands(card)]
-    population = [("population", str(m.number)) for m in members() if settled(m)]
+    networks = [("population", str(m.number)) for m in population.members() if population.expected(m)]
     hostile = [("hostile", str(i)) for i in range(len(models()))]
-    return zoo + population + hostile + [("drawn", f"{family}/{i}") for family in FAMILIES for i in range(draws)]
+    return zoo + networks + hostile + [("drawn", f"{family}/{i}") for family in FAMILIES for i in range(draws)]
 
 
 def model(job: Job) -> Model | None:
@@ -57,7 +56,7 @@ def model(job: Job) -> Model | None:
 
 def family(job: Job) -> str:
     """The family of a job's model, which need not be built for it."""
-    from models_zoo import hostile, population
+    from models_zoo import hostile
 
     source, which = job
     if source == "zoo":
@@ -75,10 +74,9 @@ def of_zoo(name: str) -> Model:
 
 
 def of_population(number: str) -> Model:
-    from models_zoo.population import expected, member
-
-    found = member(int(number))
-    return Model(family(("population", number)), found.name, found.name, expected(found), found.view())
+    found = population.member(int(number))
+    truth = population.expected(found)
+    return Model(family(("population", number)), found.name, found.name, truth, found.view())
 
 
 def of_hostile(index: str) -> Model | None:
@@ -105,7 +103,11 @@ def of_draws(which: str) -> Model:
     name, _, seed = which.partition("/")
     number = int.from_bytes(name.encode()[:8], "big")
     view, parent = drawn(name, np.random.default_rng([number, int(seed)]))
-    return Model(name, which, parent or which, dict.fromkeys(FAMILIES[name][1], "absent"), view)
+    truth = dict.fromkeys(FAMILIES[name][1], "absent")
+    if parent is not None:  # what may be there unused in a network may be there in what is made from it
+        own = population.expected(population.member(int(parent.removeprefix("population/"))))
+        truth |= {motif: "unused" for motif in truth if own.get(motif) == "unused"}
+    return Model(name, which, parent or which, truth, view)
 
 
 BUILDERS: dict[str, Callable[[str], Model | None]] = {

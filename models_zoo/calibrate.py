@@ -2,8 +2,8 @@
 
 Threshold: a third of the way from the highest level of the negative families to the lowest of the positive ones, since
 negatives are known in more kinds, and weaker positives exist than a bench has. A family's level is the value that 1 in
-50 of it passes, or falls short of; families of fewer than twenty are taken together, and their largest, or least, value
-where that makes no twenty. Where a motif's structure may be there
+50 of its parents passes, or falls short of; families of fewer than twenty are taken together, and their largest, or
+least, value where that makes no twenty. Where a motif's structure may be there
 unused the value settles nothing, and the family counts in rates of verdicts alone. A family is judged by the threshold
 that it had no part in: it is left out, on either side.
 
@@ -33,7 +33,7 @@ from models_zoo.rates import area, rate
 
 DRAWS = 199  # permutations, as a report's
 FEW, ONE_IN = 20, 50
-RULE = "a third of the way from the highest negative level to the lowest positive one; level: the value that 1 in 50 of a family passes or falls short of, families of fewer than 20 taken together"  # noqa: E501
+RULE = "a third of the way from the highest negative level to the lowest positive one; level: the value that 1 in 50 parents of a family passes or falls short of, families of fewer than 20 taken together"  # noqa: E501
 Progress = Callable[[int, int], None]
 
 
@@ -121,11 +121,14 @@ def levels(scored: Iterable[Scored], without: str | None = None) -> tuple[float,
     """The highest level of the negative families and the lowest of the positive ones, one family left out, unless it is
     the only one of its side.
     """
-    sides: dict[bool, dict[str, list[float]]] = {False: defaultdict(list), True: defaultdict(list)}
+    sides: dict[bool, dict[str, dict[str, list[float]]]] = {False: {}, True: {}}
     for s in scored:
         if s.truth != "unused" and s.score is not None:
-            sides[s.there][s.family].append(s.score.value)
-    negatives, positives = (_pooled([v for f, v in x.items() if f != without or len(x) == 1]) for x in sides.values())
+            sides[s.there].setdefault(s.family, {}).setdefault(s.parent, []).append(s.score.value)
+    negatives, positives = (
+        _pooled([[worst(v) for v in parents.values()] for f, parents in side.items() if f != without or len(side) == 1])
+        for side, worst in ((sides[False], max), (sides[True], min))
+    )
     return (
         max(float(np.quantile(v, 1 - 1 / ONE_IN, method="lower")) if len(v) >= FEW else max(v) for v in negatives),
         min(float(np.quantile(v, 1 / ONE_IN, method="higher")) if len(v) >= FEW else min(v) for v in positives),

@@ -27,6 +27,7 @@ from detectors.judging.summary import summarise
 from detectors.judging.verdict import LEVEL, holm, judge
 from detectors.report.model import CheckpointInfo
 from detectors.report.report import Report
+from detectors.subjects.contract import hold_to_contract
 from detectors.subjects.subject import Size, Subject, check_applicable
 from detectors.subjects.tasks import is_subject
 
@@ -62,6 +63,7 @@ def run(
         raise DetectorsError(f"no detector {unknown[0]!r}; there are {', '.join(registry.names())}")
     report = progress or (lambda *_: None)
     report("forward pass", 0, len(chosen) + 1)
+    hold_to_contract(model)
     figures = model.figures()
     draws = enough_draws(sum(_calibrated(name) for name in map(_name, chosen))) if draws is None else draws
     outcomes = attempt_all(model, chosen, draws=draws, seed=seed, progress=report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -32,7 +32,7 @@ class ModelView:
 
     network: what `help(detectors.Network)` describes. task: a Task, or a spec such as `add:113`, or `infer` for the
     table that its own answers follow.
-    train_mask: [n_tokens * n_tokens] True on the training pairs, or None where the training set is unknown.
+    train_mask: [n_tokens * n_tokens] True on the training pairs, an array or a list; None where they are unknown.
     """
 
     kind, reads = "operands", "two operands"
@@ -42,7 +42,7 @@ class ModelView:
         network: Network,
         task: Task | str,
         *,
-        train_mask: Bool[np.ndarray, " pairs"] | None = None,
+        train_mask: Bool[np.ndarray, " pairs"] | Sequence[bool] | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         check_contract(network, CONTRACT, "detectors.Network")
@@ -53,6 +53,7 @@ class ModelView:
                 f"the task {task.spec} has {task.n_tokens} tokens and the model {network.n_tokens}: "
                 "pass the --task that the model was trained on"
             )
+        train_mask = None if train_mask is None else np.asarray(train_mask)
         if train_mask is not None and (train_mask.shape != (task.n_tokens**2,) or train_mask.dtype != bool):
             raise CheckpointError(
                 f"a training mask is a boolean array over the {task.n_tokens**2} pairs, "
@@ -62,7 +63,7 @@ class ModelView:
         self.checkpoint = checkpoint or Checkpoint()
         self._passed: dict[str, Tensor] = {}
 
-    def with_train_mask(self, mask: Bool[np.ndarray, " pairs"] | None) -> ModelView:
+    def with_train_mask(self, mask: Bool[np.ndarray, " pairs"] | Sequence[bool] | None) -> ModelView:
         """The same model with these training pairs."""
         other = ModelView(self.network, self.task, train_mask=mask, checkpoint=self.checkpoint)
         other._passed = self._passed
@@ -84,6 +85,11 @@ class ModelView:
     def cases(self) -> Int[Tensor, "cases operands"]:
         """Operand tokens of every case that has an answer."""
         return self.tokens_of(torch.from_numpy(self.task.domain))
+
+    def few(self, count: int) -> Int[Tensor, "batch operands"]:
+        """Operand tokens of pairs from all over the table."""
+        n = self.task.n_tokens
+        return self.tokens_of(torch.linspace(1, max(n * n - 2, 1), count).long())
 
     @cached_property
     def plane(self) -> LogitGrid:
@@ -193,11 +199,11 @@ class ModelView:
         """A parameter by its name in the checkpoint, float32."""
         if name not in self.network.weights:
             raise MissingPart(f"no weight {name!r}; this model has {', '.join(self.network.weights)}")
-        return self.network.weights[name]
+        return self.network.weights[name].float()
 
     def embedding(self, operand: int) -> Float[Tensor, "n_tokens d"]:
         """Everything up to the first nonlinearity that operand 0 or 1 passes on its own."""
-        return self.network.embedding(operand).detach()
+        return self.network.embedding(operand).detach().float()
 
     def logits(self) -> Float[Tensor, "pairs answers"]:
         """Of every pair, float32."""
@@ -218,7 +224,7 @@ class ModelView:
     def readout(self, layer: int = -1) -> Float[Tensor, "m answers"] | None:
         """From neurons to logits; None where something nonlinear follows the neurons."""
         matrix = self.network.readout(layer % self.network.n_layers)
-        return None if matrix is None else matrix.detach()[:, : self.task.n_answers]
+        return None if matrix is None else matrix.detach().float()[:, : self.task.n_answers]
 
     def run(
         self, tokens: Int[Tensor, "batch operands"], *, capture: Iterable[str] = (), edit: Edit | None = None

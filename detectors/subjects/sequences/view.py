@@ -120,6 +120,10 @@ class SequenceView:
         """Sequences of the task for this model's vocabulary and context."""
         return self.task.draw(np.random.default_rng(seed), batch, self.network.n_tokens, self.network.n_ctx)
 
+    def few(self, count: int) -> Tensor:
+        """Tokens of some sequences, as `run` takes them."""
+        return self.draw(count, seed=0).tokens[:, :-1]
+
     @cached_property
     def sample(self) -> Sequences:
         """The sequences that figures are given for: 512 of seed 0."""

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from detectors.core import registry
 from detectors.core.errors import DetectorsError, MissingPart, NotApplicable, Undetermined
+from detectors.core.memory import check_memory
 from detectors.core.registry import Detector, Spec, spec_of
 from detectors.core.score import Score, jsonable
 from detectors.core.verdict import Verdict
@@ -66,6 +67,7 @@ def run(
     hold_to_contract(model)
     figures = model.figures()
     draws = enough_draws(sum(_calibrated(name) for name in map(_name, chosen))) if draws is None else draws
+    check_memory(draws * (model.size.order or 1), f"{draws} permutations of {model.size.order or 1} elements")
     outcomes = attempt_all(model, chosen, draws=draws, seed=seed, progress=report)
     report("done", len(chosen) + 1, len(chosen) + 1)
     detections = [_detection(outcome, model.size) for outcome in outcomes]

@@ -183,7 +183,7 @@ def test_nothing_is_imported_from_the_checkout_and_versions_are_constrained(proj
 
 
 def test_torch_is_asked_for_without_known_holes():
-    """https://github.com/pytorch/pytorch/security/advisories/GHSA-63cw-57p8-fm3p: before 2.10 memory can be corrupted."""
+    """GHSA-63cw-57p8-fm3p: before 2.10 a file read with weights_only could corrupt memory."""
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     (torch,) = (d for d in dependencies if d.startswith("torch"))
     assert tuple(map(int, re.findall(r"\d+", torch))) >= (2, 10)

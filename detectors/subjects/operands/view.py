@@ -14,6 +14,7 @@ from torch import Tensor
 from detectors.core.errors import CheckpointError, MissingPart, NotApplicable
 from detectors.core.figures import BySplit, Counts, Figures, TaskFacts
 from detectors.core.groups import Group
+from detectors.core.memory import check_memory
 from detectors.subjects.hooks import Edit, check_contract, hooked_pass
 from detectors.subjects.operands.inference import task_of
 from detectors.subjects.operands.network import CONTRACT, Network
@@ -251,6 +252,7 @@ class ModelView:
         """One pass over all pairs, keeping what was asked, and the last neurons with the logits."""
         if name in self._passed:
             return self._passed[name]
+        self._check_memory()
         last = f"blocks.{self.network.n_layers - 1}.mlp.hook_post"
         wanted = {name} | ({last} & set(self._shapes) if name in ("logits", last) else set())
         hooks = wanted - {"logits"}
@@ -273,6 +275,13 @@ class ModelView:
             self._check_finite(kept["logits"])
         self._passed.update(kept)
         return self._passed[name]
+
+    def _check_memory(self) -> None:
+        """Of all that detectors may ask for: the logits, and the neurons of every layer."""
+        n, answers = self.task.n_tokens, self.task.n_answers
+        neurons = sum(self._shapes[f"blocks.{i}.mlp.hook_post"][-1] for i in self.neuron_layers)
+        beside = f" and {neurons} neurons" if neurons else ""
+        check_memory(n * n * (answers + neurons), f"{self.task.spec}: {n} x {n} pairs with {answers} answers{beside}")
 
     def _check_finite(self, logits: Tensor) -> None:
         labelled = self.task.grid.ravel() if self.task.labels else self.task.domain[:0]

@@ -8,8 +8,8 @@ from detectors.core.errors import DetectorsError
 
 VARIABLE = "DETECTORS_MEMORY"
 USUAL = 8.0  # GiB; what a laptop has free, and 810 tokens with as many answers
-# Of the activations that are kept: logits as they are, in float64, half by half, and permuted. Measured with trig_mlp as
-# the peak over what is there before: 4.9, 4.4 without what does not grow, at 307 tokens, 3.9 at 401.
+# Of the activations that are kept: logits as they are, in float64, half by half, and permuted. Measured with trig_mlp
+# as the peak over what is there before: 4.9, 4.4 without what does not grow, at 307 tokens, 3.9 at 401.
 COPIES = 4
 
 

@@ -32,7 +32,7 @@ def test_add_2048_is_refused_before_it_takes_memory():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     model = ModelView(Tiny(2048), "add:2048")
     for ask in (model.logits, model.figures, lambda: detectors.run(model), lambda: detectors.trig_logits(model)):
-        with pytest.raises(MemoryBudget, match="add:2048: .* 2048 answers would need about 128.0 GiB"):
+        with pytest.raises(MemoryBudget, match=r"add:2048: .* 2048 answers would need about 128.0 GiB"):
             ask()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # KiB, so one GiB
 

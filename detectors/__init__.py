@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.motifs.trig_product_neurons import trig_product_neurons as trig_product_neurons
     from detectors.report.report import Report as Report
     from detectors.runner import run as run
+    from detectors.subjects.contract import check as check
     from detectors.subjects.operands.network import Network as Network
     from detectors.subjects.operands.task import Task as Task
     from detectors.subjects.operands.view import ModelView as ModelView
@@ -47,6 +48,7 @@ _HOME = {
     "load": "loading.load",
     "Report": "report.report",
     "run": "runner",
+    "check": "subjects.contract",
     "Task": "subjects.operands.task",
     "ModelView": "subjects.operands.view",
     "Network": "subjects.operands.network",

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from detectors.core import registry
 from detectors.core.errors import CheckpointError, DetectorsError, MissingPart, NotApplicable, Undetermined
+from detectors.core.memory import check_memory
 from detectors.core.registry import Detector, Spec, spec_of
 from detectors.core.score import Score, jsonable
 from detectors.core.verdict import Verdict
@@ -27,6 +28,7 @@ from detectors.judging.summary import summarise
 from detectors.judging.verdict import LEVEL, holm, judge
 from detectors.report.model import CheckpointInfo
 from detectors.report.report import Report
+from detectors.subjects.contract import hold_to_contract
 from detectors.subjects.subject import Size, Subject, check_applicable
 from detectors.subjects.tasks import is_subject
 
@@ -62,8 +64,10 @@ def run(
         raise DetectorsError(f"no detector {unknown[0]!r}; there are {', '.join(registry.names())}")
     report = progress or (lambda *_: None)
     report("forward pass", 0, len(chosen) + 1)
+    hold_to_contract(model)
     figures = model.figures()
     draws = enough_draws(sum(_calibrated(name) for name in map(_name, chosen))) if draws is None else draws
+    check_memory(draws * (model.size.order or 1), f"{draws} permutations of {model.size.order or 1} elements")
     outcomes = attempt_all(model, chosen, draws=draws, seed=seed, progress=report)
     report("done", len(chosen) + 1, len(chosen) + 1)
     detections = [_detection(outcome, model.size) for outcome in outcomes]

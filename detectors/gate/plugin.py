@@ -1,7 +1,7 @@
 """Gates as pytest items: `pytest release.gate.toml --detectors-checkpoint CKPT`, and fixtures for tests of your own.
 
 Idle, and importing neither torch nor the rest of the package, until a gate file is collected with
---detectors-checkpoint, or a fixture is asked for. The model is scored once, also with several workers of pytest-xdist.
+--detectors-checkpoint or a fixture is asked for. The model is scored once, also with several workers of pytest-xdist.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from detectors.subjects.operands.view import ModelView
 TOLERANCE = 1e-5
 
 
-def from_bridge(bridge: Any, /, *, task: str | Task, train_mask: Bool[np.ndarray, " pairs"] | None = None) -> ModelView:
+def from_bridge(
+    bridge: Any, /, *, task: str | Task, train_mask: Bool[np.ndarray, " pairs"] | Sequence[bool] | None = None
+) -> ModelView:
     """A view of a `TransformerBridge` (TransformerLens 4.2 or later) with two operands.
 
     The weights are copied as they stand, by `tl_named_parameters`; call this before `enable_compatibility_mode`,

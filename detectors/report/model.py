@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from detectors.core.figures import BySplit, Counts, TaskFacts
+from detectors.core.visible import visible
 from detectors.judging.detection import Detection
 
 RECORD = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -60,6 +61,10 @@ class Document(BaseModel):
             if detection.detector == key:
                 return detection
         raise KeyError(f"no detector {key!r} in this report; it has {', '.join(d.detector for d in self.detections)}")
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{d.detector} {d.verdict}" for d in self.detections)
+        return f"<{type(self).__name__} of {visible(self.checkpoint.path)}, {self.task.spec}: {visible(found)}>"
 
     def __len__(self) -> int:
         return len(self.detections)

@@ -29,7 +29,9 @@ def hooked_pass(
     capture: Iterable[str],
     edit: Edit | None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Logits of a forward pass with edits, and the tensors at the hook points named, after their edits."""
+    """Logits of a forward pass with edits, and the tensors at the hook points named, after their edits; in float32,
+    whatever the network computes in.
+    """
     wanted, edits = set(capture), dict(edit or {})
     if unknown := (wanted | set(edits)) - set(points):
         raise MissingPart(f"no hook point {sorted(unknown)}; this model has {', '.join(sorted(points))}")
@@ -37,9 +39,9 @@ def hooked_pass(
 
     def hook(name: str, tensor: Tensor) -> Tensor:
         if name in edits:
-            tensor = edits[name](tensor)
+            tensor = edits[name](tensor.float()).to(tensor.dtype)
         if name in wanted:
-            captured[name] = tensor
+            captured[name] = tensor.float()
         return tensor
 
-    return forward(tokens, hook), captured
+    return forward(tokens, hook).float(), captured

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -123,6 +124,7 @@ def test_an_input_is_never_run(project):
         "CHECKPOINT": "$(touch run)",
         "POLICY": "release.gate.toml",
         "HTML": "a.html",
+        "TIMEOUT": "300",
     }
     assert run(project, gate["run"], **env).returncode == 2
     assert not (project / "run").exists()
@@ -157,3 +159,31 @@ def test_what_is_installed_in_the_documentation_is_this_distribution():
     lines = re.findall(r"pip install \"(.+?)\"", PAGE)
     assert lines
     assert all(re.match(r"circuit-detectors(\[html\])? @ ", line) for line in lines)
+
+
+def test_actions_are_pinned_by_commit():
+    """A tag can be moved to other code; ours is a placeholder for whoever owns the repository."""
+    every = steps({"jobs": {"action": {"steps": ACTION["runs"]["steps"]}}})
+    for document in FILES.values():
+        every += steps(document) if isinstance(document, dict) and "jobs" in document else []
+    used = [step["uses"] for step in every if "uses" in step and not step["uses"].startswith("OWNER/")]
+    assert len(used) >= 5
+    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", name) for name in used)
+
+
+def test_nothing_is_imported_from_the_checkout_and_versions_are_constrained(project):
+    own = {s["name"]: s["run"] for s in ACTION["runs"]["steps"] if "run" in s}
+    assert own["Install"].startswith('python -I -m pip install -c "$ACTION_PATH/constraints.txt"')
+    for name in ("pip", "json", "detectors", "torch"):
+        (project / f"{name}.py").write_text("import os; os._exit(0)")
+    gate = next(s for s in ACTION["runs"]["steps"] if s.get("name") == "Gate")
+    given = {"CHECKPOINT": "models/release", "POLICY": "release.gate.toml", "HTML": "a.html", "TIMEOUT": "300"}
+    memorise(project)
+    assert run(project, gate["run"], **dict.fromkeys(gate["env"], "") | given).returncode == 1
+
+
+def test_torch_is_asked_for_without_known_holes():
+    """GHSA-63cw-57p8-fm3p: before 2.10 a file read with weights_only could corrupt memory."""
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    (torch,) = (d for d in dependencies if d.startswith("torch"))
+    assert tuple(map(int, re.findall(r"\d+", torch))) >= (2, 10)

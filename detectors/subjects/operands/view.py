@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from detectors.core.errors import CheckpointError, MissingPart, NotApplicable
 from detectors.core.figures import BySplit, Counts, Figures, TaskFacts
 from detectors.core.groups import Group
+from detectors.core.memory import check_memory
 from detectors.subjects.hooks import Edit, check_contract, hooked_pass
 from detectors.subjects.operands.inference import task_of
 from detectors.subjects.operands.network import CONTRACT, Network
@@ -42,7 +43,7 @@ class ModelView:
 
     network: what `help(detectors.Network)` describes. task: a Task, or a spec such as `add:113`, or `infer` for the
     table that its own answers follow.
-    train_mask: [n_tokens * n_tokens] True on the training pairs, or None where the training set is unknown. tied:
+    train_mask: [n_tokens * n_tokens] True on the training pairs, an array or a list; None where they are unknown. tied:
     other readings of the same file under which it answers as well.
     """
 
@@ -53,7 +54,7 @@ class ModelView:
         network: Network,
         task: Task | str,
         *,
-        train_mask: Bool[np.ndarray, " pairs"] | None = None,
+        train_mask: Bool[np.ndarray, " pairs"] | Sequence[bool] | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         check_contract(network, CONTRACT, "detectors.Network")
@@ -64,6 +65,7 @@ class ModelView:
                 f"the task {task.spec} has {task.n_tokens} tokens and the model {network.n_tokens}: "
                 "pass the --task that the model was trained on"
             )
+        train_mask = None if train_mask is None else np.asarray(train_mask)
         if train_mask is not None and (train_mask.shape != (task.n_tokens**2,) or train_mask.dtype != bool):
             raise CheckpointError(
                 f"a training mask is a boolean array over the {task.n_tokens**2} pairs, "
@@ -74,7 +76,7 @@ class ModelView:
         self.tied: tuple[Tied, ...] = ()
         self._passed: dict[str, Tensor] = {}
 
-    def with_train_mask(self, mask: Bool[np.ndarray, " pairs"] | None) -> ModelView:
+    def with_train_mask(self, mask: Bool[np.ndarray, " pairs"] | Sequence[bool] | None) -> ModelView:
         """The same model with these training pairs."""
         other = ModelView(self.network, self.task, train_mask=mask, checkpoint=self.checkpoint)
         other._passed, other.tied = self._passed, self.tied
@@ -100,6 +102,11 @@ class ModelView:
     def cases(self) -> Int[Tensor, "cases operands"]:
         """Operand tokens of every case that has an answer."""
         return self.tokens_of(torch.from_numpy(self.task.domain))
+
+    def few(self, count: int) -> Int[Tensor, "batch operands"]:
+        """Operand tokens of pairs from all over the table."""
+        n = self.task.n_tokens
+        return self.tokens_of(torch.linspace(1, max(n * n - 2, 1), count).long())
 
     @cached_property
     def plane(self) -> LogitGrid:
@@ -209,11 +216,11 @@ class ModelView:
         """A parameter by its name in the checkpoint, float32."""
         if name not in self.network.weights:
             raise MissingPart(f"no weight {name!r}; this model has {', '.join(self.network.weights)}")
-        return self.network.weights[name]
+        return self.network.weights[name].float()
 
     def embedding(self, operand: int) -> Float[Tensor, "n_tokens d"]:
         """Everything up to the first nonlinearity that operand 0 or 1 passes on its own."""
-        return self.network.embedding(operand).detach()
+        return self.network.embedding(operand).detach().float()
 
     def logits(self) -> Float[Tensor, "pairs answers"]:
         """Of every pair, float32."""
@@ -234,7 +241,7 @@ class ModelView:
     def readout(self, layer: int = -1) -> Float[Tensor, "m answers"] | None:
         """From neurons to logits; None where something nonlinear follows the neurons."""
         matrix = self.network.readout(layer % self.network.n_layers)
-        return None if matrix is None else matrix.detach()[:, : self.task.n_answers]
+        return None if matrix is None else matrix.detach().float()[:, : self.task.n_answers]
 
     def run(
         self, tokens: Int[Tensor, "batch operands"], *, capture: Iterable[str] = (), edit: Edit | None = None
@@ -261,6 +268,7 @@ class ModelView:
         """One pass over all pairs, keeping what was asked, and the last neurons with the logits."""
         if name in self._passed:
             return self._passed[name]
+        self._check_memory()
         last = f"blocks.{self.network.n_layers - 1}.mlp.hook_post"
         wanted = {name} | ({last} & set(self._shapes) if name in ("logits", last) else set())
         hooks = wanted - {"logits"}
@@ -283,6 +291,13 @@ class ModelView:
             self._check_finite(kept["logits"])
         self._passed.update(kept)
         return self._passed[name]
+
+    def _check_memory(self) -> None:
+        """Of all that detectors may ask for: the logits, and the neurons of every layer."""
+        n, answers = self.task.n_tokens, self.task.n_answers
+        neurons = sum(self._shapes[f"blocks.{i}.mlp.hook_post"][-1] for i in self.neuron_layers)
+        beside = f" and {neurons} neurons" if neurons else ""
+        check_memory(n * n * (answers + neurons), f"{self.task.spec}: {n} x {n} pairs with {answers} answers{beside}")
 
     def _check_finite(self, logits: Tensor) -> None:
         labelled = self.task.grid.ravel() if self.task.labels else self.task.domain[:0]

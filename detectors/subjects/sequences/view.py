@@ -13,6 +13,7 @@ from torch import Tensor
 
 from detectors.core.errors import CheckpointError
 from detectors.core.figures import BySplit, Counts, Figures, TaskFacts
+from detectors.core.memory import check_memory
 from detectors.subjects.hooks import Edit, Hook, check_contract, hooked_pass
 from detectors.subjects.right import answered
 from detectors.subjects.sequences.task import Sequences, SequenceTask
@@ -101,6 +102,8 @@ class SequenceView:
 
     def figures(self) -> Figures:
         """Over the settled tokens of the sample; every batch is fresh, so nothing was trained on."""
+        size, context = SAMPLE * self.network.n_ctx, f"{self.network.n_ctx} positions with {self.n_answers} answers"
+        check_memory(size * self.n_answers, f"{self.task.spec}: {SAMPLE} sequences of {context}")
         with torch.no_grad():
             columns = self.settled_figures(self.sample)
         accuracy, loss = (BySplit(all=float(c.double().mean()), train=None, test=None) for c in columns)
@@ -119,6 +122,10 @@ class SequenceView:
     def draw(self, batch: int, *, seed: int) -> Sequences:
         """Sequences of the task for this model's vocabulary and context."""
         return self.task.draw(np.random.default_rng(seed), batch, self.network.n_tokens, self.network.n_ctx)
+
+    def few(self, count: int) -> Tensor:
+        """Tokens of some sequences, as `run` takes them."""
+        return self.draw(count, seed=0).tokens[:, :-1]
 
     @cached_property
     def sample(self) -> Sequences:

@@ -181,7 +181,9 @@ def test_logits_that_are_not_finite_are_refused_by_the_names_of_the_pairs(value)
     task = detectors.Task.parse("add:7")
     logits = made.one_hot(task)
     logits[2 * 7 + 5, 3] = logits[6 * 7 + 1, 0] = value
-    view = ModelView(Silent(logits, 7), task)
+    network = Silent(logits, 7)
+    network.weights = {}  # which would be told of first
+    view = ModelView(network, task)
     for ask in (view.logits, view.figures, lambda: view.split, lambda: detectors.run(view)):
         with pytest.raises(
             CheckpointError, match=r"logits of 2 of 49 pairs are not finite, such as \(2, 5\), \(6, 1\): "

@@ -31,8 +31,8 @@ _BESIDE = re.compile(
     re.I,
 )
 TRAIN = re.compile(
-    r"^((train|training)_?(ind(ex|ices|s)?|idxs?|ids|pairs|data|set|mask|x|inputs|examples|samples|dataset|split)?"
-    r"|(x|idx|ind|indices|pairs|mask)_train|splits?|data_split)$",
+    r"^((train|training)_?(data_?)?(ind(ex|ices|s)?|idxs?|ids|pairs|set|mask|x|inputs|tokens|examples|samples|split)?"
+    r"|(x|idx|ind|indices|pairs|mask|is)_train|train(ing)?_dataset|splits?|data_split)$",
     re.I,
 )
 
@@ -40,6 +40,7 @@ TRAIN = re.compile(
 # Keys of several states of one model, and first components of names that a wrapper adds
 _TIMES = re.compile(r"^\D{0,24}?(epoch|step|iter|ckpt|checkpoint|e|s|t)?\D?(\d{1,12})\D{0,4}$", re.I)
 _PARTS = re.compile(r"layer|block|^h$|head|module|fc|linear", re.I)
+_EXACT = re.compile(r"ind|idx|pair|mask", re.I)  # of several keys of training pairs, one that says what they are
 _LAST = re.compile(r"final|last|latest|end", re.I)
 _WRAPPERS = {"model", "module", "net", "network", "transformer", "_orig_mod", "_model", "_module"} | {
     "_forward_module",
@@ -223,14 +224,21 @@ def _unprefixed(arrays: dict[str, Any], found: Found) -> dict[str, Any]:
     return arrays
 
 
-def _beside(node: Any, keys: list[Any], found: Found) -> None:
-    """Note plain values and training pairs that lie beside the weights."""
+def _beside(node: Any, keys: list[Any], found: Found, below: bool = True) -> None:
+    """Note plain values and training pairs that lie beside the weights, the latter also one level down."""
     for key, value in children(node):
         if not isinstance(key, str) or key in keys:
             continue
+        if below and found.train is None and isinstance(value, dict | Inert) and not TRAIN.match(key):
+            inner = Found()
+            _beside(
+                value, [k for k, _ in children(value) if not isinstance(k, str) or not TRAIN.match(k)], inner, False
+            )
+            found.train = inner.train
         with suppress(CheckpointError, ValueError, RecursionError):  # what cannot be read is neither
             if TRAIN.match(key) and _pairs(value):
-                found.train = (key, value)
+                plainer = found.train is None or _EXACT.search(key)
+                found.train = (key, value) if plainer else found.train
             elif array(value) is None or not shape(array(value)):
                 budget = [min(MANY, found.left)]
                 found.left -= budget[0]

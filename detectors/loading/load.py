@@ -15,6 +15,7 @@ import torch
 
 from detectors.core.blame import told
 from detectors.core.errors import CheckpointError, DetectorsError, TaskError
+from detectors.core.memory import check_memory
 from detectors.loading.containers import first_line, read_bytes
 from detectors.loading.numbering import with_doubts
 from detectors.loading.recognise import DECLARED, recognise
@@ -28,10 +29,10 @@ from detectors.subjects.operands.view import ModelView
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.subject import Checkpoint
-from detectors.subjects.tasks import parse_task, subject, with_tied
+from detectors.subjects.tasks import of_sequences, parse_task, subject, with_tied
 
 MODEL_ENTRY_POINTS = "detectors.models"
-MAX_CONFIG = 2**26  # bytes of a config.json, which may hold the training pairs
+MAX_CONFIG = 2**24  # bytes of a config.json, which may hold the training pairs
 
 
 def load(
@@ -72,6 +73,11 @@ def load(
     if loader and (tokens or step):
         raise CheckpointError("--tokens and --step do not apply with --loader, whose function says what is read")
     contents = None if loader else read_contents(file, step)
+    if wanted is not None and not of_sequences(wanted):  # before anything is tried on all pairs
+        sizes = [size for tensor in contents.weights.values() for size in tensor.shape] if contents else []
+        widest = max((size for size in sizes if size > 2 * wanted.n_tokens), default=0)  # of what is no token
+        n, answers = wanted.n_tokens, wanted.n_answers
+        check_memory(n * n * (answers + widest), f"{wanted.spec}: {n} x {n} pairs with {answers} answers")
     own = ("config.json: train_indices", config["train_indices"]) if "train_indices" in config else None
     own = own or (contents.train if contents else None)
 

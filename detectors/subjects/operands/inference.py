@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int
 
 from detectors.core.errors import CheckpointError
+from detectors.core.memory import check_memory
 from detectors.subjects.operands.correction import nearest_group
 from detectors.subjects.operands.tables import MAX_TOKENS, Labels
 from detectors.subjects.operands.task import Task, arithmetic
@@ -23,6 +24,7 @@ def task_of(network: Any) -> Task:
     n = network.n_tokens
     if not 2 <= n <= MAX_TOKENS:
         raise CheckpointError(f"a network of {n} tokens: a task is inferred for 2 to {MAX_TOKENS}")
+    check_memory(n**3, f"the answers of all pairs of {n} tokens")
     with torch.no_grad():
         tokens = (torch.stack([k // n, k % n], 1) for k in torch.arange(n * n).split(CHUNK))
         predicted = [network.forward(t, lambda _, tensor: tensor)[:, :n].argmax(1) for t in tokens]

@@ -59,6 +59,8 @@ def array(node: Any) -> Any:
             node = Inert(args[0].name, "call", args[2])
         elif node.name == _JAX and len(args) == 4:
             node = Inert(_NUMPY + "_reconstruct", "call", (), args[2])
+        elif isinstance(node.state, tuple) and node.state and isinstance(node.state[-1], list):
+            return None  # an array of objects
         elif node.name in _TENSORS | _NO_ARRAYS | {_BUFFER, _NUMPY + "_reconstruct", _NUMPY + "scalar"}:
             return node
         else:

@@ -122,6 +122,8 @@ def _with_weights(node: Any, holding: Mapping[int, bool]) -> tuple[list[Any], bo
 
 def _aside(key: str) -> bool:
     """Whether a tensor by that name is the data's or a curve's."""
+    if "." in key:
+        return False
     return bool(
         TRAIN.match(key) or re.match(r"^(test|val|valid|eval)(_|$)|.*(loss|acc)(es|uracy|uracies)?$", key, re.I)
     )
@@ -137,7 +139,7 @@ def _flat(node: Any, only: set[Any] | None, holding: Mapping[int, bool]) -> dict
             if depth == 0 and ((only is not None and key not in only) or (isinstance(key, str) and _aside(key))):
                 continue
             if isinstance(key, str | int) and array(value) is not None:
-                arrays[f"{prefix}{key}"] = value
+                arrays[f"{prefix}{key}"] = array(value)
             elif isinstance(key, str | int) and holding.get(id(value)) and id(value) not in seen and depth < DEEP:
                 seen.add(id(value))
                 walk(value, f"{prefix}{key}.", depth + 1)
@@ -170,7 +172,8 @@ def _chosen(node: Any, keys: list[Any], path: str, step: str | None, found: Foun
     if not chosen:
         known = f"{labels[order[0]]} to {labels[order[-1]]}"
         raise CheckpointError(f"it holds {len(keys)} states, {known}, and none of them is --step {step}")
-    found.note = f"state {labels[chosen[0]]} of {len(keys)}" + ("" if step else ", the last (--step takes another)")
+    of = f" of {len(keys)}" if step else f", the last of {len(keys)} (--step takes another)"
+    found.note = f"state {labels[chosen[0]]}{of}"
     return keys[chosen[0]]
 
 
@@ -219,10 +222,10 @@ def _beside(node: Any, keys: list[Any], found: Found) -> None:
     for key, value in children(node):
         if not isinstance(key, str) or key in keys:
             continue
-        if TRAIN.match(key) and _pairs(value):
-            found.train = (key, value)
-        elif array(value) is None or not shape(array(value)):
-            with suppress(CheckpointError, ValueError):
+        with suppress(CheckpointError, ValueError):  # what cannot be read is neither
+            if TRAIN.match(key) and _pairs(value):
+                found.train = (key, value)
+            elif array(value) is None or not shape(array(value)):
                 found.says[key] = plain(value, None, [MANY])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sized
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +51,8 @@ def inside(path: Path, step: str | None = None, depth: int = 0) -> Inside:
     files = [e for e in entries if e.suffix in SUFFIXES and not _BESIDE.match(e.stem)]
     if files:
         return _one_of(path, files, step)._replace(train=train)
-    for name in (*BELOW, *sorted((n for n in there if n.startswith("version_")), key=len, reverse=True)):
+    versions = sorted((int(m[1]) for name in there if (m := re.fullmatch(r"version_(\d{1,9})", name))), reverse=True)
+    for name in (*BELOW, *(f"version_{k}" for k in versions)):
         if (path / name).is_dir():
             return inside(path / name, step, depth + 1)
     raise CheckpointError(f"{path} is a folder without config.json and without a checkpoint; pass the checkpoint file")
@@ -80,5 +82,5 @@ def _names(files: list[Path]) -> str:
     return ", ".join(file.name for file in files[:6]) + (", ..." if len(files) > 6 else "")
 
 
-def _said(chosen: str, known: object, asked: str | None) -> str:
-    return f"state {chosen} of {len(known)}" + ("" if asked else ", the last (--step takes another)")  # type: ignore[arg-type]
+def _said(chosen: str, known: Sized, asked: str | None) -> str:
+    return f"state {chosen}" + (f" of {len(known)}" if asked else f", the last of {len(known)} (--step takes another)")

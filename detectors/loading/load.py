@@ -22,13 +22,14 @@ from detectors.loading.recognise import DECLARED, recognise
 from detectors.loading.tensors import Contents, read_contents
 from detectors.loading.train_pairs import with_train_pairs
 from detectors.loading.train_splits import is_tried
+from detectors.subjects.operands.budget import check_memory
 from detectors.subjects.operands.inference import task_of
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.subject import Checkpoint
-from detectors.subjects.tasks import is_subject, parse_task, subject, with_tied
+from detectors.subjects.tasks import is_subject, of_sequences, parse_task, subject, with_tied
 
 MODEL_ENTRY_POINTS = "detectors.models"
 MAX_CONFIG = 2**26  # bytes of a config.json, which may hold the training pairs
@@ -71,6 +72,10 @@ def load(
     if loader and (tokens or step):
         raise CheckpointError("--tokens and --step do not apply with --loader, whose function says what is read")
     contents = None if loader else read_contents(file, step)
+    if wanted is not None and not of_sequences(wanted):  # before anything is tried on all pairs
+        sizes = [size for tensor in contents.weights.values() for size in tensor.shape] if contents else []
+        widest = max((size for size in sizes if size > 2 * wanted.n_tokens), default=0)  # of what is no token
+        check_memory(wanted.n_tokens, wanted.n_answers, widest)
     own = ("config.json: train_indices", config["train_indices"]) if "train_indices" in config else None
     own = own or (contents.train if contents else None)
 

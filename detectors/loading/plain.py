@@ -27,8 +27,8 @@ def children(node: Any) -> Iterator[tuple[Any, Any]]:
             if len(state[-1]) == 1:  # an array of objects: numpy.save of a dictionary
                 yield from children(state[-1][0])
             return
-        state = state[1] if isinstance(state, tuple) and len(state) == 2 else state  # of slots
-        for part in (node.pairs, state):
+        slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+        for part in (node.pairs, *slots):
             if isinstance(part, dict):
                 yield from part.items()
 
@@ -58,7 +58,7 @@ def plain(node: Any, storages: Storages | None, budget: list[int]) -> Any:
         return values if storages else values.item()
     if isinstance(node, list | tuple):
         return [plain(value, storages, budget) for value in node]
-    if isinstance(node, dict) or (isinstance(node, Inert) and (node.pairs or isinstance(node.state, dict))):
+    if isinstance(node, dict) or (isinstance(node, Inert) and next(children(node), None) is not None):
         return {str(key): plain(value, storages, budget) for key, value in children(node) if not isinstance(key, Inert)}
     if isinstance(node, Inert):
         if node.values is not None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from detectors.core.errors import CheckpointError
-from detectors.loading.arrays import Storages, array, shape, tensor
+from detectors.loading.arrays import Storages, shape, tensor
 from detectors.loading.containers import MAX_BYTES, MAX_GROWTH, read_bytes, tree_of, visible, whole
 from detectors.loading.contents import find
 from detectors.loading.folders import inside
@@ -73,7 +73,7 @@ def _weights(arrays: Mapping[str, Any], storages: Storages, size: int) -> dict[s
             f"its tensors have {elements:.2e} elements, for which {elements * 4 / 2**30:.1f} GiB would be needed, "
             f"and the file has {size / 2**20:.1f} MiB"
         )
-    read = {name: tensor(array(node), storages) for name, node in arrays.items()}
+    read = {name: tensor(node, storages) for name, node in arrays.items()}
     for name, found in read.items():
         if found.layout != torch.strided or found.is_quantized or found.device.type != "cpu":
             raise CheckpointError(f"{visible(name)} is not a dense tensor")

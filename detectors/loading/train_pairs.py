@@ -118,10 +118,10 @@ def pairs_of(values: Any, task: Task, where: str) -> Given:
         return mask
     if found.ndim == 1:
         return _of_numbers(found, task, where)
-    columns = found.ndim == 2 and found.shape[0] in (2, 3) and found.shape[1] > 3
-    if found.ndim == 2 and found.shape[1] in (2, 3, 4, 5) and not columns:
+    lying = found.ndim == 2 and found.shape[0] in (2, 3) and found.shape[1] > 3
+    if found.ndim == 2 and found.shape[1] in (2, 3, 4, 5) and not lying:
         return _of_rows(found, task, where)
-    if columns:
+    if lying:
         turned = _of_rows(found.T, task, where)
         return turned._replace(notes=(f"{where}: its {len(found)} rows are read as columns of pairs.", *turned.notes))
     n = task.n_tokens

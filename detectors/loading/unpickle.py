@@ -24,12 +24,13 @@ MEMO_PLACES = 2**32  # what the binary opcodes can say
 How = Literal["name", "call", "object", "storage"]
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class Inert:
     """What a pickle asks for and does not get.
 
     how: a name alone, a call of it, an object of that class, or a storage of torch's that lies outside of the pickle.
-    args, state, pairs, values: what the file says of it.
+    args, state, pairs, values: what the file says of it. It has no repr of these, which may hold themselves or be of
+    exponential length, and is hashed by its identity.
     """
 
     name: str
@@ -149,7 +150,11 @@ def _value(name: str, args: tuple[Any, ...]) -> Any:
         ):
             return first
         case "copyreg._reconstructor" | "copyreg.__newobj__" if isinstance(first, Inert) and first.how == "name":
-            return Inert(first.name, "object", args[1:])
+            base = args[2] if len(args) > 2 else None  # of a subclass of dict or list, in the oldest protocols
+            made = Inert(first.name, "object", args[1:])
+            made.pairs = base if isinstance(base, dict) else None
+            made.values = base if isinstance(base, list) else None
+            return made
     return Inert(name, "call", args)
 
 
@@ -208,6 +213,14 @@ def _push_new(kind: Callable[[], Any]) -> Opcode:
     return lambda pickle, argument: pickle.stack.append(kind())
 
 
+def _persistent(pickle: Pickle, argument: None) -> None:
+    said = pickle.pop()
+    if isinstance(said, tuple) and len(said) > 1 and said[0] == "module":  # a class with its source, in older files
+        pickle.stack.append(said[1])
+    else:
+        pickle.stack.append(Inert("", "storage", said))
+
+
 def _nothing(pickle: Pickle, argument: Any) -> None:
     pass
 
@@ -248,7 +261,7 @@ _OPCODES: dict[str, Opcode] = {
     "NEWOBJ": _two(Pickle.made),
     "NEWOBJ_EX": _new_with_keywords,
     "PERSID": lambda p, text: p.stack.append(Inert("", "storage", text)),
-    "BINPERSID": lambda p, _: p.stack.append(Inert("", "storage", p.pop())),
+    "BINPERSID": _persistent,
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), _nothing),
     **dict.fromkeys(("NEXT_BUFFER", "READONLY_BUFFER", "EXT1", "EXT2", "EXT4"), _refuse),
 }

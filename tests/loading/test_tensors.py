@@ -5,15 +5,11 @@ import zipfile
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from safetensors.torch import save_file
 
 import detectors
-from detectors.core.errors import CheckpointError, DetectorsError
+from detectors.core.errors import CheckpointError
 from detectors.loading import containers as module
 from detectors.loading.tensors import read_tensors
-from models_zoo.architectures import initial_weights
 
 MLP = {"kind": "mlp", "n_tokens": 7, "d_model": 4, "d_mlp": 6, "d_vocab_out": 7}
 
@@ -130,35 +126,3 @@ def test_other_float_types(saved, mlp, dtype):
     exact = detectors.load(saved(mlp, "exact.pt"), task="add:7")
     assert view.weight("W").dtype == torch.float32
     torch.testing.assert_close(view.logits(), exact.logits(), atol=0.05, rtol=0.05)
-
-
-@pytest.fixture(scope="module")
-def good_files(tmp_path_factory):
-    path = tmp_path_factory.mktemp("good")
-    weights = initial_weights(MLP, 0)
-    torch.save(weights, path / "a.pt")
-    torch.save(weights, path / "b.pt", _use_new_zipfile_serialization=False)
-    save_file(weights, path / "c.safetensors")
-    return [path / n for n in ("a.pt", "b.pt", "c.safetensors")]
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    which=st.integers(0, 2),
-    cut=st.floats(0, 1),
-    flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=8),
-)
-def test_damaged_files_load_whole_or_are_refused(good_files, tmp_path, which, cut, flips):
-    """Cut anywhere and with bytes changed anywhere: a view with finite weights, or one of our errors."""
-    data = bytearray(good_files[which].read_bytes())
-    for place, value in flips:
-        data[min(int(place * len(data)), len(data) - 1)] = value
-    data = data[: max(1, int((1 - cut * (not flips)) * len(data)))]
-    path = tmp_path / good_files[which].name
-    path.write_bytes(data)
-    try:
-        view = detectors.load(path, task="add:7")
-    except DetectorsError as error:
-        assert str(error)
-    else:
-        assert all(bool(torch.isfinite(w).all()) for w in view.network.weights.values())

@@ -114,7 +114,7 @@ def test_every_form_says_the_same_pairs(form):
 
 
 def test_what_may_be_two_things_goes_by_length_or_is_refused():
-    """The pairs 0 and 1 are two numbers, as many zeros and ones as there are pairs a mask, and what is between neither."""
+    """Two numbers 0 and 1 are two pairs, as many as there are pairs a mask, and what is between neither."""
     assert given([0, 1])[0] == [0, 1]
     assert given([[0, 1]])[0] == [1]
     for size in (3, 48, 50, 98):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
+from detectors.subjects.operands.budget import check_memory
 from detectors.subjects.operands.correction import nearest_group
 from detectors.subjects.operands.tables import Labels
 from detectors.subjects.operands.task import Task, arithmetic
@@ -20,6 +21,7 @@ CHUNK = 4096  # pairs per forward pass
 def task_of(network: Any) -> Task:
     """The task that the predictions of a `Network` carry out."""
     n = network.n_tokens
+    check_memory(n, n)
     with torch.no_grad():
         tokens = (torch.stack([k // n, k % n], 1) for k in torch.arange(n * n).split(CHUNK))
         predicted = [network.forward(t, lambda _, tensor: tensor)[:, :n].argmax(1) for t in tokens]

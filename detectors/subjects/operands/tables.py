@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +30,14 @@ class Labels:
 
 
 def read_table(path: Path) -> Ints:
+    if path.exists() and not path.is_file():
+        raise TaskError(f"{path} is no regular file")
     try:
-        table = np.load(path, allow_pickle=False)
+        with warnings.catch_warnings(action="ignore"):  # on the way to an error
+            table = np.load(path, mmap_mode="r", allow_pickle=False)  # a header that lies of its size allocates nothing
     except FileNotFoundError:
         raise TaskError(f"no table at {path}") from None
-    except (ValueError, OSError, EOFError):
+    except (ValueError, OSError, EOFError, RecursionError, OverflowError):
         raise TaskError(f"{path} is not a NumPy array file (.npy of integers, saved by numpy.save)") from None
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.shape[0] != table.shape[1] or not table.size:
         raise TaskError(f"{path}: a table is a square array [n, n] of answers; this has shape {np.shape(table)}")
@@ -43,7 +47,7 @@ def read_table(path: Path) -> Ints:
         raise TaskError(f"{path}: a table has at most {MAX_TOKENS} tokens and answers from -1 to {2 * MAX_TOKENS - 1}")
     if table.max() < 0:
         raise TaskError(f"{path}: no pair has an answer")
-    result: Ints = table.astype(np.int64)
+    result: Ints = np.array(table, dtype=np.int64)
     return result
 
 

@@ -15,6 +15,7 @@ from detectors.core.errors import CheckpointError, MissingPart, NotApplicable
 from detectors.core.figures import BySplit, Counts, Figures, TaskFacts
 from detectors.core.groups import Group
 from detectors.subjects.hooks import Edit, check_contract, hooked_pass
+from detectors.subjects.operands.budget import check_memory
 from detectors.subjects.operands.inference import task_of
 from detectors.subjects.operands.network import CONTRACT, Network
 from detectors.subjects.operands.plane import LogitGrid
@@ -261,6 +262,8 @@ class ModelView:
         """One pass over all pairs, keeping what was asked, and the last neurons with the logits."""
         if name in self._passed:
             return self._passed[name]
+        widest = max((shape[-1] for point, shape in self._shapes.items() if ".mlp." in point), default=0)
+        check_memory(self.task.n_tokens, self.task.n_answers, widest)
         last = f"blocks.{self.network.n_layers - 1}.mlp.hook_post"
         wanted = {name} | ({last} & set(self._shapes) if name in ("logits", last) else set())
         hooks = wanted - {"logits"}

@@ -27,6 +27,7 @@ from fixtures.strategies import saved_specs
 
 P, SAME, ALMOST = 11, 1e-5, 2e-3
 PREFIXES = ("", "module.", "_orig_mod.", "model.")
+SAID = ("read", "tied", "asked", "doubted")
 READ = 0.85  # of the examples: fewer, and the reader has lost a form
 
 
@@ -60,7 +61,7 @@ def said_to_tie(view: ModelView, weights: dict[str, Tensor]):
 
 
 def outcome(spec: Spec, op: str, prefix: str, container: str) -> str:
-    """`read`, `tied`, `asked`, or what is wrong."""
+    """`read`, `tied`, `asked`, `doubted` (said to answer less than it was trained to), or what is wrong."""
     task = Task.parse(f"{op}:{P}")
     train = torch.randperm(P * P, generator=torch.Generator().manual_seed(spec.seed))[:85]
     model = trained(spec, torch.from_numpy(task.answer), train)
@@ -83,6 +84,8 @@ def outcome(spec: Spec, op: str, prefix: str, container: str) -> str:
         return "tied"
     if any(apart(network, logits) <= ALMOST for network in said_to_tie(view, weights)):
         return "tied"
+    if any("something is read otherwise" in note for note in view.checkpoint.notes):
+        return "doubted"
     return f"other logits in silence, by {apart(view.network, logits):.1e}: {view.checkpoint.reading[1]}"
 
 
@@ -95,10 +98,10 @@ EXAMPLES = (
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=SLOW, derandomize=True, database=None)
+@settings(max_examples=4, deadline=None, suppress_health_check=SLOW, derandomize=True, database=None)
 @given(*EXAMPLES)
 def test_a_network_is_never_taken_for_another_in_silence(spec, op, prefix, container):
-    assert outcome(spec, op, prefix, container) in ("read", "tied", "asked")
+    assert outcome(spec, op, prefix, container) in SAID
 
 
 @pytest.mark.deep
@@ -106,15 +109,17 @@ def test_a_network_is_never_taken_for_another_in_silence(spec, op, prefix, conta
 def test_most_networks_of_the_grammar_are_read(capsys):
     """200 of them, the counts printed."""
     counts: Counter[str] = Counter()
+    wrong: list[tuple[Spec, str, str]] = []
 
     @settings(max_examples=200, deadline=None, suppress_health_check=SLOW, derandomize=True, database=None)
     @given(*EXAMPLES)
     def each(spec, op, prefix, container):
         found = outcome(spec, op, prefix, container)
-        counts[found if found in ("read", "tied", "asked") else "wrong"] += 1
-        assert found in ("read", "tied", "asked")
+        wrong.extend([(spec, op, found)] if found not in SAID else [])
+        counts[found if found in SAID else "wrong"] += 1
 
     each()
     with capsys.disabled():
         print(f"\nnetworks of the grammar: {dict(counts)}")
+    assert not wrong
     assert counts["read"] + counts["tied"] >= READ * counts.total()

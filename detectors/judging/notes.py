@@ -75,6 +75,11 @@ def _doubts(case: Case) -> list[str]:
             "task, or another numbering of the group's elements? Try --task infer, or table:FILE.npy with the table it "
             "was trained on."
         )
+    if task.split == "doubted":
+        found.append(
+            "the training pairs that were given do not go with the loss: every motif is judged without them, and what "
+            "needs them stays open. Pass other --train-indices, or --train-split FRACTION:auto."
+        )
     if task.spec == "infer":
         found.append("the accuracy is that of the model's answers against themselves, for want of a task.")
     elif task.spec.startswith("infer"):

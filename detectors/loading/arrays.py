@@ -8,16 +8,23 @@ import re
 import struct
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib import format as npy_format
 from torch import Tensor
 
 from detectors.loading.unpickle import Damaged, Inert, Pickle
 
-Storages = Callable[[str], memoryview]  # the bytes of a storage by its key
+
+@dataclass
+class Storages:
+    """Where the bytes of storages are. at: by the key of one. inner: files within the file, each read once."""
+
+    at: Callable[[str], memoryview]
+    inner: dict[int, tuple[Any, Storages]] = field(default_factory=dict)
+
 
 _UTILS = "torch._utils._rebuild_"
 _TENSORS = {_UTILS + "tensor", _UTILS + "tensor_v2", _UTILS + "tensor_v3"}
@@ -25,6 +32,7 @@ _AROUND = {_UTILS + "parameter", _UTILS + "parameter_with_state"}  # the tensor 
 _NO_ARRAYS = {_UTILS + what for what in ("qtensor", "sparse_tensor", "meta_tensor_no_storage")}
 _NUMPY = "numpy._core.multiarray."
 _BUFFER = "numpy._core.numeric._frombuffer"
+_ARRAYS = _TENSORS | _NO_ARRAYS | {_BUFFER, _NUMPY + "_reconstruct", _NUMPY + "scalar"}
 _JAX = "jax._src.array._reconstruct_array"
 _STORAGES = {
     "Float": torch.float32,
@@ -61,7 +69,7 @@ def array(node: Any) -> Any:
             node = Inert(_NUMPY + "_reconstruct", "call", (), args[2])
         elif isinstance(node.state, tuple) and node.state and isinstance(node.state[-1], list):
             return None  # an array of objects
-        elif node.name in _TENSORS | _NO_ARRAYS | {_BUFFER, _NUMPY + "_reconstruct", _NUMPY + "scalar"}:
+        elif node.name in _ARRAYS:
             return node
         else:
             return None
@@ -139,8 +147,10 @@ def _dtype(name: Any) -> torch.dtype:
 def _storage(storage: Any, storages: Storages) -> tuple[memoryview, torch.dtype | None]:
     """Bytes of a storage, and the type of its elements where it has one."""
     if isinstance(storage, Inert) and storage.name == "torch.storage._load_from_bytes" and storage.args:
-        tree, inner = legacy(io.BytesIO(_bytes(storage.args[0])))
-        return _storage_there(tree, inner)
+        raw = _unencoded(storage.args[0])
+        if id(raw) not in storages.inner:
+            storages.inner[id(raw)] = legacy(io.BytesIO(_bytes(raw)))
+        return _storage_there(*storages.inner[id(raw)])
     return _storage_there(storage, storages)
 
 
@@ -154,7 +164,7 @@ def _storage_there(storage: Any, storages: Storages) -> tuple[memoryview, torch.
     name = kind.name.rpartition(".")[2].removesuffix("Storage")
     if name not in _STORAGES and name != "Untyped":
         raise Damaged("a tensor in it is of a type that is not read")
-    dtype, data = _STORAGES.get(name), storages(key)
+    dtype, data = _STORAGES.get(name), storages.at(key)
     view = said[5] if len(said) > 5 else None
     if isinstance(view, tuple):  # (key, offset, elements): a part of a storage, in the oldest files
         if len(view) != 3 or dtype is None or not all(isinstance(v, int) and v >= 0 for v in view[1:]):
@@ -163,10 +173,17 @@ def _storage_there(storage: Any, storages: Storages) -> tuple[memoryview, torch.
     return data, dtype
 
 
-def _bytes(raw: Any) -> bytes:
-    """Bytes, also as the older protocols write them."""
-    if isinstance(raw, Inert) and raw.name == "_codecs.encode" and len(raw.args) == 2 and raw.args[1] == "latin1":
-        raw = raw.args[0]
+def _unencoded(raw: Any) -> Any:
+    """Bytes as the older protocols write them, a text and its encoding."""
+    encoded = isinstance(raw, Inert) and raw.name == "_codecs.encode" and len(raw.args) == 2 and raw.args[1] == "latin1"
+    return raw.args[0] if encoded else raw
+
+
+def _bytes(raw: Any, size: int | None = None) -> bytes:
+    """Bytes of an array, so many; they may be those of many arrays, and are copied once their number is right."""
+    raw = _unencoded(raw)
+    if isinstance(raw, str | bytes | bytearray) and size not in (None, len(raw)):
+        raise Damaged("an array in it has another size than its bytes")
     if isinstance(raw, str):
         return raw.encode("latin1")
     if not isinstance(raw, bytes | bytearray):
@@ -181,9 +198,7 @@ def _numpy(raw: Any, said: Any, size: tuple[int, ...], order: Any) -> np.ndarray
     dtype = np.dtype(code)
     if isinstance(said.state, tuple) and len(said.state) > 1 and said.state[1] == ">":
         dtype = dtype.newbyteorder(">")
-    data = _bytes(raw)
-    if math.prod(size) * dtype.itemsize != len(data):
-        raise Damaged("an array in it has another size than its bytes")
+    data = _bytes(raw, math.prod(size) * dtype.itemsize)
     return np.frombuffer(data, dtype).reshape(size, order=order)
 
 
@@ -196,20 +211,6 @@ def _of_numpy(found: np.ndarray) -> Tensor:
     if kind == "u" and found.dtype.itemsize > 1:
         found = found.astype(np.int64)
     return torch.from_numpy(np.array(found, dtype=found.dtype.newbyteorder("="), order="C"))
-
-
-def npy(data: bytes) -> Any:
-    """What a .npy file holds: an array over its bytes, or what is pickled in it. Errors: ValueError and the like."""
-    stream = io.BytesIO(data)
-    version = npy_format.read_magic(stream)
-    read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-    size, fortran, dtype = read(stream)
-    if dtype.hasobject:
-        return read_pickle(stream)
-    body = memoryview(data)[stream.tell() :]
-    if dtype.kind not in "biufSU" or math.prod(size) * dtype.itemsize != len(body):
-        raise Damaged("its header speaks of another size than it has")
-    return np.frombuffer(body, dtype).reshape(_sizes(size), order="F" if fortran else "C")
 
 
 class Refused(Exception):
@@ -242,7 +243,7 @@ def legacy(stream: io.BytesIO) -> tuple[Any, Storages]:
     """What a bare pickle holds, or a file of torch's older form: four pickles, then every storage with its length."""
     first = read_pickle(stream)
     if first != _MAGIC:
-        return first, no_storages
+        return first, no_storages()
     read_pickle(stream), read_pickle(stream)  # version, and the machine that wrote it
     tree, keys = read_pickle(stream), read_pickle(stream)
     sizes = _storage_sizes(tree)
@@ -257,11 +258,16 @@ def legacy(stream: io.BytesIO) -> tuple[Any, Storages]:
             raise Damaged("it ends within a storage")
         found[key] = data[at + 8 : end]
         at = end
-    return tree, lambda key: found[key]
+    return tree, Storages(lambda key: found[key])
 
 
-def no_storages(key: str) -> memoryview:
+def _no_storage(key: str) -> memoryview:
     raise Damaged("a tensor in it has no storage")
+
+
+def no_storages() -> Storages:
+    """Of a file that has its arrays within."""
+    return Storages(_no_storage)
 
 
 def _storage_sizes(tree: Any) -> dict[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import stat
 import zipfile
@@ -16,12 +17,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.lib import format as npy_format
+
 from detectors.core.errors import CheckpointError
-from detectors.loading.arrays import Refused, Storages, legacy, no_storages, npy, read_pickle
+from detectors.loading.arrays import Refused, Storages, legacy, no_storages, read_pickle
 from detectors.loading.plain import plain
+from detectors.loading.unpickle import Damaged
 
 MAX_BYTES = 4 * 2**30
+MAX_ENTRIES = 50_000  # of an archive: a storage is one, and an optimiser has three for each of the model's
 MAX_GROWTH = 2**29  # what may be unpacked beyond the bytes that are there, and what tensors may take beyond those
+
+
+MAX_VALUES = 4_000_000  # of a file of training pairs
 
 
 def read_bytes(file: Path, limit: int | None = None) -> bytes:
@@ -51,7 +60,7 @@ def read_plain(path: Path, limit: int) -> Any:
     """What a file of torch or NumPy holds, in plain values and arrays. Errors as of `read_contents`."""
     data = read_bytes(path, limit)
     tree, storages = whole(path, lambda: tree_of(data, path.suffix))
-    return whole(path, lambda: plain(tree, storages, [2**25]))
+    return whole(path, lambda: plain(tree, storages, [MAX_VALUES]))
 
 
 def whole(file: Path, read: Callable[[], Any]) -> Any:
@@ -75,12 +84,26 @@ def whole(file: Path, read: Callable[[], Any]) -> Any:
 def tree_of(data: bytes, suffix: str) -> tuple[Any, Storages]:
     """What a file holds, its arrays unread, and where their bytes are. Errors: of any kind, for `whole` to word."""
     if suffix == ".safetensors":
-        return _safetensors(data), no_storages
+        return _safetensors(data), no_storages()
     if data[:4] == b"PK\x03\x04":
         return _archive(data)
     if data[:6] == b"\x93NUMPY":
-        return npy(data), no_storages
+        return npy(data), no_storages()
     return legacy(io.BytesIO(data))
+
+
+def npy(data: bytes) -> Any:
+    """What a .npy file holds: an array over its bytes, or what is pickled in it. Errors: ValueError and the like."""
+    stream = io.BytesIO(data)
+    version = npy_format.read_magic(stream)
+    read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+    size, fortran, dtype = read(stream)
+    if dtype.hasobject:
+        return read_pickle(stream)
+    body = memoryview(data)[stream.tell() :]
+    if dtype.kind not in "biufSU" or math.prod(size) * dtype.itemsize != len(body):
+        raise Damaged("its header speaks of another size than it has")
+    return np.frombuffer(body, dtype).reshape(size, order="F" if fortran else "C")
 
 
 def _safetensors(data: bytes) -> dict[str, Any]:
@@ -109,9 +132,9 @@ def _archive(data: bytes) -> tuple[Any, Storages]:
                 raise CheckpointError("it was written on a big-endian machine")
             tree = read_pickle(io.BytesIO(archive.read(pickled[0])))
             inside = {n.removeprefix(root + "data/"): archive.read(n) for n in entries if n.startswith(root + "data/")}
-            return tree, lambda key: memoryview(inside[key])
+            return tree, Storages(lambda key: memoryview(inside[key]))
         if entries and all(name.endswith(".npy") for name in entries):
-            return {name.removesuffix(".npy"): npy(archive.read(name)) for name in entries}, no_storages
+            return {name.removesuffix(".npy"): npy(archive.read(name)) for name in entries}, no_storages()
     raise CheckpointError("it is a zip archive, but neither torch's nor NumPy's")
 
 
@@ -120,6 +143,8 @@ def _check(archive: zipfile.ZipFile, size: int) -> None:
     entries = archive.infolist()
     if len({info.filename for info in entries}) < len(entries):
         raise CheckpointError("two entries of the archive have one name")
+    if len(entries) > MAX_ENTRIES:
+        raise CheckpointError(f"the archive has {len(entries)} entries; up to {MAX_ENTRIES} are read")
     if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in entries):
         raise CheckpointError("the archive is packed in a way that torch and NumPy do not use")
     if any(info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size for info in entries):

@@ -19,6 +19,7 @@ from detectors.loading.arrays import Storages, array, shape
 from detectors.loading.plain import children, is_module, plain
 from detectors.loading.unpickle import Inert
 
+MAX_TENSORS = 10_000
 DEEP = 12  # levels of keys; Lightning and Trainer files have four
 MANY = 10_000  # values of a configuration, beyond which they are none
 # Keys that speak of a model, the plainest first; and of what a training run has beside one, with tensors of its own
@@ -30,8 +31,8 @@ _BESIDE = re.compile(
     re.I,
 )
 TRAIN = re.compile(
-    r"^((train|training)_?(ind(ex|ices|s)?|idxs?|ids|pairs|data|set|mask|x|inputs|examples|samples|dataset|split)?"
-    r"|(x|idx|ind|indices|pairs|mask)_train|splits?|data_split)$",
+    r"^((train|training)_?(data_?)?(ind(ex|ices|s)?|idxs?|ids|pairs|set|mask|x|inputs|tokens|examples|samples|split)?"
+    r"|(x|idx|ind|indices|pairs|mask|is)_train|train(ing)?_dataset|splits?|data_split)$",
     re.I,
 )
 
@@ -39,6 +40,7 @@ TRAIN = re.compile(
 # Keys of several states of one model, and first components of names that a wrapper adds
 _TIMES = re.compile(r"^\D{0,24}?(epoch|step|iter|ckpt|checkpoint|e|s|t)?\D?(\d{1,12})\D{0,4}$", re.I)
 _PARTS = re.compile(r"layer|block|^h$|head|module|fc|linear", re.I)
+_EXACT = re.compile(r"ind|idx|pair|mask", re.I)  # of several keys of training pairs, one that says what they are
 _LAST = re.compile(r"final|last|latest|end", re.I)
 _WRAPPERS = {"model", "module", "net", "network", "transformer", "_orig_mod", "_model", "_module"} | {
     "_forward_module",
@@ -54,6 +56,7 @@ class Found:
     says: dict[str, Any] = field(default_factory=dict)
     train: tuple[str, Any] | None = None
     note: str = ""
+    left: int = 100 * MANY  # values that may still be said: a list may be there under many keys
 
     def plain_train(self, storages: Storages) -> tuple[str, Any] | None:
         """The training pairs as lists, dictionaries and arrays."""
@@ -140,6 +143,8 @@ def _flat(node: Any, only: set[Any] | None, holding: Mapping[int, bool]) -> dict
                 continue
             if isinstance(key, str | int) and array(value) is not None:
                 arrays[f"{prefix}{key}"] = array(value)
+                if len(arrays) > MAX_TENSORS:
+                    raise CheckpointError(f"it has more than {MAX_TENSORS} tensors in one state")
             elif isinstance(key, str | int) and holding.get(id(value)) and id(value) not in seen and depth < DEEP:
                 seen.add(id(value))
                 walk(value, f"{prefix}{key}.", depth + 1)
@@ -151,7 +156,8 @@ def _flat(node: Any, only: set[Any] | None, holding: Mapping[int, bool]) -> dict
 def _chosen(node: Any, keys: list[Any], path: str, step: str | None, found: Found) -> Any:
     """One key of several states, the last where none is asked for; None where they are parts of one model."""
     inside = dict(children(node))
-    forms = [{name: shape(array(a)) for name, a in _flat(inside[key], None, {}).items()} for key in keys]
+    distinct = {id(inside[key]): inside[key] for key in keys}.values()  # one may be there under many keys
+    forms = [{name: shape(a) for name, a in _flat(state, None, {}).items()} for state in distinct]
     alike = all(form == forms[0] for form in forms) and bool(forms[0])
     nested = not any(forms)  # each with its weights under keys of its own
     if not (alike or nested) or (_PARTS.search(path) and isinstance(node, list | tuple)):
@@ -195,7 +201,7 @@ def _some(keys: list[Any]) -> str:
 
 def _unprefixed(arrays: dict[str, Any], found: Found) -> dict[str, Any]:
     """Without the components that wrappers put before every name, and without a running average beside the model."""
-    while True:
+    for _ in range(DEEP):
         matrices = [name for name, node in arrays.items() if _matrix(node)]
         groups: dict[str, set[str]] = {}
         for name in matrices:
@@ -215,18 +221,29 @@ def _unprefixed(arrays: dict[str, Any], found: Found) -> dict[str, Any]:
         if len(stripped) < len(arrays):
             return arrays
         arrays = stripped
+    return arrays
 
 
-def _beside(node: Any, keys: list[Any], found: Found) -> None:
-    """Note plain values and training pairs that lie beside the weights."""
+def _beside(node: Any, keys: list[Any], found: Found, below: bool = True) -> None:
+    """Note plain values and training pairs that lie beside the weights, the latter also one level down."""
     for key, value in children(node):
         if not isinstance(key, str) or key in keys:
             continue
-        with suppress(CheckpointError, ValueError):  # what cannot be read is neither
+        if below and found.train is None and isinstance(value, dict | Inert) and not TRAIN.match(key):
+            inner = Found()
+            _beside(
+                value, [k for k, _ in children(value) if not isinstance(k, str) or not TRAIN.match(k)], inner, False
+            )
+            found.train = inner.train
+        with suppress(CheckpointError, ValueError, RecursionError):  # what cannot be read is neither
             if TRAIN.match(key) and _pairs(value):
-                found.train = (key, value)
+                plainer = found.train is None or _EXACT.search(key)
+                found.train = (key, value) if plainer else found.train
             elif array(value) is None or not shape(array(value)):
-                found.says[key] = plain(value, None, [MANY])
+                budget = [min(MANY, found.left)]
+                found.left -= budget[0]
+                found.says[key] = plain(value, None, budget)
+                found.left += budget[0]
 
 
 def _pairs(value: Any) -> bool:

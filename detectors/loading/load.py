@@ -32,7 +32,7 @@ from detectors.subjects.subject import Checkpoint
 from detectors.subjects.tasks import is_subject, of_sequences, parse_task, subject, with_tied
 
 MODEL_ENTRY_POINTS = "detectors.models"
-MAX_CONFIG = 2**26  # bytes of a config.json, which may hold the training pairs
+MAX_CONFIG = 2**24  # bytes of a config.json, which may hold the training pairs
 
 
 def load(

@@ -54,7 +54,7 @@ def plain(node: Any, storages: Storages | None, budget: list[int]) -> Any:
         budget[0] -= math.prod(shape(found))
         if budget[0] < 0:
             raise CheckpointError("too many values")
-        values = tensor(found, storages or no_storages).numpy()
+        values = tensor(found, storages or no_storages()).numpy()
         return values if storages else values.item()
     if isinstance(node, list | tuple):
         return [plain(value, storages, budget) for value in node]
@@ -63,9 +63,9 @@ def plain(node: Any, storages: Storages | None, budget: list[int]) -> Any:
     if isinstance(node, Inert):
         if node.values is not None:
             return plain(node.values, storages, budget)
-        if node.name.startswith("pathlib."):
-            return "/".join(map(str, node.args))
+        if node.name.startswith("pathlib.") and all(isinstance(a, str) for a in node.args) and len(node.args) < 32:
+            return "/".join(part[:256] for part in node.args)
         if node.how == "call" and len(node.args) == 1 and isinstance(node.args[0], str | int | float):
             return node.args[0]
         return node.name
-    return repr(node)[:100]
+    return f"{len(node)} bytes"

@@ -156,7 +156,7 @@ def _of_mapping(values: Mapping[Any, Any], task: Task, where: str) -> Given:
 
 def _inputs_and_answers(values: Any) -> bool:
     """Whether it is (inputs, answers): rows of tokens, and one number for each row."""
-    if not isinstance(values, list | tuple) or len(values) != 2 or any(np.ndim(v) == 0 for v in values[:1]):
+    if not isinstance(values, list | tuple) or len(values) != 2:
         return False
     try:
         rows, answers = (np.asarray(v) for v in values)
@@ -224,6 +224,8 @@ def _repeated(given: int, mask: Bool[np.ndarray, " pairs"], where: str) -> tuple
 
 def _of_rows(rows: Int[np.ndarray, "train columns"], task: Task, where: str) -> Given:
     """(a, b), (a, b, c), and these with columns of one token that is no operand: `op` and `=`."""
+    if rows.ndim != 2 or not rows.size:
+        raise CheckpointError(f"{where}: rows of numbers, pairs (a, b), are expected")
     n = task.n_tokens
     keep = [k for k in range(rows.shape[1]) if not (rows[:, k] == rows[0, k]).all() or rows[0, k] < n]
     kept = rows[:, keep]

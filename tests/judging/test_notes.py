@@ -35,6 +35,12 @@ def test_a_split_is_doubted_where_both_sides_are_answered_alike(made, train, tes
     assert [("no better than the others" in note) for note in found] == [True] * doubted
 
 
+@pytest.mark.parametrize("split", ["given", "inferred", "unknown", "doubted"])
+def test_a_doubted_split_is_said_of_every_motif(made, split):
+    found = told(made, {"split": split})
+    assert ["every motif is judged without them" in note for note in found] == [True] * (split == "doubted")
+
+
 @pytest.mark.parametrize(
     ("n", "accuracy", "loss", "doubted"),
     [

@@ -218,3 +218,22 @@ def test_torchscript_is_refused_with_the_line_that_saves_its_weights(tmp_path):
         torch.jit.script(torch.nn.Linear(3, 4)).save(tmp_path / "m.pt")
     with pytest.raises(CheckpointError, match=r"TorchScript[\s\S]*torch\.jit\.load\(.*\)\.state_dict"):
         read_tensors(tmp_path / "m.pt")
+
+
+@pytest.mark.parametrize(
+    ("beside", "where"),
+    [
+        ({"train_indices": [3, 1]}, "train_indices"),
+        ({"train_data": torch.zeros(4, 2), "train_idx": torch.tensor([3, 1])}, "train_idx"),
+        ({"data": {"train_pairs": [(0, 1)], "test_pairs": [(1, 1)]}}, "train_pairs"),
+        ({"config": argparse.Namespace(train_indices=np.array([3, 1]), lr=0.1)}, "train_indices"),
+        ({"split": {"train": [3, 1], "test": [2]}}, "split"),
+        ({"is_train": np.ones(49, dtype=bool)}, "is_train"),
+        ({"train_losses": [0.5, 0.1], "train_acc": 0.9, "train_frac": 0.3, "train": 0.5}, None),
+        ({"train_data": [0.5, 0.25]}, None),
+    ],
+)
+def test_training_pairs_in_a_file_are_found_by_their_keys(tmp_path, beside, where):
+    torch.save({"model": PLAIN, **beside}, tmp_path / "c.pt")
+    found = read_contents(tmp_path / "c.pt").train
+    assert (None if found is None else found[0]) == where

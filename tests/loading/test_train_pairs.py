@@ -5,6 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import given as drawn
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 import detectors
 from detectors.core.errors import CheckpointError
@@ -111,6 +114,30 @@ def test_every_form_says_the_same_pairs(form):
     found, notes = given(FORMS[form])
     assert found == CHOSEN
     assert SAID[form] in notes if form in SAID else notes == ""
+
+
+KEYS = st.sampled_from(["train", "test", "a", "b", "x", "indices", "mask", "train_idx", "split", "q"])
+LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-2, 60), st.integers(), st.floats(), st.text(max_size=3))
+ARRAYS = arrays(
+    st.sampled_from([np.int64, np.bool_, np.float32, np.uint8]),
+    array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=7),
+)
+
+
+@drawn(
+    st.recursive(
+        LEAVES | ARRAYS,
+        lambda inner: st.lists(inner, max_size=8) | st.dictionaries(KEYS, inner, max_size=3) | st.tuples(inner, inner),
+        max_leaves=30,
+    )
+)
+def test_whatever_is_given_is_pairs_or_a_sentence(value):
+    try:
+        found = pairs_of(value, Task.parse("div:7"), "f")
+    except CheckpointError as error:
+        assert str(error).startswith("f")
+    else:
+        assert found.mask.shape == (49,)
 
 
 def test_what_may_be_two_things_goes_by_length_or_is_refused():

@@ -1,0 +1,21 @@
+"""The limits on the page about files are those of the code."""
+
+from pathlib import Path
+
+from detectors.loading import containers, contents, train_files, unpickle
+from detectors.subjects.operands import budget
+
+PAGE = (Path(__file__).parents[2] / "docs" / "files.md").read_text()
+
+
+def test_every_limit_on_the_page_is_the_codes():
+    rows = {
+        f"| a file | {containers.MAX_BYTES >> 30} GiB |",
+        f"beyond their bytes | {containers.MAX_GROWTH / 2**30} GiB |",
+        f"| parts of a pickle | {unpickle.MAX_OPCODES:,} |",
+        f"| tensors of one state | {contents.MAX_TENSORS:,} |",
+        f"| a file of training pairs | {train_files.MAX_BYTES >> 20} MiB |",
+        f"| memory that all pairs take | {budget.LIMIT_GIB:g} GiB | `{budget.VARIABLE}=",
+    }
+    for row in rows:
+        assert row in PAGE, row

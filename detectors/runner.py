@@ -127,8 +127,8 @@ def _alike(
         return []
     others = " or ".join(reading.other for reading in tied)
     return [
-        f"the file does not show all of how it is to be read: under {others} the model answers as well. Every verdict "
-        "is the same there."
+        f"the file does not show all of how it is to be read: under {others}, alone or together, the model answers as "
+        "well. Every verdict is the same there."
     ]
 
 

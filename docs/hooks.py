@@ -9,6 +9,7 @@ import importlib
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -173,9 +174,20 @@ def _families() -> Iterator[str]:
         yield "\n".join(lines)
 
 
+def readable() -> str:
+    """What reads by itself, from the rows that the tests train, save and read."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from fixtures.readable import READABLE
+
+    sys.path.pop(0)
+    rows = [f"| {row.what} | {row.reads} |" for row in READABLE]
+    return "\n".join(["| network | what it reads |", "|---|---|", *rows])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "motifs": motifs,
     "thresholds": thresholds,
     "members": members,
     "rules": rules,
+    "readable": readable,
 }

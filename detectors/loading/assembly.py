@@ -139,10 +139,7 @@ def _layers_only(found: Sequence[Module], n_tokens: int, turn: bool) -> Iterator
     matrices = [m for m in found if m.matrix is not None]
     norms = [m for m in found if m.is_norm]
     for cost, plan in plans([m for m in matrices if not _orthogonal(m)], n_tokens, None, turn):
-        placed = _placed(plan, norms, {m.path: m.place for m in found})
-        if placed is not None:
-            names = frozenset(n for m in norms for n in m.names)
-            yield cost, replace(plan, norms=placed, used=plan.used | names)
+        yield cost, _placed(plan, norms, {m.path: m.place for m in found})
 
 
 def _orthogonal(module: Module) -> bool:
@@ -153,19 +150,24 @@ def _orthogonal(module: Module) -> bool:
     return bool((m.detach() @ m.detach().mT - torch.eye(len(m))).abs().max() < 1e-4)
 
 
-def _placed(plan: Structure, norms: Sequence[Module], places: Mapping[str, int]) -> tuple[tuple[int, Norm], ...] | None:
-    """Every norm after the last layer before it that it fits, else after the first free one that it fits."""
+def _placed(plan: Structure, norms: Sequence[Module], places: Mapping[str, int]) -> Structure:
+    """With every norm after the last layer before it that it fits, else after the first free one; without those that
+    fit nowhere.
+    """
     ends = {i: layer.out for i, layer in enumerate(plan.chain[:-1])}
     ends[-1] = plan.table.shape[1] if plan.one_hot else plan.chain[0].width
-    taken: dict[int, Norm] = {}
+    taken: dict[int, Module] = {}
     for module in norms:
         size = 0 if module.gain is None else module.gain.numel()
         fits = [i for i in sorted(ends) if ends[i] == size and i not in taken]
-        if not fits:
-            return None
-        earlier = [i for i in fits if i < 0 or places.get(plan.chain[i].name, 0) < module.place]
-        taken[max(earlier, default=fits[0])] = norm(module)
-    return tuple(sorted(taken.items(), key=lambda pair: pair[0]))
+        if fits:
+            earlier = [i for i in fits if i < 0 or places.get(plan.chain[i].name, 0) < module.place]
+            taken[max(earlier, default=fits[0])] = module
+    return replace(
+        plan,
+        norms=tuple((i, norm(taken[i])) for i in sorted(taken)),
+        used=plan.used | {name for module in taken.values() for name in module.names},
+    )
 
 
 @dataclass(frozen=True)

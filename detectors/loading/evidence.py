@@ -50,12 +50,12 @@ def beyond_chance(accuracy: float, task: Task, pairs: int) -> bool:
     return accuracy > chance + 6 * (chance * (1 - chance) / pairs) ** 0.5 + 2 / pairs
 
 
-def is_near(w: Weighed, best: Weighed, known: bool, pairs: int) -> bool:
-    """Whether a reading answers about as much as the best, over training pairs where these are known. A best that is
-    less usual and does not answer all may be better than the network that was trained: then a more usual one may be far
-    behind. Over all pairs of a network that answers its own alone, what others answer of the rest is luck.
+def is_near(w: Weighed, best: Weighed, pairs: int) -> bool:
+    """Whether a reading answers about as much as the best. Of a network that does not answer all of these pairs, what
+    another reading answers is partly luck; and a best that is less usual may be better than the network that was
+    trained: then a more usual one may be far behind.
     """
-    luck = 0.0 if known or best.accuracy >= ALL else 2 * (best.accuracy * (1 - best.accuracy) / pairs) ** 0.5
+    luck = 0.0 if best.accuracy >= ALL else 2 * (best.accuracy * (1 - best.accuracy) / pairs) ** 0.5
     rarer = best.accuracy < ALL and w.cost <= best.cost - 0.5
     return w.accuracy >= best.accuracy - max(NEAR, luck) or (rarer and w.accuracy >= POOR * best.accuracy)
 

@@ -47,7 +47,7 @@ def with_activation(layout: Any, weights: Weights, task: Task, options: Mapping[
     best = max(found.values(), key=lambda w: w.accuracy)
     if not beyond_chance(best.accuracy, task, len(answers)):
         return read
-    near = [w for w in found.values() if is_near(w, best, mask is not None, len(answers))]
+    near = [w for w in found.values() if is_near(w, best, len(answers))]
     if len(near) > 1:
         near = [replace(w, pull=pulled(w.reading.act_fn)) for w in near]
     winner, tied = settle(near, mask is not None)

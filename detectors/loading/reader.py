@@ -20,7 +20,7 @@ from detectors.loading.shapes import Weights
 from detectors.loading.stack import Reading, Stack
 from detectors.loading.structure import Structure
 from detectors.loading.token_layout import TokenLayout
-from detectors.loading.trial import RIGHT, Outcome, Trial
+from detectors.loading.trial import READINGS, RIGHT, Outcome, Trial
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import Tied
 
@@ -59,9 +59,15 @@ class Read:
 
 
 def read(
-    weights: Weights, task: Task, options: Mapping[str, Any], tokens: str | None, given: Callable[[Any], Mask]
+    weights: Weights,
+    task: Task,
+    options: Mapping[str, Any],
+    tokens: str | None,
+    given: Callable[[Any], Mask],
+    most: int = READINGS,
 ) -> Read | None:
     """What the structure of a state dict makes of it, None where it shows none. given: training pairs for a network.
+    most: readings to try.
 
     Errors: CheckpointError for options that do not fit it.
     """
@@ -71,7 +77,7 @@ def read(
     asked = Asked(task.n_tokens, task.is_symmetric, pinned)
     first = structures(weights, task.n_tokens)[0][1]
     mask = given(Stack(first, default(0, first, Asked(task.n_tokens)), task.n_tokens, {}))
-    trial = Trial(weights, task, mask, pinned)
+    trial = Trial(weights, task, mask, pinned, most)
     if not any(possible(s, default(i, s, asked)) for i, (_, s) in enumerate(trial.structures)):
         fits = account.shown(first).removeprefix("from names and shapes: ")
         raise CheckpointError(f"what --tokens and --arch say does not fit this file, which has {fits}")

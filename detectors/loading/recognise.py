@@ -13,12 +13,14 @@ from detectors.loading.layouts import original_grokking, transformer_lens, two_e
 from detectors.loading.reader import Mask, Read
 from detectors.loading.shapes import OtherTokens, Weights
 from detectors.loading.transformer import ACTIVATIONS
+from detectors.loading.trial import READINGS
 from detectors.subjects.operands.task import Task
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.tasks import VIEWS, of_sequences
 
 LAYOUTS: tuple[Any, ...] = (two_embedding_mlp, original_grokking, transformer_lens)  # the first that matches builds
 DECLARED = frozenset({"act_fn", "attn_coeff", "normalization_type", "separate_vocabularies"})  # by a config.json
+FEWER = 600  # readings of a file that a layout knows by its names, though not for this task
 LISTED = 40  # tensors in a message
 
 
@@ -106,16 +108,17 @@ def recognise(
             "reads two operands. Pass --loader, or a task of two operands"
         )
     try:
-        read = reader.infer(weights, options, tokens) if task is None else _read(weights, task, options, tokens, given)
+        most = READINGS if refused is None else FEWER
+        read = (
+            reader.infer(weights, options, tokens)
+            if task is None
+            else reader.read(weights, task, options, tokens, given, most)
+        )
     except CheckpointError as error:
         raise refused or error from None
     if read is not None and (refused is None or read.answers):
         return read
     raise refused or _unknown(weights, task)
-
-
-def _read(weights: Weights, task: Any, options: Mapping[str, Any], tokens: str | None, given: Any) -> Read | None:
-    return reader.read(weights, task, options, tokens, given)
 
 
 def _by_layout(layout: Any, weights: Weights, task: Any, options: Mapping[str, Any], given: Any) -> Read:

@@ -24,7 +24,7 @@ FEW, SOME, MANY = 32, 128, 1024  # pairs: to throw out, to climb, to compare
 PART, CLIMBS = 0.4, 4  # of the few: a reading that is right but for something is put right at once, some times a level
 RIGHT = 0.9  # of the few: no other reading is looked for
 COSTS = 4  # up to which readings are enumerated
-READINGS, SECONDS = 5000, 6.0  # after which no more are
+READINGS, SECONDS = 3000, 6.0  # of processor time, after which no more are
 KEPT = 256  # readings whose logits are kept: at most 100 MB for a hundred answers
 TWO_STEPS = 400  # readings that differ from the best on two axes
 ALIKE = 1e-5  # of the largest logit: two readings that compute the same
@@ -50,7 +50,7 @@ class Outcome:
 class Trial:
     """A state dict, the task and the pairs to try readings on. Errors: CheckpointError where no structure fits.
 
-    mask: training pairs, None where they are not known. pinned: what was said of the reading.
+    mask: training pairs, None where they are not known. pinned: what was said of the reading. most: readings to try.
     """
 
     def __init__(
@@ -59,15 +59,16 @@ class Trial:
         task: Task,
         mask: Bool[np.ndarray, " pairs"] | None,
         pinned: Mapping[str, object],
+        most: int = READINGS,
     ) -> None:
-        self.weights, self.task = weights, task
+        self.weights, self.task, self.most = weights, task, most
         self.known = mask is not None
         self.asked = Asked(task.n_tokens, task.is_symmetric, pinned)
         self.structures = structures(weights, task.n_tokens)
         self.tokens, self.answers = sample(task, mask, MANY)
         self.tried, self.met, self.almost = 0, list[Reading](), list[Reading]()
         self._whole: dict[Reading, Tensor] = {}
-        self.end = time.monotonic() + SECONDS
+        self.end = time.process_time() + SECONDS
 
     def structure(self, reading: Reading) -> Structure:
         return self.structures[reading.structure][1]
@@ -99,7 +100,7 @@ class Trial:
         return beyond_chance(accuracy, self.task, len(self.answers))
 
     def over(self) -> bool:
-        return self.tried > READINGS or time.monotonic() > self.end
+        return self.tried > self.most or time.process_time() > self.end
 
     def run(self) -> Outcome:
         """Errors: CheckpointError where nothing fits what was said."""
@@ -236,9 +237,7 @@ class Trial:
         accuracy = self.accuracy(reading, MANY)
         more = cost(self.structure(reading), reading, self.asked) + self.structures[reading.structure][0]
         bare = Weighed(reading, accuracy, cost=more, near=best is None)
-        if (best is not None and not is_near(bare, best, self.known, len(self.answers))) or not self.beyond_chance(
-            accuracy
-        ):
+        if (best is not None and not is_near(bare, best, len(self.answers))) or not self.beyond_chance(accuracy):
             return bare
         return Weighed(reading, accuracy, self._pull(reading), margin(self.logits(reading, MANY), self.answers), more)
 

@@ -58,16 +58,18 @@ def facts(report: Document) -> list[tuple[str, str]]:
     more = [f"{k} {a[k]}" for k in ("act_fn", "normalization_type", "attn_coeff") if k in a]
     if a.get("kind") == "transformer" and "attn_coeff" not in a:
         more.append("softmax attention")
+    scaled = a.get("logit_factor") == "unknown"
     others = f" and {len(unused) - 4} more" if len(unused) > 4 else ""
     lines = [
         ("model", report.checkpoint.path),
-        ("", f"{report.checkpoint.layout}; {size}; {', '.join(more)}"),
+        ("", "; ".join(filter(None, (report.checkpoint.layout, size, ", ".join(more))))),
         ("", f"not used: {', '.join(unused[:4])}{others}" if unused else ""),
+        *((("read", "")[i > 0], sentence) for i, sentence in enumerate(report.checkpoint.reading)),
         ("task", f"{task.spec} {task.about}"),
         ("", task.note),
         ("accuracy", _split(report.accuracy, ".4f", report)),
         ("", _echoes(report.pairs)),
-        ("loss", _split(report.loss, ".2e", report)),
+        ("loss", _split(report.loss, ".2e", report) + ("; of logits whose factor is unknown" if scaled else "")),
         ("exceptions", exceptions(report)),
     ]
     return [(name, text) for name, text in lines if text]

@@ -12,14 +12,13 @@ import detectors
 from detectors.core.errors import CheckpointError
 from detectors.loading.recognise import recognise
 from detectors.subjects.operands.task import Task
+from fixtures.readable import ENCODER, READABLE
 from fixtures.saved_networks import Spec, trained
 
 P = 11
 PAIRS = torch.randperm(P * P, generator=torch.Generator().manual_seed(0))[:85]
 MASK = np.isin(np.arange(P * P), PAIRS.numpy())
-LONG = Spec(
-    attention="encoder", norm="post", final=False, causal=False, tokens=("a", "op", "b", "="), act="gelu", seed=1
-)
+LONG = ENCODER
 
 
 def saved_and_read(spec: Spec, op: str = "sub", mask=MASK, **options):
@@ -44,18 +43,7 @@ def is_same(found: torch.Tensor, logits: torch.Tensor, within: float = 1e-5) -> 
     return float((found - logits).abs().max()) <= within * float(logits.abs().max())
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [
-        LONG,
-        Spec(attention="split", act="silu", heads=2, tokens=("=", "a", "b")),
-        Spec(attention="conv", mlp="conv", act="gelu", layers=2, digits=1, tied=True),
-        Spec(attention="heads", norm="none", final=False, readout="mean", causal=False, positions="sinusoidal"),
-        Spec(kind="layers", reads="onehot-concat", act="square", bias=False),
-        Spec(kind="layers", reads="two-sum", layers=2),
-    ],
-    ids=lambda spec: f"{spec.attention if spec.kind == 'blocks' else spec.reads}",
-)
+@pytest.mark.parametrize("spec", [row.spec for row in READABLE], ids=[f"{row.what}: {row.reads}" for row in READABLE])
 def test_a_network_of_any_form_gives_its_own_logits(spec):
     logits, read, weights = saved_and_read(spec)
     assert read.answers

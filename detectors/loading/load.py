@@ -74,10 +74,7 @@ def load(
         raise CheckpointError("--tokens and --step do not apply with --loader, whose function says what is read")
     contents = None if loader else read_contents(file, step)
     if wanted is not None and not of_sequences(wanted):  # before anything is tried on all pairs
-        sizes = [size for tensor in contents.weights.values() for size in tensor.shape] if contents else []
-        widest = max((size for size in sizes if size > 2 * wanted.n_tokens), default=0)  # of what is no token
-        n, answers = wanted.n_tokens, wanted.n_answers
-        check_memory(n * n * (answers + widest), f"{wanted.spec}: {n} x {n} pairs with {answers} answers")
+        _check_memory(wanted, contents)
     own = ("config.json: train_indices", config["train_indices"]) if "train_indices" in config else None
     own = own or (contents.train if contents else None)
 
@@ -95,16 +92,26 @@ def load(
         raise CheckpointError(
             f"{path} was written to while it was read, so its digest is not of what was loaded: again"
         )
-    view = paired(view)
+    return _run_once(paired(view), loader)
+
+
+def _check_memory(task: Task, contents: Contents | None) -> None:
+    """By the sizes of the tensors alone."""
+    n, answers = task.n_tokens, task.n_answers
+    sizes = [size for tensor in contents.weights.values() for size in tensor.shape] if contents else []
+    widest = max((size for size in sizes if size > 2 * n), default=0)  # of what is no token
+    check_memory(n * n * (answers + widest), f"{task.spec}: {n} x {n} pairs with {answers} answers")
+
+
+def _run_once(view: ModelView | SequenceView, loader: str | None) -> ModelView | SequenceView:
     try:
         _ = view.parts  # one pair through the network: what does not fit shows here
-        view = with_doubts(view)
+        return with_doubts(view)
     except (DetectorsError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a forward pass of the user's, or shapes that names do not settle
         what = f"--loader {loader}: the" if loader else "the"
         raise CheckpointError(f"{what} forward pass raised {told(error)}") from error
-    return view
 
 
 def _recognised(

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from detectors.core.errors import CheckpointError
 from detectors.subjects.hooks import Hook
+from detectors.subjects.operands.task import Task
 
 
 class Network(Protocol):
@@ -43,3 +47,15 @@ class Network(Protocol):
 
 
 CONTRACT = ("architecture", "n_tokens", "n_layers", "weights", "forward", "embedding", "readout")
+
+
+def check_finite(task: Task, logits: Float[Tensor, "pairs answers"]) -> None:
+    """Errors: CheckpointError, with the pairs by name, where the logits of any that is asked are not finite."""
+    labelled = task.grid.ravel() if task.labels else task.domain[:0]
+    domain = torch.from_numpy(np.union1d(task.domain, labelled))  # a group labels the holes of its table too
+    wrong = domain[~logits[domain].isfinite().all(1)]
+    if len(wrong):
+        some = ", ".join(f"({k // task.n_tokens}, {k % task.n_tokens})" for k in wrong[:5].tolist())
+        raise CheckpointError(
+            f"the logits of {len(wrong)} of {len(domain)} pairs are not finite, such as {some}: nothing is scored"
+        )

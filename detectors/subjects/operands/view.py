@@ -17,7 +17,7 @@ from detectors.core.groups import Group
 from detectors.core.memory import check_memory
 from detectors.subjects.hooks import Edit, check_contract, hooked_pass
 from detectors.subjects.operands.inference import task_of
-from detectors.subjects.operands.network import CONTRACT, Network
+from detectors.subjects.operands.network import CONTRACT, Network, check_finite
 from detectors.subjects.operands.plane import LogitGrid
 from detectors.subjects.operands.split import Split, decide, echoes
 from detectors.subjects.operands.tables import Labels
@@ -288,7 +288,7 @@ class ModelView:
                         kept[key] = torch.empty(n * n, *part.shape[1:])
                     kept[key][pairs] = part.float()
         if name == "logits" or last in wanted:
-            self._check_finite(kept["logits"])
+            check_finite(self.task, kept["logits"])
         self._passed.update(kept)
         return self._passed[name]
 
@@ -298,13 +298,3 @@ class ModelView:
         neurons = sum(self._shapes[f"blocks.{i}.mlp.hook_post"][-1] for i in self.neuron_layers)
         beside = f" and {neurons} neurons" if neurons else ""
         check_memory(n * n * (answers + neurons), f"{self.task.spec}: {n} x {n} pairs with {answers} answers{beside}")
-
-    def _check_finite(self, logits: Tensor) -> None:
-        labelled = self.task.grid.ravel() if self.task.labels else self.task.domain[:0]
-        domain = torch.from_numpy(np.union1d(self.task.domain, labelled))  # a group labels the holes of its table too
-        wrong = domain[~logits[domain].isfinite().all(1)]
-        if len(wrong):
-            some = ", ".join(f"({a}, {b})" for a, b in self.tokens_of(wrong[:5]).tolist())
-            raise CheckpointError(
-                f"the logits of {len(wrong)} of {len(domain)} pairs are not finite, such as {some}: nothing is scored"
-            )

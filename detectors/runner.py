@@ -74,13 +74,7 @@ def run(
     task, origin = model.task_facts, model.checkpoint
     alike = _alike(model, detections, chosen, draws, seed, report)
     return Report(
-        tool={
-            "circuit-detectors": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "threads": str(torch.get_num_threads()),
-        },
+        tool=_tools(),
         checkpoint=CheckpointInfo(
             path=jsonable(origin.path),
             sha256=origin.sha256,
@@ -98,6 +92,16 @@ def run(
         notes=[*origin.notes, *alike, *notes(detections, task, figures, model.architecture)],
         detections=detections,
     )
+
+
+def _tools() -> dict[str, str]:
+    return {
+        "circuit-detectors": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "threads": str(torch.get_num_threads()),
+    }
 
 
 def _alike(

@@ -83,7 +83,7 @@ def whole(file: Path, read: Callable[[], Any]) -> Any:
 
 def tree_of(data: bytes, suffix: str) -> tuple[Any, Storages]:
     """What a file holds, its arrays unread, and where their bytes are. Errors: of any kind, for `whole` to word."""
-    if suffix == ".safetensors":
+    if suffix == ".safetensors" or (data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data)):
         return _safetensors(data), no_storages()
     if data[:4] == b"PK\x03\x04":
         return _archive(data)

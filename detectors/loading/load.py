@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 from detectors.core.errors import CheckpointError, DetectorsError, TaskError
+from detectors.core.memory import check_memory
 from detectors.loading.containers import first_line, read_bytes
 from detectors.loading.recognise import DECLARED, recognise
 from detectors.loading.tensors import Contents, read_contents
 from detectors.loading.train_pairs import with_train_pairs
 from detectors.loading.train_splits import is_tried
-from detectors.subjects.operands.budget import check_memory
 from detectors.subjects.operands.inference import task_of
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
@@ -74,7 +74,8 @@ def load(
     if wanted is not None and not of_sequences(wanted):  # before anything is tried on all pairs
         sizes = [size for tensor in contents.weights.values() for size in tensor.shape] if contents else []
         widest = max((size for size in sizes if size > 2 * wanted.n_tokens), default=0)  # of what is no token
-        check_memory(wanted.n_tokens, wanted.n_answers, widest)
+        n, answers = wanted.n_tokens, wanted.n_answers
+        check_memory(n * n * (answers + widest), f"{wanted.spec}: {n} x {n} pairs with {answers} answers")
     own = ("config.json: train_indices", config["train_indices"]) if "train_indices" in config else None
     own = own or (contents.train if contents else None)
 

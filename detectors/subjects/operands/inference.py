@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from detectors.subjects.operands.budget import check_memory
+from detectors.core.errors import CheckpointError
+from detectors.core.memory import check_memory
 from detectors.subjects.operands.correction import nearest_group
-from detectors.subjects.operands.tables import Labels
+from detectors.subjects.operands.tables import MAX_TOKENS, Labels
 from detectors.subjects.operands.task import Task, arithmetic
 
 FOLLOWED = 0.9  # of the predictions: the table of a model that answers fewer is no task to judge it by
@@ -21,7 +22,9 @@ CHUNK = 4096  # pairs per forward pass
 def task_of(network: Any) -> Task:
     """The task that the predictions of a `Network` carry out."""
     n = network.n_tokens
-    check_memory(n, n)
+    if not 2 <= n <= MAX_TOKENS:
+        raise CheckpointError(f"a network of {n} tokens: a task is inferred for 2 to {MAX_TOKENS}")
+    check_memory(n * n * n, f"{n} x {n} pairs with {n} answers")
     with torch.no_grad():
         tokens = (torch.stack([k // n, k % n], 1) for k in torch.arange(n * n).split(CHUNK))
         predicted = [network.forward(t, lambda _, tensor: tensor)[:, :n].argmax(1) for t in tokens]

@@ -14,8 +14,8 @@ from torch import Tensor
 from detectors.core.errors import CheckpointError, MissingPart, NotApplicable
 from detectors.core.figures import BySplit, Counts, Figures, TaskFacts
 from detectors.core.groups import Group
+from detectors.core.memory import check_memory
 from detectors.subjects.hooks import Edit, check_contract, hooked_pass
-from detectors.subjects.operands.budget import check_memory
 from detectors.subjects.operands.inference import task_of
 from detectors.subjects.operands.network import CONTRACT, Network
 from detectors.subjects.operands.plane import LogitGrid
@@ -262,12 +262,12 @@ class ModelView:
         """One pass over all pairs, keeping what was asked, and the last neurons with the logits."""
         if name in self._passed:
             return self._passed[name]
-        widest = max((shape[-1] for point, shape in self._shapes.items() if ".mlp." in point), default=0)
-        check_memory(self.task.n_tokens, self.task.n_answers, widest)
+        n, neurons = self.task.n_tokens, sum(self._shapes[f"blocks.{i}.mlp.hook_post"][-1] for i in self.neuron_layers)
+        what = f"{self.task.spec}: {n} x {n} pairs with {self.task.n_answers} answers and {neurons} neurons"
+        check_memory(n * n * (self.task.n_answers + neurons), what)
         last = f"blocks.{self.network.n_layers - 1}.mlp.hook_post"
         wanted = {name} | ({last} & set(self._shapes) if name in ("logits", last) else set())
         hooks = wanted - {"logits"}
-        n = self.task.n_tokens
         kept: dict[str, Tensor] = {}
         with torch.no_grad():
             for pairs in torch.arange(n * n).split(CHUNK):

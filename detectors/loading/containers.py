@@ -21,6 +21,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from detectors.core.errors import CheckpointError
+from detectors.core.visible import visible
 from detectors.loading.arrays import Refused, Storages, legacy, no_storages, read_pickle
 from detectors.loading.plain import plain
 from detectors.loading.unpickle import Damaged
@@ -72,7 +73,7 @@ def whole(file: Path, read: Callable[[], Any]) -> Any:
             f"{file}{' ' if str(error)[:5] == 'holds' else ': '}{str(error).replace('FILE', str(file))}"
         ) from None
     except Refused as error:
-        names = ", ".join(visible(name) for name in error.args[0][:12])
+        names = ", ".join(short(name) for name in error.args[0][:12])
         raise CheckpointError(
             f"{file} is a pickle with code in it and was not run: it asks for {names}. "
             "Save the weights alone, as a state dict or as safetensors"
@@ -83,7 +84,7 @@ def whole(file: Path, read: Callable[[], Any]) -> Any:
 
 def tree_of(data: bytes, suffix: str) -> tuple[Any, Storages]:
     """What a file holds, its arrays unread, and where their bytes are. Errors: of any kind, for `whole` to word."""
-    if suffix == ".safetensors":
+    if suffix == ".safetensors" or (data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data)):
         return _safetensors(data), no_storages()
     if data[:4] == b"PK\x03\x04":
         return _archive(data)
@@ -162,17 +163,17 @@ def _check(archive: zipfile.ZipFile, size: int) -> None:
                 while read <= info.file_size and (piece := stream.read(2**20)):
                     read += len(piece)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise CheckpointError(f"it is damaged: {visible(info.filename)}: {first_line(error)}") from None
+            raise CheckpointError(f"it is damaged: {short(info.filename)}: {first_line(error)}") from None
         if read != info.file_size:
-            raise CheckpointError(f"it is damaged: {visible(info.filename)} has another size than it says")
-
-
-def visible(text: str) -> str:
-    """A name from a file, short, and with whatever does not print written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:100])
+            raise CheckpointError(f"it is damaged: {short(info.filename)} has another size than it says")
 
 
 def first_line(error: Exception) -> str:
     """What a library's error says, short enough for a sentence of ours."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:200]
+
+
+def short(text: object) -> str:
+    """A name from a file, on one line and not long."""
+    return visible(str(text)[:100])

@@ -16,6 +16,7 @@ from typing import Any
 
 from detectors.core.errors import CheckpointError
 from detectors.loading.arrays import Storages, array, shape
+from detectors.loading.containers import short
 from detectors.loading.plain import children, is_module, plain
 from detectors.loading.unpickle import Inert
 
@@ -171,7 +172,7 @@ def _chosen(node: Any, keys: list[Any], path: str, step: str | None, found: Foun
         if not asked and (step is not None or len(last) != 1):
             raise CheckpointError(f"it holds several states, {_some(keys)}: say which with --step KEY")
         key = asked[0] if asked else last[0]
-        found.note = f"the state {key} of {_some(keys)}" + ("" if asked else " (--step KEY takes another)")
+        found.note = f"the state {short(key)} of {_some(keys)}" + ("" if asked else " (--step KEY takes another)")
         return key
     order = sorted(range(len(keys)), key=lambda i: labels[i])
     chosen = [i for i in order if step in (str(labels[i]), str(keys[i]))] if step is not None else order[-1:]
@@ -196,7 +197,8 @@ def _labels(keys: list[Any], found: Found, places: bool) -> list[int] | None:
 
 
 def _some(keys: list[Any]) -> str:
-    return ", ".join(str(key)[:40] for key in keys[:8]) + (", ..." if len(keys) > 8 else "")
+    shown = ["(...)" if isinstance(key, Inert) else short(key)[:40] for key in keys[:8]]
+    return ", ".join(shown) + (", ..." if len(keys) > 8 else "")
 
 
 def _unprefixed(arrays: dict[str, Any], found: Found) -> dict[str, Any]:
@@ -211,7 +213,7 @@ def _unprefixed(arrays: dict[str, Any], found: Found) -> dict[str, Any]:
             copies = [first for first in groups if re.search(r"ema|averag|target|swa", first, re.I)]
             if len(copies) == 1:
                 (copy,) = copies
-                found.note = "; ".join(filter(None, (found.note, f"{copy}, a copy of the weights, is left out")))
+                found.note = "; ".join(filter(None, (found.note, f"{short(copy)}, a copy of the weights, is left out")))
                 arrays = {name: node for name, node in arrays.items() if not name.startswith(f"{copy}.")}
                 continue
         (first,) = groups if len(groups) == 1 else ("",)
@@ -260,12 +262,15 @@ def _pairs(value: Any) -> bool:
 
 def _nothing(tree: Any) -> str:
     """What there is where there are no weights, with the way out of a whole module."""
-    inside = "" if is_module(tree) else next((f"[{k!r}]" for k, v in children(tree) if is_module(v)), None)
+    inside = "" if is_module(tree) else next((f"[{short(repr(k))}]" for k, v in children(tree) if is_module(v)), None)
     if inside is not None:
         return (
             "it is a whole pickled module, which only its own code can read. Save its weights, where you have that:\n"
             f'  model = torch.load("FILE", weights_only=False){inside}\n'
             '  torch.save(model.state_dict(), "weights.pt")'
         )
-    keys = [str(key) for key, _ in children(tree)] if isinstance(tree, dict | Inert) else []
-    return f"holds no weights: found {_some(keys) or 'nothing' if isinstance(tree, dict) else type(tree).__name__}"
+    keys = [key for key, _ in children(tree)] if isinstance(tree, dict | Inert) else []
+    if array(tree) is not None:
+        return "holds no weights: found an array without a name"
+    what = short(tree.name) if isinstance(tree, Inert) else type(tree).__name__
+    return f"holds no weights: found {_some(keys) or 'nothing' if isinstance(tree, dict) else what}"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from detectors.core.errors import CheckpointError
 from detectors.loading.arrays import Storages, shape, tensor
-from detectors.loading.containers import MAX_BYTES, MAX_GROWTH, read_bytes, tree_of, visible, whole
+from detectors.loading.containers import MAX_BYTES, MAX_GROWTH, read_bytes, short, tree_of, whole
 from detectors.loading.contents import find
 from detectors.loading.folders import inside
 from detectors.loading.train_files import read_values
@@ -67,7 +67,7 @@ def _weights(arrays: Mapping[str, Any], storages: Storages, size: int) -> dict[s
         try:
             elements += math.prod(shape(node))
         except ValueError as error:
-            raise CheckpointError(f"{visible(name)}: {error}") from None
+            raise CheckpointError(f"{short(name)}: {error}") from None
     if elements * 4 > 4 * size + MAX_GROWTH or elements * 4 > MAX_BYTES:
         raise CheckpointError(
             f"its tensors have {elements:.2e} elements, for which {elements * 4 / 2**30:.1f} GiB would be needed, "
@@ -76,7 +76,7 @@ def _weights(arrays: Mapping[str, Any], storages: Storages, size: int) -> dict[s
     read = {name: tensor(node, storages) for name, node in arrays.items()}
     for name, found in read.items():
         if found.layout != torch.strided or found.is_quantized or found.device.type != "cpu":
-            raise CheckpointError(f"{visible(name)} is not a dense tensor")
+            raise CheckpointError(f"{short(name)} is not a dense tensor")
     return {
         name: (found.detach().float() if found.is_floating_point() else found.detach()).clone(
             memory_format=torch.contiguous_format

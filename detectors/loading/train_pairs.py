@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from detectors.core.errors import CheckpointError
-from detectors.loading.containers import visible
+from detectors.loading.containers import short
 from detectors.loading.contents import TRAIN
 from detectors.loading.train_files import read_values
 from detectors.loading.train_splits import split_of
@@ -135,7 +135,7 @@ def _of_mapping(values: Mapping[Any, Any], task: Task, where: str) -> Given:
     lower = {str(key).lower(): key for key in values}
     trained = [key for name, key in lower.items() if TRAIN.match(name)]
     if len(trained) == 1:
-        found = pairs_of(values[trained[0]], task, f"{where}, {visible(str(trained[0]))}")
+        found = pairs_of(values[trained[0]], task, f"{where}, {short(trained[0])}")
         tested = next((lower[name] for name in ("test", "val", "valid", "eval", "test_indices") if name in lower), None)
         if tested is None or not len(values[tested]):
             return found
@@ -148,7 +148,7 @@ def _of_mapping(values: Mapping[Any, Any], task: Task, where: str) -> Given:
     single = [lower[name] for name in ("indices", "idx", "pairs", "mask", "data") if name in lower]
     if not trained and len(single) == 1:
         return pairs_of(values[single[0]], task, f"{where}, {single[0]}")
-    keys = ", ".join(visible(str(key)) for key in list(values)[:8])
+    keys = ", ".join(short(key) for key in list(values)[:8])
     raise CheckpointError(
         f"{where}: training pairs are a list of whole numbers, pairs or a mask, or under `train`: {keys}"
     )

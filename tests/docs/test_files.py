@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from detectors.core import memory
 from detectors.loading import containers, contents, train_files, unpickle
-from detectors.subjects.operands import budget
 
 PAGE = (Path(__file__).parents[2] / "docs" / "files.md").read_text()
 
@@ -15,7 +15,7 @@ def test_every_limit_on_the_page_is_the_codes():
         f"| parts of a pickle | {unpickle.MAX_OPCODES:,} |",
         f"| tensors of one state | {contents.MAX_TENSORS:,} |",
         f"| a file of training pairs | {train_files.MAX_BYTES >> 20} MiB |",
-        f"| memory that all pairs take | {budget.LIMIT_GIB:g} GiB | `{budget.VARIABLE}=",
+        f"| memory that all pairs take | {memory.USUAL:g} GiB | `{memory.VARIABLE}=",
     }
     for row in rows:
         assert row in PAGE, row

@@ -181,7 +181,10 @@ def _peak() -> int:
 
 def load_or_refuse(folder: Path, which: int, inside: bool, what: tuple) -> str:
     """What became of a damaged file: `read`, or the sentence that refuses it, as a broken checksum is."""
-    suffix, data = damaged(which, inside, what)
+    return bytes_or_refuse(folder, *damaged(which, inside, what))
+
+
+def bytes_or_refuse(folder: Path, suffix: str, data: bytes) -> str:
     path = folder / f"damaged{suffix}"
     path.write_bytes(data)
     with bounded():

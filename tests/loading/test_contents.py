@@ -237,3 +237,25 @@ def test_training_pairs_in_a_file_are_found_by_their_keys(tmp_path, beside, wher
     torch.save({"model": PLAIN, **beside}, tmp_path / "c.pt")
     found = read_contents(tmp_path / "c.pt").train
     assert (None if found is None else found[0]) == where
+
+
+def test_keys_in_messages_are_visible(tmp_path):
+    torch.save({"a\n::error::": PLAIN, "b\x1b[2J": times(2)}, tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match=r"a\\n\\x3a:error\\x3a:, b\\x1b\[2J: say which"):
+        read_contents(tmp_path / "c.pt")
+    assert read_contents(tmp_path / "c.pt", "b\x1b[2J").note.isprintable()
+
+
+def test_a_single_array_and_an_object_are_no_weights(tmp_path):
+    torch.save(torch.zeros(3, 3), tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match="found an array without a name"):
+        read_contents(tmp_path / "c.pt")
+    torch.save(Config(), tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match=r"found .*test_contents\.Config"):
+        read_contents(tmp_path / "c.pt")
+
+
+def test_safetensors_are_known_by_what_they_hold(tmp_path):
+    save_file(PLAIN, tmp_path / "c.safetensors")
+    (tmp_path / "c.safetensors").rename(tmp_path / "weights.bin")
+    same(read_tensors(tmp_path / "weights.bin"))

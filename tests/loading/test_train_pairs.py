@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import example
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -124,6 +125,8 @@ ARRAYS = arrays(
 )
 
 
+@example([[None, []], None])
+@example({"a": 1, "b": 2})
 @drawn(
     st.recursive(
         LEAVES | ARRAYS,

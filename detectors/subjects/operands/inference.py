@@ -24,7 +24,7 @@ def task_of(network: Any) -> Task:
     n = network.n_tokens
     if not 2 <= n <= MAX_TOKENS:
         raise CheckpointError(f"a network of {n} tokens: a task is inferred for 2 to {MAX_TOKENS}")
-    check_memory(n**3, f"the answers of all pairs of {n} tokens")
+    check_memory(n * n * n, f"{n} x {n} pairs with {n} answers")
     with torch.no_grad():
         tokens = (torch.stack([k // n, k % n], 1) for k in torch.arange(n * n).split(CHUNK))
         predicted = [network.forward(t, lambda _, tensor: tensor)[:, :n].argmax(1) for t in tokens]

@@ -271,7 +271,7 @@ class ModelView:
         self._check_memory()
         last = f"blocks.{self.network.n_layers - 1}.mlp.hook_post"
         wanted = {name} | ({last} & set(self._shapes) if name in ("logits", last) else set())
-        hooks = wanted - {"logits"}
+        hooks, n = wanted - {"logits"}, self.task.n_tokens
         kept: dict[str, Tensor] = {}
         with torch.no_grad():
             for pairs in torch.arange(n * n).split(CHUNK):

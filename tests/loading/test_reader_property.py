@@ -120,6 +120,6 @@ def test_most_networks_of_the_grammar_are_read(capsys):
 
     each()
     with capsys.disabled():
-        print(f"\nnetworks of the grammar: {dict(counts)}")
+        print(f"\nnetworks of the grammar: {dict(counts)}", *wrong, sep="\n")
     assert not wrong
     assert counts["read"] + counts["tied"] >= READ * counts.total()

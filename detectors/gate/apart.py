@@ -62,44 +62,66 @@ def score_apart(
     flags = ["-I"] if sys.flags.isolated else ["-P"]
     command = [sys.executable, *flags, "-c", CHILD, json.dumps(sys.path)]
     pipe, until = subprocess.PIPE, None if timeout is None else time.monotonic() + timeout
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True) as child:
-        try:
-            messages = _listen(child, said)
-            with suppress(BrokenPipeError), child.stdin:  # type: ignore[union-attr]
-                child.stdin.write(json.dumps(request).encode())  # type: ignore[union-attr]
-            while "progress" in (message := _next(child, messages, until, timeout)):
-                progress(*message["progress"])
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)  # with whatever it has started
+    # unbuffered: no lock that a thread could hold when this process ends
+    child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True)
+    messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    listeners = _listen(child, messages.put, said)
+    try:
+        with suppress(BrokenPipeError), child.stdin:  # type: ignore[union-attr]
+            child.stdin.write(json.dumps(request).encode())  # type: ignore[union-attr]
+        while "progress" in (message := _next(child, messages, until, timeout)):
+            progress(*message["progress"])
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # with what it has started, unless that has left its group
+        child.wait()
+        for stream, thread in listeners:
+            thread.join(TICK)  # what somebody who left the group holds open stays open with this thread
+            if not thread.is_alive():
+                stream.close()
     return _checked(message)
 
 
-def _listen(child: subprocess.Popen[bytes], said: Callable[[str], None]) -> queue.SimpleQueue[bytes]:
+def _listen(
+    child: subprocess.Popen[bytes], heard: Callable[[bytes], None], said: Callable[[str], None]
+) -> list[tuple[IO[bytes], threading.Thread]]:
     """Both of a child's streams are read as it writes, so that it never waits for us."""
-    messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     shown = [0]
 
     def show(line: bytes) -> None:
         shown[0] += 1
         if shown[0] <= SHOWN:
-            said(line.decode(errors="replace").rstrip("\n") if shown[0] < SHOWN else "(more is left out)")
+            said(line.decode(errors="replace") if shown[0] < SHOWN else "(more is left out)")
 
-    for stream, longest, use in ((child.stdout, LONGEST, messages.put), (child.stderr, 1000, show)):
-        threading.Thread(target=_lines, args=(stream, longest, use), daemon=True).start()
-    return messages
+    listeners = []
+    for stream, longest, use in ((child.stdout, LONGEST, heard), (child.stderr, 1000, show)):
+        assert stream is not None
+        listeners.append((stream, threading.Thread(target=_lines, args=(stream, longest, use), daemon=True)))
+        listeners[-1][1].start()
+    return listeners
 
 
 def _lines(stream: IO[bytes], longest: int, use: Callable[[bytes], None]) -> None:
-    with suppress(ValueError, OSError):  # closed by the parent, which has heard enough
-        while line := stream.readline(longest):
-            use(line)
+    """Calls `use` with every line, of one that is longer with its pieces."""
+    held = bytearray()
+    while chunk := os.read(stream.fileno(), 2**16):
+        held += chunk
+        if b"\n" in chunk or len(held) > longest:
+            *lines, rest = bytes(held).split(b"\n")
+            held = bytearray(rest if len(rest) <= longest else b"")
+            for line in lines + ([rest] if not held and rest else []):
+                for start in range(0, max(len(line), 1), longest):
+                    use(line[start : start + longest])
+    if held:
+        use(bytes(held))
 
 
 def _next(
     child: subprocess.Popen[bytes], messages: queue.SimpleQueue[bytes], until: float | None, timeout: float | None
 ) -> dict[str, Any]:
     while True:
+        if until is not None and time.monotonic() >= until:
+            raise DetectorsError(f"not scored within {timeout:g} seconds: --timeout allows more")
         ended = child.poll()  # before the look into the queue, so that its last words are not missed
         left = TICK if until is None else min(TICK, until - time.monotonic())
         try:
@@ -107,27 +129,26 @@ def _next(
         except queue.Empty:
             if ended is not None:
                 _died(ended)
-            if until is not None and time.monotonic() >= until:
-                raise DetectorsError(f"not scored within {timeout:g} seconds: --timeout allows more") from None
 
 
 def _message(line: bytes) -> dict[str, Any]:
     with suppress(ValueError, RecursionError):
         message = json.loads(line)
-        if isinstance(message, dict):
-            return message
+        match message:
+            case {"progress": [str(), int(), int()]} | {"report": str()} | {"error": str()}:
+                return dict(message)
     return {"error": "the process that scores sent no message of ours: did a loader or plugin write to its files?"}
 
 
 def _died(code: int) -> NoReturn:
-    how = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+    how = f"with exit code {code}" if code >= 0 else f"by signal {-code} ({signal.strsignal(-code)})"
     why = "is there memory enough?" if code == -signal.SIGKILL else "does a loader or plugin exit?"
     raise DetectorsError(f"the process that scores ended {how} before there was a report: {why}")
 
 
 def _checked(message: Mapping[str, Any]) -> Scored:
     if "report" not in message:
-        raise DetectorsError(str(message.get("error", "the process that scores sent neither a report nor an error")))
+        raise DetectorsError(message["error"])
     try:
         return Scored(Report.model_validate_json(message["report"]), str(message.get("page", "")))
     except ValidationError as error:

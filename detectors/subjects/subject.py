@@ -36,7 +36,7 @@ class Subject(Protocol):
     alone, or removes another in its stead.
 
     kind: `operands`, `sequences`, `features`. reads: what it reads, for a sentence. parts: names that
-    `needs` of a detector may hold. size: for the range of calibration.
+    `needs` of a detector may hold. size: for the range of calibration. few: inputs that its contract is tried on.
     """
 
     kind: str
@@ -55,6 +55,7 @@ class Subject(Protocol):
     def task_facts(self) -> TaskFacts: ...
 
     def figures(self) -> Figures: ...
+    def few(self, count: int) -> Any: ...
 
 
 KINDS = {

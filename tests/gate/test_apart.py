@@ -65,13 +65,16 @@ def test_an_honest_loader_passes_and_fails_as_it_should(gate):
         ("import os; os._exit(0)", "ended with exit code 0 before there was a report: does a loader or plugin exit?"),
         pytest.param(
             "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
-            "ended by SIGKILL before there was a report",
+            "ended by signal 9 (Killed) before there was a report",
             marks=deep,
         ),
         pytest.param(f"print({PRINTED!r}); import os; os._exit(0)", "ended with exit code 0", marks=deep),
         pytest.param("raise KeyboardInterrupt", "KeyboardInterrupt", marks=deep),
         pytest.param("class Odd(BaseException): pass\nraise Odd('x')", "Odd: x", marks=deep),
-        ("import os\nfor fd in range(3, 20):\n    try: os.write(fd, b'{}\\n')\n    except OSError: pass", "neither"),
+        (
+            "import os\nfor fd in range(3, 20):\n    try: os.write(fd, b'{}\\n')\n    except OSError: pass",
+            "sent no message of ours",
+        ),
         pytest.param(
             "import threading, os\nthreading.Thread(target=lambda: os._exit(0)).start()\nwhile True: pass",
             "exit code 0",
@@ -136,6 +139,26 @@ def test_a_loader_that_hangs_ends_in_code_2_with_its_children(gate, tmp_path):
     pid = int((tmp_path / "pid").read_text())
     state = Path(f"/proc/{pid}/stat")
     assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+def test_a_process_that_left_the_group_and_holds_the_pipes_holds_nobody_up(gate):
+    """It outlives the gate, as the documentation says, and ends by itself."""
+    daemon = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(25)\n    os._exit(0)\n"
+    started = time.monotonic()
+    assert gate(f"{daemon}os._exit(0)").returncode == 2
+    assert gate(f"{daemon}{HONEST}").returncode == 1
+    assert time.monotonic() - started < 24
+
+
+def test_a_checkpoint_that_its_loader_rewrites_is_not_scored(gate, tmp_path):
+    model = tmp_path / "model.safetensors"
+    model.write_bytes((WEIGHTS / "add53_grokked" / "model.safetensors").read_bytes())
+    rewrites = (
+        "def load(path, task):\n    path.write_bytes(path.read_bytes())\n    return detectors.load(path, task='add:53')"
+    )
+    done = gate(f"import detectors\n{rewrites}", model=model)
+    assert done.returncode == 2
+    assert "was written to while it was read" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -161,9 +161,13 @@ def _chosen(node: Any, keys: list[Any], path: str, step: str | None, found: Foun
     forms = [{name: shape(a) for name, a in _flat(state, None, {}).items()} for state in distinct]
     alike = all(form == forms[0] for form in forms) and bool(forms[0])
     nested = not any(forms)  # each with its weights under keys of its own
+    direct = [key for key in keys if any(_matrix(value) for _, value in children(inside[key]))]
+    if not alike and len(direct) == 1 and len(keys) > 1 and not all(forms):  # others are a series, or an optimiser's
+        found.note = f"the state {short(direct[0])} of {_some(keys)}"
+        return direct[0]
     if not (alike or nested) or (_PARTS.search(path) and isinstance(node, list | tuple)):
         return None
-    labels = _labels(keys, found, isinstance(node, list | tuple))
+    labels = _labels(keys, [inside[key] for key in keys], found, isinstance(node, list | tuple))
     if labels is None:
         if any(isinstance(key, str) and _PARTS.search(key) for key in keys):
             return None
@@ -184,12 +188,19 @@ def _chosen(node: Any, keys: list[Any], path: str, step: str | None, found: Foun
     return keys[chosen[0]]
 
 
-def _labels(keys: list[Any], found: Found, places: bool) -> list[int] | None:
+def _own_steps(states: list[Any]) -> list[int] | None:
+    """The step that each state says of itself, where all do and none twice."""
+    said = [next((v for k, v in children(state) if k in ("step", "epoch", "global_step")), None) for state in states]
+    steps = [step for step in said if isinstance(step, int)]
+    return steps if len(set(steps)) == len(states) else None
+
+
+def _labels(keys: list[Any], states: list[Any], found: Found, places: bool) -> list[int] | None:
     """Numbers of several states: those that the file lists beside them, those in their keys, or places in a list."""
     if places:
         beside = [v for k, v in found.says.items() if isinstance(v, list) and len(v) == len(keys)]
         steps = [v for v in beside if all(type(x) is int for x in v) and len(set(v)) == len(v)]
-        return steps[0] if steps else list(keys)
+        return steps[0] if steps else _own_steps(states) or list(keys)
     numbers = [_TIMES.match(str(key)) for key in keys]
     found_numbers = [int(m[2]) for m in numbers if m]
     distinct = len(set(found_numbers)) == len(keys)

@@ -9,7 +9,7 @@ from typing import Any
 _PLAIN = {
     "argparse": {"Namespace"},
     "builtins": {"bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object"}
-    | {"range", "set", "slice", "str", "tuple"},
+    | {"range", "set", "slice", "str", "tuple", "Ellipsis", "NotImplemented", "long", "unicode", "xrange"},
     "_codecs": {"encode"},
     "collections": {"Counter", "OrderedDict", "UserDict", "defaultdict", "deque"},
     "copyreg": {"_reconstructor", "__newobj__"},
@@ -35,7 +35,6 @@ _CALLS = {
     "numpy.dtype",
     *(f"numpy._core.multiarray.{what}" for what in ("_reconstruct", "scalar")),
     "numpy._core.numeric._frombuffer",
-    *(f"numpy.random._pickle.__{what}_ctor" for what in ("randomstate", "bit_generator", "generator")),
 }
 
 
@@ -62,6 +61,8 @@ def harmless(name: str) -> bool:
 def callable_as_data(name: str, args: tuple[Any, ...]) -> bool:
     """Whether a call of it says no more than a value: arrays, plain types, and members of an Enum, `Colour("red")`."""
     if name in _CALLS or name.rpartition(".")[0] in _PLAIN:
+        return True
+    if name.startswith("numpy.random.") and name.rpartition(".")[2].startswith("__"):  # states of its generators
         return True
     scalar = len(args) == 1 and isinstance(args[0], str | int | float)
     return scalar and name.rpartition(".")[2][:1].isupper() and name.count(".") > 0

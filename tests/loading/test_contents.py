@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import pickle
 import warnings
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -48,6 +49,23 @@ WRAPPED = {
     "below several keys": {"checkpoint": {"run": {"model": PLAIN}}, "config": {"d": 4}},
     "in a list": [{"lr": 0.1}, {"model": PLAIN}],
     "in a tuple": (PLAIN, {"lr": 0.1}),
+    "in a tuple with its optimiser": (PLAIN, optimizer()),
+    "a series beside": {"model_checkpoints": {"0": times(2), "100": times(3)}, "final_model": PLAIN},
+    "defaults of int": defaultdict(int, model=PLAIN),
+    "generators": {
+        "model": PLAIN,
+        "rng": np.random.default_rng(0),
+        "old": np.random.RandomState(0),
+        "e": ...,
+        "r": range(3),
+    },
+    "a run": {
+        "model": PLAIN,
+        "rng": torch.get_rng_state(),
+        "best_model": times(2),
+        "best_acc": 0.5,
+        "type": torch.optim.AdamW,
+    },
     "data beside": {"model": PLAIN, "train_data": torch.zeros(12, 2), "activations": torch.zeros(5, 5)},
     "an average beside": {"model": PLAIN, "ema_model": times(2)},
     "parameters": {name: torch.nn.Parameter(tensor) for name, tensor in PLAIN.items()},
@@ -108,6 +126,7 @@ def test_an_average_of_the_weights_within_the_state_dict_is_left_out(tmp_path):
 
 
 SERIES = {
+    "each with its step": {"snapshots": [{"step": k * 100, "params": times(k)} for k in (0, 2, 11)]},
     "keyed by epoch": {k * 100: times(k) for k in (0, 2, 11)},
     "keyed by words": {f"epoch_{k * 100}": {"model": times(k), "loss": 0.1} for k in (0, 2, 11)},
     "a list and its epochs": {

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+import detectors
 from conftest import EXTERNAL
 from detectors.core.errors import CheckpointError
 from detectors.loading.tensors import read_contents
 from detectors.loading.train_pairs import pairs_of, read_values
+from detectors.loading.train_splits import split_of
 from detectors.subjects.operands.task import Task
 
 pytestmark = pytest.mark.external
@@ -73,12 +75,21 @@ def test_a_run_in_a_folder_is_read_by_its_steps():
     assert pairs.sum() == 23 * 23 - 133
 
 
-def test_a_split_of_somebody_elses_is_found_by_the_loss():
-    """`random.seed(0)` over all pairs, as its authors publish."""
-    import detectors
+FOUND = {
+    "progress/mod_addition_no_wd.pth": ("add:113", "0.9", "0:random"),
+    "progress/wd_10-1_mod_addition_loss_curve.pth": ("add:113", "0.3", "1:random"),
+    "group/C113_MLP_seed1.pt": ("add:113", "0.4", "1:torch"),
+    "layouts/p97_frac0.30_wd1_seed0.pt": ("add:97", "0.30", "0:torch"),
+}
 
-    path = EXTERNAL / "progress" / "mod_addition_no_wd.pth"
-    found = detectors.load(path, task="add:113", train_split="0.9:auto")
-    assert "random.seed(0); random.shuffle" in " ".join(found.checkpoint.notes)
-    plain = detectors.load(path, task="add:113", train_split="0.9:0:random")
-    assert np.array_equal(found.train_mask, plain.train_mask)
+
+@pytest.mark.parametrize("file", FOUND)
+def test_a_split_of_somebody_elses_is_found_by_the_loss(file):
+    """As their authors publish: of `progress` by random.shuffle, of the others by torch, with the seed in the name."""
+    task, fraction, recipe = FOUND[file]
+    found = detectors.load(EXTERNAL / file, task=task, train_split=f"{fraction}:auto")
+    assert f"{recipe}." in " ".join(found.checkpoint.notes)
+    assert np.array_equal(found.train_mask, split_of(f"{fraction}:{recipe}", found)[0])
+    if file.startswith("progress/wd"):
+        published = json.loads((EXTERNAL / "progress" / "wd_10-1_train_indices.json").read_text())
+        assert np.flatnonzero(found.train_mask).tolist() == sorted(published)

@@ -158,7 +158,7 @@ class Evil:
         (1, None, {"control": float("nan")}, "control is a share in [0, 1]"),
         (1, None, {"p_value": float("inf")}, "its JSON says something else"),
     ],
-    ids=str,
+    ids=["set", "object", "function", "bytes", "long", "nan_p", "large_p", "nan_mean", "large", "nan_control", "inf_p"],
 )
 def test_a_plugin_that_returns_nonsense_is_an_error_line_and_the_others_are_reported(
     untrained, evidence, null, causal, words

@@ -50,6 +50,8 @@ def read_bytes(file: Path, limit: int | None = None) -> bytes:
             data = stream.read(said.st_size + 1)
     except FileNotFoundError:
         raise CheckpointError(f"no file {file}") from None
+    except CheckpointError:
+        raise
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file} cannot be read: {first_line(error)}") from None
     if not data:

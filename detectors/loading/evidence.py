@@ -128,10 +128,17 @@ def _better(w: Weighed, other: Weighed) -> bool:
 
 
 def _not_told_apart(near: list[Weighed]) -> list[Weighed]:
-    """By the pull where it shows in any, else by the margin; what is less usual must have more of either."""
+    """By the pull where it shows in any, else by the margin; what is less usual must have more of either.
+
+    Where the two speak against each other, a more usual reading stays: GELU is pulled more in eight published networks
+    that were trained with ReLU (arXiv:2302.03025, by up to 0.3), and in none of them has it the wider margin.
+    """
     pull = {id(w): w.pull - LESS * w.cost for w in near}
     if max(w.pull for w in near) >= STEADY:
-        return [w for w in near if pull[id(w)] > max(pull.values()) - LESS]
+        most = max(near, key=lambda w: pull[id(w)])
+        return [
+            w for w in near if pull[id(w)] > pull[id(most)] - LESS or (w.cost <= most.cost and w.margin >= most.margin)
+        ]
     margin = {id(w): w.margin / (1 + UNUSUAL * w.cost) if w.margin > 0 else w.margin for w in near}
     widest = max(margin.values())
     return [w for w in near if margin[id(w)] >= (widest / WIDER if widest > 0 else widest * WIDER)]

@@ -177,6 +177,8 @@ def _config(file: Path) -> dict[str, Any]:
         return {}
     try:
         config = json.loads(read_bytes(place, MAX_CONFIG))
+    except CheckpointError:  # which says so itself
+        raise
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{place} cannot be read: {first_line(error)}") from None
     if not isinstance(config, dict) or not isinstance(config.get("model", {}), dict):

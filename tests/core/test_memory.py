@@ -38,13 +38,13 @@ def test_add_2048_is_refused_before_it_takes_memory():
 
 
 def test_the_limit_is_raised_by_the_variable_and_that_must_be_a_number(monkeypatch):
-    with pytest.raises(MemoryBudget, match="DETECTORS_MEMORY=11 in the environment allows it"):
-        check_memory(10 * 2**26, "it")
-    monkeypatch.setenv("DETECTORS_MEMORY", "11")
-    check_memory(10 * 2**26, "it")
+    with pytest.raises(MemoryBudget, match="DETECTORS_MEMORY=14 in the environment allows it"):
+        check_memory(13 * 2**26, "it")
+    monkeypatch.setenv("DETECTORS_MEMORY", "14")
+    check_memory(13 * 2**26, "it")
     for text in ("much", "-1", "nan", ""):
         monkeypatch.setenv("DETECTORS_MEMORY", text)
-        with pytest.raises(MemoryBudget, match="write a number of GiB, such as 8"):
+        with pytest.raises(MemoryBudget, match="write a number of GiB, such as 12"):
             allowed()
 
 

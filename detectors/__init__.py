@@ -14,17 +14,32 @@ from detectors.core.version import __version__ as __version__
 if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` finds the same names
     from detectors.core.errors import DetectorsError as DetectorsError
     from detectors.core.groups import Group as Group
+    from detectors.core.heads import Heads as Heads
     from detectors.core.picture import Picture as Picture
     from detectors.core.registry import detector as detector
     from detectors.core.score import Causal as Causal
     from detectors.core.score import Null as Null
     from detectors.core.score import Score as Score
     from detectors.loading.bridge import from_bridge as from_bridge
+    from detectors.loading.from_weights import from_weights as from_weights
+    from detectors.loading.hooked import from_hooked as from_hooked
     from detectors.loading.inspection import inspect as inspect
     from detectors.loading.load import load as load
+    from detectors.loading.wrap import wrap as wrap
+    from detectors.motifs.averaging_heads import averaging_heads as averaging_heads
+    from detectors.motifs.copy_suppression_heads import copy_suppression_heads as copy_suppression_heads
+    from detectors.motifs.copying_heads import copying_heads as copying_heads
+    from detectors.motifs.digit_alignment_heads import digit_alignment_heads as digit_alignment_heads
+    from detectors.motifs.duplicate_token_heads import duplicate_token_heads as duplicate_token_heads
     from detectors.motifs.generalisation import generalisation as generalisation
+    from detectors.motifs.head_composition import head_composition as head_composition
+    from detectors.motifs.induction_heads import induction_heads as induction_heads
     from detectors.motifs.memorisation import memorisation as memorisation
+    from detectors.motifs.mirror_heads import mirror_heads as mirror_heads
+    from detectors.motifs.position_heads import position_heads as position_heads
+    from detectors.motifs.previous_token_heads import previous_token_heads as previous_token_heads
     from detectors.motifs.sparse_fourier_embedding import sparse_fourier_embedding as sparse_fourier_embedding
+    from detectors.motifs.successor_heads import successor_heads as successor_heads
     from detectors.motifs.trig_logits import trig_logits as trig_logits
     from detectors.motifs.trig_product_neurons import trig_product_neurons as trig_product_neurons
     from detectors.report.report import Report as Report
@@ -33,6 +48,8 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.subjects.operands.network import Network as Network
     from detectors.subjects.operands.task import Task as Task
     from detectors.subjects.operands.view import ModelView as ModelView
+    from detectors.subjects.sequences.heads import by_content as by_content
+    from detectors.subjects.sequences.patterns import Looks as Looks
     from detectors.subjects.sequences.view import SequenceView as SequenceView
 
 _HOME = {
@@ -44,6 +61,9 @@ _HOME = {
     "Null": "core.score",
     "Score": "core.score",
     "from_bridge": "loading.bridge",
+    "from_hooked": "loading.hooked",
+    "from_weights": "loading.from_weights",
+    "wrap": "loading.wrap",
     "inspect": "loading.inspection",
     "load": "loading.load",
     "Report": "report.report",
@@ -52,6 +72,9 @@ _HOME = {
     "Task": "subjects.operands.task",
     "ModelView": "subjects.operands.view",
     "Network": "subjects.operands.network",
+    "Heads": "core.heads",
+    "by_content": "subjects.sequences.heads",
+    "Looks": "subjects.sequences.patterns",
     "SequenceView": "subjects.sequences.view",
 }
 _MOTIFS = [m.name for m in pkgutil.iter_modules([f"{__path__[0]}/motifs"]) if not m.name.endswith("_picture")]

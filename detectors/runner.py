@@ -23,9 +23,10 @@ from detectors.core.verdict import Verdict
 from detectors.core.version import __version__
 from detectors.judging.calibration import calibration
 from detectors.judging.detection import Detection
+from detectors.judging.heads import judged
 from detectors.judging.notes import notes
 from detectors.judging.summary import summarise
-from detectors.judging.verdict import LEVEL, holm, judge
+from detectors.judging.verdict import LEVEL, holm
 from detectors.report.model import CheckpointInfo
 from detectors.report.report import Report
 from detectors.subjects.contract import hold_to_contract
@@ -47,10 +48,10 @@ def run(
 ) -> Report:
     """Run detectors on a model and return their verdicts.
 
-    names: which detectors, by name or the functions themselves; all by default. draws: permutations of each null; by
-    default as many as let a p-value pass Holm's adjustment over the calibrated ones with room to spare: 199 for five.
-    progress: called with (what is being done, steps done, steps in all). A detector that raises becomes an `error`
-    line; the others go on.
+    names: which detectors, by name or the functions themselves; by default all motifs of such models. draws:
+    permutations of each null; by default as many as let a p-value pass Holm's adjustment over the calibrated ones with
+    room to spare: 199 for five. progress: called with (what is being done, steps done, steps in all). A detector that
+    raises becomes an `error` line; the others go on.
 
     >>> import detectors, models_zoo
     >>> report = detectors.run(models_zoo.trig_mlp(p=11, frequencies=(3,), train_fraction=0.5))
@@ -59,14 +60,14 @@ def run(
     """
     if not is_subject(model):
         raise TypeError(f"run takes a model, not {type(model).__name__}: detectors.run(detectors.load(path))")
-    chosen = list(registry.names()) if names is None else list(names)
+    chosen = [name for name in registry.names() if _may_be_asked(name, model)] if names is None else list(names)
     if unknown := [n for n in chosen if isinstance(n, str) and n not in registry.names()]:
         raise DetectorsError(f"no detector {unknown[0]!r}; there are {', '.join(registry.names())}")
     report = progress or (lambda *_: None)
     report("forward pass", 0, len(chosen) + 1)
     hold_to_contract(model)
     figures = model.figures()
-    draws = enough_draws(sum(_calibrated(name) for name in map(_name, chosen))) if draws is None else draws
+    draws = enough_draws(sum(_asked_of(one, model) for one in chosen)) if draws is None else draws
     check_memory(draws * (model.size.order or 1), f"{draws} permutations of {model.size.order or 1} elements")
     outcomes = attempt_all(model, chosen, draws=draws, seed=seed, progress=report)
     report("done", len(chosen) + 1, len(chosen) + 1)
@@ -182,6 +183,18 @@ def _name(one: str | Detector) -> str:
     return one if isinstance(one, str) else spec_of(one).name
 
 
+def _may_be_asked(name: str, model: Subject) -> bool:
+    """Unless it is a motif of other models; one that cannot be loaded becomes an error line."""
+    function = registry.known(name)
+    return function is None or spec_of(function).subject == model.kind
+
+
+def _asked_of(one: str | Detector, model: Subject) -> bool:
+    """Whether it is calibrated, and a motif of such models."""
+    function = one if callable(one) else registry.known(one)
+    return function is not None and _calibrated(_name(one)) and spec_of(function).subject == model.kind
+
+
 def _calibrated(name: str) -> bool:
     return name in calibration()["rows"]
 
@@ -249,7 +262,7 @@ def _detection(outcome: Outcome, size: Size) -> Detection:
     verdict, reason = outcome.verdict, outcome.reason
     found: dict[str, Any] = {"version": spec.version if spec and type(spec.version) is int else 0}
     if score is not None and spec is not None:
-        verdict, reason = judge(spec, score, outcome.p_adjusted, row)
+        (verdict, reason), score = judged(spec, score, outcome.p_adjusted, row)
         reason += _outside(size, row)
         found = _found(spec, score) | {"p_adjusted": outcome.p_adjusted}
     detection = Detection(

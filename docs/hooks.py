@@ -71,13 +71,14 @@ def _labelled(text: str) -> str:
 
 def _rates(row: dict[str, Any]) -> str:
     """The line of calibration.json, and its families."""
-    (least, most), found, false = row["orders"], row["true_positives"], row["false_positives"]
+    found, false = row["true_positives"], row["false_positives"]
+    groups = "Groups of order {} to {}; architectures".format(*row["orders"]) if "orders" in row else "Architectures"
     at, values = row["levels"], row["values"]
     lines = [
         f"**Calibration.** Threshold **{row['threshold']:g}**, a third of the way from {at['negative']:g}, the highest "
         f"level of a family without the motif, to {at['positive']:g}, the lowest of one with it. Area under the curve "
         f"{row['auc']:g} in the worst family; {len(row['above_a_positive'])} models without it lie above the least of "
-        f"those with it. Groups of order {least} to {most}; architectures: {', '.join(row['architectures'])}.",
+        f"those with it. {groups}: {', '.join(row['architectures'])}.",
         "",
         "| what is counted | parents | positive | share | one-sided 95% bounds |",
         "|---|---|---|---|---|",

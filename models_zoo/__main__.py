@@ -99,6 +99,9 @@ def calibrate(
     part: Annotated[int, typer.Option(help="Only every so-manieth model, to try it out.")] = 1,
     workers: Annotated[int, typer.Option(help="Processes of one thread each.")] = 2,
     out: Annotated[Path | None, typer.Option(help="File to write; ours: the shipped one.")] = None,
+    subject: Annotated[
+        str, typer.Option(help="Only detectors of `operands` or `sequences`, the others as they were.")
+    ] = "",
 ) -> None:
     """Score zoo, population, hostile models and random draws, set thresholds with a family left out at a time, and
     write the rates. A quarter of an hour on two cores.
@@ -112,7 +115,7 @@ def calibrate(
     if plugin:
         of_plugin(plugin, folder=models, motif=as_, draws=draws, part=part, workers=workers, out=out)
     else:
-        of_ours(draws=draws, part=part, workers=workers, out=out)
+        of_ours(draws=draws, part=part, workers=workers, out=out, subject=subject)
 
 
 @app.command()

@@ -13,12 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors.subjects.operands.view import ModelView
+from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.tasks import of_two_operands
 from models_zoo import population
 from models_zoo.behaviour import behaviour
 from models_zoo.cards import cards, expected
 from models_zoo.draws import FAMILIES, drawn
 from models_zoo.hostile.truth import LEAST_UNSEEN
+from models_zoo.sequences import bench as heads
 
 Job = tuple[str, str]  # where a model is from, and which
 UNTOLD = ", split not told"
@@ -34,7 +36,7 @@ class Model(NamedTuple):
     name: str
     parent: str
     truth: Mapping[str, str]
-    view: ModelView
+    view: ModelView | SequenceView
     told: bool = True
 
 
@@ -45,7 +47,14 @@ def jobs(draws: int) -> list[Job]:
     zoo = [("zoo", name) for name, card in cards().items() if card["family"] != "series" and _of_operands(card)]
     networks = [("population", str(m.number)) for m in population.members() if population.expected(m)]
     hostile = [("hostile", str(i)) for i in range(len(models()))]
-    return zoo + networks + hostile + [("drawn", f"{family}/{i}") for family in FAMILIES for i in range(draws)]
+    sequences = [("sequences", name) for name in heads.names()]
+    drawn = [("drawn", f"{family}/{i}") for family in FAMILIES for i in range(draws)]
+    return zoo + networks + hostile + sequences + drawn
+
+
+def subject(job: Job) -> str:
+    """Kind of model."""
+    return "sequences" if job[0] == "sequences" else "operands"
 
 
 def model(job: Job) -> Model | None:
@@ -61,6 +70,8 @@ def family(job: Job) -> str:
     source, which = job
     if source == "zoo":
         return str(cards()[which]["family"])
+    if source == "sequences":
+        return heads.family(which)
     if source == "population":
         return f"population, {population.card_of(population.member(int(which)))}"
     return f"hostile, {hostile.models()[int(which)].family}" if source == "hostile" else which.partition("/")[0]
@@ -110,11 +121,17 @@ def of_draws(which: str) -> Model:
     return Model(name, which, parent or which, truth, view)
 
 
+def of_sequences(name: str) -> Model:
+    view = heads.view(name)
+    return Model(heads.family(name), name, name, heads.truth(name, view), view)
+
+
 BUILDERS: dict[str, Callable[[str], Model | None]] = {
     "zoo": of_zoo,
     "population": of_population,
     "hostile": of_hostile,
     "drawn": of_draws,
+    "sequences": of_sequences,
 }
 
 

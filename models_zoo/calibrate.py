@@ -27,11 +27,10 @@ import numpy as np
 from detectors.core import registry
 from detectors.core.score import Score
 from detectors.core.verdict import Verdict
-from detectors.runner import Outcome
+from detectors.runner import Outcome, enough_draws
 from models_zoo.bench import Job, Model, model
 from models_zoo.rates import area, rate
 
-DRAWS = 199  # permutations, as a report's
 FEW, ONE_IN = 20, 50
 RULE = "a third of the way from the highest negative level to the lowest positive one; level: the value that 1 in 50 parents of a family passes or falls short of, families of fewer than 20 taken together"  # noqa: E501
 Progress = Callable[[int, int], None]
@@ -92,14 +91,19 @@ def work(job: Job, detector: str, motif: str, build: Callable[[Job], Model | Non
             parent=made.parent,
             model=made.name,
             truth=made.truth[motif or o.name],
-            order=made.view.group.order,
+            order=made.view.size.order or 0,
             architecture=kind,
             score=o.score,
             p_adjusted=o.p_adjusted,
         )
-        for o in attempt_all(made.view, chosen, draws=DRAWS, seed=0)
-        if made.told or not _cannot_tell(o)
+        for o in attempt_all(made.view, chosen, draws=enough_draws(len(chosen)), seed=0)
+        if (made.told or not _cannot_tell(o)) and not _idle(o, made.truth[motif or o.name])
     ]
+
+
+def _idle(outcome: Outcome, truth: str) -> bool:
+    """The question does not arise, and the motif is not there: neither right nor wrong."""
+    return outcome.verdict is Verdict.NOT_APPLICABLE and truth != "present"
 
 
 def _cannot_tell(outcome: Outcome) -> bool:
@@ -151,7 +155,8 @@ def calibrate(scored: list[Scored]) -> dict[str, Any]:
     from models_zoo.cards import digest
     from models_zoo.population import digest as of_population
 
-    rows = {name: row([s for s in scored if s.detector == name]) for name in registry.builtin()}
+    found = {name: [s for s in scored if s.detector == name] for name in registry.builtin()}
+    rows = {name: row(own) for name, own in found.items() if own}
     return {"status": "calibrated", "rule": RULE, "zoo": digest(), "population": of_population(), "rows": rows}
 
 
@@ -168,7 +173,7 @@ def row(scored: list[Scored], function: registry.Detector | None = None) -> dict
         "levels": dict(zip(("negative", "positive"), (round(x, 4) for x in levels(scored)), strict=True)),
         "values": {"present": _spread(positives), "absent": _spread(valued)},
         "above_a_positive": sorted(s.model for s in valued if s.score is not None and s.score.value >= least),
-        "orders": [min(s.order for s in scored), max(s.order for s in scored)],
+        **({"orders": [min(orders), max(orders)]} if (orders := [s.order for s in scored if s.order]) else {}),
         "architectures": sorted({s.architecture for s in scored}),
         "auc": min(area(_values(positives), _values(own)) for own in _by_family(valued).values() if _values(own)),
         "true_positives": {
@@ -198,12 +203,12 @@ class Judged:
 
     def called(self, s: Scored) -> bool:
         """By the whole verdict."""
-        from detectors.judging.verdict import judge
+        from detectors.judging.heads import judged
 
         if s.score is None:
             return not s.there
         found = {"version": self.spec.version, "threshold": self.held_out[s.family]}
-        return judge(self.spec, s.score, s.p_adjusted, found)[0] == "present"
+        return judged(self.spec, s.score, s.p_adjusted, found)[0].verdict is Verdict.PRESENT
 
     def family(self, own: list[Scored]) -> dict[str, Any]:
         sides = {}

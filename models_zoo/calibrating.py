@@ -17,10 +17,13 @@ from models_zoo import bench, own_models
 from models_zoo.calibrate import Scored, calibrate, imported, row, score_all
 
 
-def of_ours(*, draws: int, part: int, workers: int, out: Path | None) -> None:
-    """All of ours, into the table that `detectors` ships."""
-    table = calibrate(_scored(bench.jobs(draws)[::part], workers))
+def of_ours(*, draws: int, part: int, workers: int, out: Path | None, subject: str = "") -> None:
+    """All of ours, or those of one kind of model, into the table that `detectors` ships."""
     target = out or Path(str(files("detectors.judging").joinpath("calibration.json")))
+    jobs = [job for job in bench.jobs(draws) if subject in ("", bench.subject(job))][::part]
+    table = calibrate(_scored(jobs, workers))
+    if subject:  # the rest as it was
+        table["rows"] = json.loads(target.read_text())["rows"] | table["rows"]
     write_text(target, json.dumps(table, indent=1) + "\n")
     _print(table["rows"])
 

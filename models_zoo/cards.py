@@ -72,6 +72,12 @@ def find(name: str) -> Path | ModelView | SequenceView:
         from models_zoo.population import member as of_population
 
         return of_population(int(step) if step.isdecimal() else -1).view()
+    if member == "sequences":
+        from models_zoo.sequences import bench
+
+        if step not in bench.names():
+            raise KeyError(f"no model {step!r} of sequences; there are {', '.join(bench.names()[:3])}, ...")
+        return bench.view(step)
     if member not in cards():
         close = get_close_matches(member, cards(), 1)
         hint = f"did you mean zoo:{close[0]}?" if close else "python -m models_zoo list shows them"

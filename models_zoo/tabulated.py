@@ -35,7 +35,7 @@ def _transformer(net: Transformer, tokens: Tensor) -> Tensor:
     x = torch.stack([rows[i][sequence[:, i]] for i in queries], dim=1)
     x = net.mlp(x + net.mix(net.pattern(scores), values, "blocks.0.attn."), "blocks.0.", _no_hook)
     for layer in range(1, c.n_layers):
-        x = net.block(x, layer, _no_hook, answer_only=True)
+        x = net.block(x, layer, _no_hook)
     return net.unembed(x)[:, -1]
 
 

@@ -22,8 +22,9 @@ from torch import Tensor
 from detectors.core.groups import Ints
 from detectors.loading.load import sha256
 from detectors.subjects.operands.task import Task
-from detectors.subjects.sequences.task import Sequences, SequenceTask
-from detectors.subjects.sequences.view import SequenceView, settled_figures
+from detectors.subjects.sequences.generators import Sequences
+from detectors.subjects.sequences.task import SequenceTask
+from detectors.subjects.sequences.view import SequenceView, asked_figures
 from detectors.subjects.tasks import of_sequences
 from models_zoo import tabulated
 from models_zoo.architectures import complete, initial_weights, network
@@ -127,7 +128,7 @@ def _fresh_sequences(task: SequenceTask, net: Any, recipe: dict[str, Any]) -> tu
     view = SequenceView(net, task)
 
     def figures(sequences: Sequences) -> tuple[Tensor, float]:
-        right, loss = settled_figures(net.forward(sequences.tokens[:, :-1], lambda _, tensor: tensor), sequences)
+        right, loss = asked_figures(net.forward(sequences.tokens, lambda _, tensor: tensor), sequences)
         return loss.mean(), float(right.double().mean())
 
     def on_train(step: int) -> tuple[Tensor, float]:

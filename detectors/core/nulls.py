@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from detectors.core.score import Null
@@ -60,6 +61,35 @@ def corrected(statistic: float, null_mean: float, largest: float) -> float:
     """(statistic - null mean) / (largest possible - null mean), clipped to [0, 1]; 0 where there is no room."""
     room = largest - null_mean
     return float(np.clip((statistic - null_mean) / room, 0.0, 1.0)) if room > TIE else 0.0
+
+
+def step_down(observed: Float[Tensor, " many"], null: Float[Tensor, "draws many"]) -> list[float]:
+    """p-values of many statistics, adjusted for each other: each among the largest null values of those that are no
+    larger than it (step-down max-T; Westfall and Young, Resampling-Based Multiple Testing, 1993, section 2.8).
+
+    >>> null = torch.tensor([[0.0, 3.0], [0.0, 1.0], [0.0, 0.0]])
+    >>> step_down(torch.tensor([1.0, 2.0]), null), step_down(torch.tensor([2.0, 1.0]), null)
+    ([0.5, 0.5], [0.5, 0.75])
+    """
+    adjusted, running = [0.0] * len(observed), 0.0
+    order = observed.argsort(descending=True, stable=True).tolist()
+    for rank, i in enumerate(order):
+        most = null[:, order[rank:]].amax(1)
+        running = max(running, (1 + int((most >= float(observed[i]) - TIE).sum())) / (len(null) + 1))
+        adjusted[i] = running
+    return adjusted
+
+
+def mcnemar(lost: Bool[np.ndarray, " cases"], control: Bool[np.ndarray, " cases"]) -> float:
+    """p-value that a removal loses no more of the same cases than another: exact, one-sided, over discordant pairs.
+
+    >>> round(mcnemar(np.array([True] * 5 + [False]), np.array([False] * 6)), 5)
+    0.03125
+    """
+    from scipy.stats import binomtest  # a second of imports
+
+    more, fewer = int((lost & ~control).sum()), int((control & ~lost).sum())
+    return float(binomtest(more, more + fewer, 0.5, alternative="greater").pvalue) if more + fewer else 1.0
 
 
 def key_cut(null_shares: Tensor) -> Tensor:

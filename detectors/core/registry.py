@@ -47,7 +47,8 @@ class Spec:
 
     needs: parts of the subject. version: of what its value means. source: the paper. subject: kind of model that it
     takes. formula: what is claimed, with *italics*, _{below} and ^{above}. invariant_to: edits that leave the score as
-    it is. causal: False for a motif that is itself a decomposition of the logits and so has no cause of its own. news:
+    it is. causal: False for a motif that is itself a decomposition of the logits and so has no cause of its own.
+    chance: False for one that no permutation separates, so that value and cause decide. news:
     `bad` where a release is better without it. chose: the evidence that lists what it chose (irreps, heads, features,
     layers), shown in the tables and compared by baselines. parallel: evidence lists of which entry i speaks of the same
     thing, shown as one table. axis: of the plane of G and M. carrier: the part of the
@@ -62,6 +63,7 @@ class Spec:
     formula: str = ""
     invariant_to: tuple[str, ...] = ()
     causal: bool = True
+    chance: bool = True
     news: Literal["good", "bad"] = "good"
     chose: str = ""
     parallel: tuple[str, ...] = ()
@@ -90,11 +92,13 @@ def spec_of(function: Detector) -> Spec:
 
 
 @cache
-def builtin() -> tuple[str, ...]:
-    """Names of our own detectors in their declared order."""
+def builtin(subject: str = "") -> tuple[str, ...]:
+    """Names of our own detectors in their declared order; of one kind of model, where it is named."""
     folder = importlib.import_module(MOTIFS).__path__
     found = [m.name for m in pkgutil.iter_modules(folder) if not m.name.endswith("_picture")]
-    return tuple(sorted(found, key=lambda name: (spec_of(_ours(name)).order, name)))
+    specs = {name: spec_of(_ours(name)) for name in found}
+    mine = [name for name in found if subject in ("", specs[name].subject)]
+    return tuple(sorted(mine, key=lambda name: (specs[name].order, name)))
 
 
 def names() -> tuple[str, ...]:
@@ -144,9 +148,11 @@ def result_of(function: Detector) -> type[Score]:
 
 
 def picture_of(function: Detector) -> Callable[[Score], list[Picture]] | None:
-    """What draws a detector's scores: `picture` in the module beside its own; None where there is none."""
+    """What draws a detector's scores: `picture` in the module beside its own, or `pictures` of its results; None where
+    there is neither.
+    """
     beside = f"{function.__module__}_picture"
     if find_spec(beside) is None:
-        return None
+        return getattr(result_of(function), "pictures", None)
     draw: Callable[[Score], list[Picture]] = importlib.import_module(beside).picture
     return draw

@@ -26,21 +26,26 @@ class Null:
     smallest: float
 
 
+_BASES = {"unseen_pairs": "unseen pairs", "asked_tokens": "right answers"}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Causal:
     """What becomes of the answers when the motif's subspace is edited.
 
     necessity: share of the pairs answered right that turn wrong once the subspace is removed, mean kept.
-    sufficiency: share of them still right when only the subspace and the mean are kept.
+    sufficiency: share of them still right when only the subspace and the mean are kept, or a head's patterns are what
+    the motif says; None where the motif says nothing that could be kept alone.
     control, control_spread: necessity of random directions outside the subspace, mean and standard deviation over
     several draws; None: none available. p_value: that removing the subspace loses no more of the same pairs than
     removing the random directions (McNemar, one-sided, the strictest of the draws).
-    pairs: how many pairs; basis: `unseen_pairs` or `all_pairs`. dimensions, control_dimensions: of what was removed.
+    pairs: how many pairs; basis: `unseen_pairs`, `all_pairs`, or `asked_tokens` of sequences. dimensions,
+    control_dimensions: of what was removed.
     power, control_power: share that it held of the variance of the activations.
     """
 
     necessity: float
-    sufficiency: float
+    sufficiency: float | None
     control: float | None
     pairs: int
     basis: str
@@ -59,7 +64,7 @@ class Causal:
     @property
     def where(self) -> str:
         """The pairs in words."""
-        return f"{self.pairs} {'unseen' if self.basis == 'unseen_pairs' else 'of all'} pairs"
+        return f"{self.pairs} {_BASES.get(self.basis, 'of all pairs')}"
 
 
 def for_picture() -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from detectors.core.heads import label
 from detectors.core.picture import Picture
 from detectors.core.registry import Spec, known, picture_of, result_of, spec_of
 from detectors.core.score import Causal, Null, Score
@@ -65,7 +67,7 @@ class Detection(BaseModel):
     def chosen(self) -> list[str]:
         """Names of what the detector chose, strongest first: key irreps, heads, layers."""
         found = self.evidence.get(self.chose)
-        return [str(name) for name in found] if isinstance(found, list | tuple) else []
+        return [_name(one) for one in found] if isinstance(found, list | tuple) else []
 
     @property
     def clause(self) -> str:
@@ -80,6 +82,10 @@ class Detection(BaseModel):
         function, score = known(self.detector), self.scored
         draw = picture_of(function) if function is not None and self.verdict.settled else None
         return [] if draw is None or score is None else _attempted(draw, score, [])
+
+
+def _name(one: Any) -> str:
+    return label(one) if isinstance(one, Mapping) and {"layer", "head"} <= one.keys() else str(one)
 
 
 def _attempted(function: Any, score: Score, otherwise: Any) -> Any:

@@ -51,6 +51,8 @@ def judge(spec: Spec, score: Score, p_adjusted: float | None, row: dict[str, Any
         margin = f"{margin}; {score.remark}"
     if score.value < row["threshold"]:
         return Judgement(Verdict.ABSENT, f"the structure is not there: {margin}")
+    if not spec.chance:
+        return _by_cause(score.causal, margin, margin)
     if score.null is None or p_adjusted is None:
         return Judgement(Verdict.INCONCLUSIVE, f"no null was drawn: {margin}")
     if p_adjusted > LEVEL:
@@ -77,6 +79,10 @@ def _unfit(spec: Spec, row: dict[str, Any] | None) -> str:
     return ""
 
 
+def _kept(causal: Causal) -> str:
+    return "" if causal.sufficiency is None else f"sufficiency {causal.sufficiency:.2f}, "
+
+
 def _by_cause(causal: Causal | None, margin: str, beyond: str) -> Judgement:
     if causal is None:
         return Judgement(
@@ -89,10 +95,7 @@ def _by_cause(causal: Causal | None, margin: str, beyond: str) -> Judgement:
             Verdict.INCONCLUSIVE,
             f"the structure is there ({margin}), but it leaves too few dimensions to remove others for a control",
         )
-    cause = (
-        f"necessity {causal.necessity:.2f}, sufficiency {causal.sufficiency:.2f}, control {causal.control:.2f}, "
-        f"{causal.where}"
-    )
+    cause = f"necessity {causal.necessity:.2f}, {_kept(causal)}control {causal.control:.2f}, {causal.where}"
     if causal.control >= DESTROYS:
         return Judgement(
             Verdict.INCONCLUSIVE,
@@ -100,7 +103,7 @@ def _by_cause(causal: Causal | None, margin: str, beyond: str) -> Judgement:
         )
     if causal.necessity - causal.control <= NOISE or (causal.p_value is not None and causal.p_value > LEVEL):
         return Judgement(Verdict.INERT, f"the structure is there ({margin}) and removing it changes nothing: {cause}")
-    if causal.sufficiency < SUFFICIENT:
+    if causal.sufficiency is not None and causal.sufficiency < SUFFICIENT:
         return Judgement(
             Verdict.INCONCLUSIVE, f"the structure is there ({margin}) and used, but does not answer alone: {cause}"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
@@ -14,9 +13,9 @@ from typing import Any
 import torch
 
 from detectors.core.blame import told
-from detectors.core.errors import CheckpointError, DetectorsError, TaskError
+from detectors.core.errors import CheckpointError, DetectorsError
 from detectors.core.memory import check_memory
-from detectors.loading.containers import first_line, read_bytes
+from detectors.loading.configuration import asked_for, check_declared, configuration
 from detectors.loading.numbering import with_doubts
 from detectors.loading.recognise import DECLARED, recognise
 from detectors.loading.tensors import Contents, read_contents
@@ -29,10 +28,9 @@ from detectors.subjects.operands.view import ModelView
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.subject import Checkpoint
-from detectors.subjects.tasks import of_sequences, parse_task, subject, with_tied
+from detectors.subjects.tasks import of_sequences, subject, with_tied
 
 MODEL_ENTRY_POINTS = "detectors.models"
-MAX_CONFIG = 2**24  # bytes of a config.json, which may hold the training pairs
 
 
 def load(
@@ -68,8 +66,8 @@ def load(
             raise CheckpointError(f"{path} carries its task and training pairs: pass it without options")
         return _come_from(file, Checkpoint(path=str(path), layout="built in memory"))
     before = _identity(file)
-    config = {} if loader else _config(file)  # a loader's folder has a format of its own
-    wanted = _task(task, config, file)
+    config = {} if loader else configuration(file)  # a loader's folder has a format of its own
+    wanted = asked_for(task, config, file)
     if loader and (tokens or step):
         raise CheckpointError("--tokens and --step do not apply with --loader, whose function says what is read")
     contents = None if loader else read_contents(file, step)
@@ -133,7 +131,7 @@ def _recognised(
         return getattr(view, "train_mask", None)
 
     read = recognise(contents.weights, task, {**own, **arch}, tokens, given)
-    _check_declared(config, read.network.architecture)
+    check_declared(config, read.network.architecture)
     _check_finite(read.network.weights)
     known = task or task_of(read.network)
     notes = (*([contents.note + "."] if contents.note else []), *read.notes)
@@ -168,47 +166,6 @@ def sha256(file: Path) -> str | None:
         return None
     with target.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _config(file: Path) -> dict[str, Any]:
-    """config.json of a folder of ours, which has a table `model`; nothing for a file, or a folder of another kind."""
-    place = file / "config.json"
-    if not file.is_dir() or not place.exists():
-        return {}
-    try:
-        config = json.loads(read_bytes(place, MAX_CONFIG))
-    except CheckpointError:  # which says so itself
-        raise
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{place} cannot be read: {first_line(error)}") from None
-    if not isinstance(config, dict) or not isinstance(config.get("model", {}), dict):
-        raise CheckpointError(f"{place} has no table `model`")
-    return config
-
-
-def _task(task: str | Task | SequenceTask | None, config: Mapping[str, Any], file: Path) -> Task | SequenceTask | None:
-    """The task asked for, else the checkpoint's own; None: to be inferred."""
-    if task is not None:
-        if not isinstance(task, str):
-            return task
-        return None if task == "infer" else parse_task(task)
-    own = config.get("task")
-    if not isinstance(own, dict) or "op" not in own:
-        raise TaskError(f"{file} does not carry its task: pass --task, e.g. --task add:113, or --task infer")
-    op = own["op"]
-    if not isinstance(op, str):
-        raise TaskError(f"{file / 'config.json'}: the task's `op` is no text: pass --task, e.g. --task add:113")
-    if op == "table" and isinstance(own.get("file"), str):
-        return parse_task(f"table:{file / Path(own['file']).name}")
-    argument = own.get("p", own.get("group", own.get("n")))
-    return parse_task(op if argument is None else f"{op}:{argument}")
-
-
-def _check_declared(config: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """What config.json says of the architecture and what the tensors show must agree."""
-    for key, value in config.get("model", {}).items():
-        if key in found and key not in DECLARED and isinstance(value, int | str) and value != found[key]:
-            raise CheckpointError(f"config.json says {key} = {value!r}, but the tensors show {found[key]!r}")
 
 
 def _check_finite(weights: Mapping[str, torch.Tensor]) -> None:

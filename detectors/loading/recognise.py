@@ -6,20 +6,23 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from detectors.core.activations import ACTIVATIONS
 from detectors.core.errors import CheckpointError
 from detectors.loading import reader
 from detectors.loading.layout_trial import with_activation
 from detectors.loading.layouts import original_grokking, transformer_lens, two_embedding_mlp
 from detectors.loading.reader import Mask, Read
 from detectors.loading.shapes import OtherTokens, Weights
-from detectors.loading.transformer import ACTIVATIONS
 from detectors.loading.trial import READINGS
 from detectors.subjects.operands.task import Task
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.tasks import VIEWS, of_sequences
 
 LAYOUTS: tuple[Any, ...] = (two_embedding_mlp, original_grokking, transformer_lens)  # the first that matches builds
-DECLARED = frozenset({"act_fn", "attn_coeff", "normalization_type", "separate_vocabularies"})  # by a config.json
+# by a configuration
+DECLARED = frozenset(
+    {"act_fn", "attn_coeff", "normalization_type", "separate_vocabularies", "causal", "pad_token", "eps"}
+)
 FEWER = 600  # readings of a file that a layout knows by its names, though not for this task
 LISTED = 40  # tensors in a message
 
@@ -59,6 +62,8 @@ OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "positions": _one_of("learned", "none", "sinusoidal", "halves"),
     "embed_scale": ("true or false: the embedding times the root of its width", _TRUTH[1]),
     "act_on_input": ("true or false: the activation function on the summed embeddings", _TRUTH[1]),
+    "pad_token": ("the number of the token that fills up a sequence and is not attended to", int),
+    "eps": ("a positive number: what a norm adds to the variance", _finite),
     "first_answer": ("the number of the column of answer 0", lambda text: _count(text) if text != "0" else 0),
 }
 

@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from detectors.core.activations import activation
 from detectors.loading.structure import Attention, Block, Neurons, Norm, Structure
 from detectors.loading.token_layout import TokenLayout
-from detectors.loading.transformer import activation
 from detectors.subjects.hooks import Hook
 
 Stream = Float[Tensor, "batch pos d_model"]

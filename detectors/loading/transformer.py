@@ -8,38 +8,22 @@ answer position is computed after the last attention, so the cost is that of wha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from detectors.core.activations import activation
 from detectors.core.errors import CheckpointError
 from detectors.subjects.hooks import Hook
+from detectors.subjects.sequences.view import allowed
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu,
-    "gelu": F.gelu,
-    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
-    "silu": F.silu,
-    "tanh": torch.tanh,
-    "square": torch.square,
-    "abs": torch.abs,
-    "sigmoid": torch.sigmoid,
-    "leaky_relu": F.leaky_relu,
-    "elu": F.elu,
-}
 NORMALIZATIONS = (None, "LN", "LNPre")
-
-
-def activation(name: str) -> Callable[[Tensor], Tensor]:
-    """Errors: CheckpointError where it has no such name."""
-    if name not in ACTIVATIONS:
-        raise CheckpointError(f"unknown act_fn {name!r}; known: {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[name]
+HIDDEN = -1e9  # the score of a key that is not attended to: finite, so that a query without keys gives no NaN
 
 
 Stream = Float[Tensor, "batch pos d_model"]
@@ -53,7 +37,8 @@ class Architecture:
     """What names and shapes show of a transformer, and what they cannot show.
 
     n_tokens: operands; d_vocab - n_tokens tells a separate vocabulary of b (n more) and `=` (1 more).
-    attn_coeff: None is the ordinary causal softmax. normalization_type: None, LN, or LNPre (no weights).
+    attn_coeff: None is the ordinary softmax, causal unless causal is False. normalization_type: None, LN, or LNPre (no
+    weights). pad_token: of sequences, the token that is not attended to.
     """
 
     n_layers: int
@@ -68,6 +53,8 @@ class Architecture:
     act_fn: str = "relu"
     normalization_type: str | None = None
     attn_coeff: float | None = None
+    causal: bool | None = None
+    pad_token: int | None = None
     eps: float = 1e-5
     kind: str = "transformer"
 
@@ -95,7 +82,7 @@ class Transformer:
 
     def forward(self, tokens: Int[Tensor, "batch pos"], hook: Hook) -> Float[Tensor, "batch ..."]:
         """Logits [batch, d_vocab_out] of operands [batch, 2]."""
-        return self.through(self.sequence(tokens), hook, answer_only=True)[:, -1]
+        return self.through(self.sequence(tokens), hook)[:, -1]
 
     def sequence(self, tokens: Int[Tensor, "batch operands"]) -> Int[Tensor, "batch n_ctx"]:
         """What the network reads for two operands: b in its own vocabulary, `=` at the end."""
@@ -104,25 +91,26 @@ class Transformer:
             b = b + self.config.n_tokens
         return torch.stack([a, b] + [torch.full_like(a, self.config.d_vocab - 1)] * (self.config.n_ctx - 2), dim=1)
 
-    def through(self, sequence: Int[Tensor, "batch pos"], hook: Hook, answer_only: bool) -> Float[Tensor, "batch _ _"]:
-        """Logits at every position, or with answer_only at the last alone."""
+    def through(self, sequence: Int[Tensor, "batch pos"], hook: Hook) -> Float[Tensor, "batch _ _"]:
+        """Logits at the last position."""
         embedded = hook("hook_embed", self.weights["embed.W_E"][sequence])
         positions = self.weights["pos_embed.W_pos"][: sequence.shape[1]]
         x = hook("blocks.0.hook_resid_pre", embedded + positions)
         for layer in range(self.config.n_layers):
-            x = self.block(x, layer, hook, answer_only)
+            x = self.block(x, layer, hook)
         return self.unembed(x)
 
-    def block(self, x: Stream, layer: int, hook: Hook, answer_only: bool) -> Read:
-        """The residual stream after a layer; of the last position alone after the last layer with answer_only."""
+    def block(self, x: Stream, layer: int, hook: Hook) -> Read:
+        """The residual stream after a layer; of the last position alone after the last layer."""
         name = f"blocks.{layer}."
         attn = name + "attn."
         normed = self.norm(x, name + "ln1")
-        if answer_only and layer == self.config.n_layers - 1:
+        if layer == self.config.n_layers - 1:
             x = x[:, -1:]
         q, k, v = self.heads(normed[:, -x.shape[1] :], attn, "Q"), *(self.heads(normed, attn, which) for which in "KV")
         pattern = hook(attn + "hook_pattern", self.pattern(torch.einsum("bqhd,bkhd->bhqk", q, k)))
-        return self.mlp(x + hook(name + "hook_attn_out", self.mix(pattern, v, attn)), name, hook)
+        x = x + hook(name + "hook_attn_out", self.mix(pattern, v, attn))
+        return self.mlp(x, name, hook)
 
     def heads(self, x: Stream, name: str, which: str) -> Heads:
         """Queries, keys or values, one matrix product for all heads."""
@@ -136,6 +124,8 @@ class Transformer:
         r = self.config.attn_coeff
         if r is not None:
             return r * scores.softmax(-1) + (1 - r)
+        if self.config.causal is False:
+            return scores.softmax(-1)
         queries, keys = scores.shape[-2:]
         future = torch.ones(queries, keys, dtype=torch.bool).triu(1 + keys - queries)
         return scores.masked_fill(future, -torch.inf).softmax(-1)
@@ -177,11 +167,31 @@ class Transformer:
 
 
 class SequenceTransformer(Transformer):
-    """The same network read as a sequence model: tokens [batch, pos] to logits [batch, pos, d_vocab_out]."""
+    """The same network read as a sequence model: tokens [batch, pos] to logits [batch, pos, d_vocab_out]. It offers
+    more hook points: of every layer `hook_resid_pre`, `attn.hook_v`, `attn.hook_z` and `hook_resid_mid`.
+    """
 
     @property
     def n_ctx(self) -> int:
         return self.config.n_ctx
 
     def forward(self, tokens: Int[Tensor, "batch pos"], hook: Hook) -> Float[Tensor, "batch ..."]:
-        return self.through(tokens, hook, answer_only=False)
+        x = hook("hook_embed", self.weights["embed.W_E"][tokens])
+        if (positions := self.weights.get("pos_embed.W_pos")) is not None:
+            x = x + positions[: tokens.shape[1]]
+        keys = allowed(tokens, self.config.causal is not False, self.config.pad_token)[:, None]
+        for layer in range(self.config.n_layers):
+            name = f"blocks.{layer}."
+            x = hook(name + "hook_resid_pre", x)
+            x = x + hook(name + "hook_attn_out", self.attend(x, keys, name, hook))
+            x = self.mlp(hook(name + "hook_resid_mid", x), name, hook)
+        return self.unembed(x)
+
+    def attend(self, x: Stream, keys: Bool[Tensor, "batch 1 query pos"], name: str, hook: Hook) -> Stream:
+        """What all heads of a layer write. A query without any key attends to all alike, as with a finite mask."""
+        attn = name + "attn."
+        q, k, v = (self.heads(self.norm(x, name + "ln1"), attn, which) for which in "QKV")
+        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(self.config.d_head)
+        pattern = hook(attn + "hook_pattern", scores.masked_fill(~keys, HIDDEN).softmax(-1))
+        z = hook(attn + "hook_z", torch.einsum("bhqk,bkhd->bqhd", pattern, hook(attn + "hook_v", v)))
+        return z.flatten(2) @ self.weights[attn + "W_O"].flatten(0, 1) + self.weights.get(attn + "b_O", 0.0)

@@ -125,7 +125,10 @@ def _(heat: HeatMap, order: int) -> tuple[Figure, int]:
     z = [[float(f"{v:.4g}") for v in row] for row in heat.values.tolist()]
     bar = {"orientation": "h", "thickness": 10, "y": -0.22, "yanchor": "top", "outlinewidth": 0, "nticks": 5}
     data: Figure = {"type": "heatmap", "z": z, "zmin": -heat.bound, "zmax": heat.bound, "colorscale": DIVERGING}
-    data |= {"colorbar": bar, "hovertemplate": "a = %{y}, b = %{x}: %{z:.3g}<extra></extra>"}
+    data |= {
+        "colorbar": bar,
+        "hovertemplate": f"{heat.rows} = %{{y}}, {heat.columns} = %{{x}}: %{{z:.3g}}<extra></extra>",
+    }
     square = {"constrain": "domain", "showgrid": False}
     yaxis = {"title": {"text": heat.rows}, "autorange": "reversed", "scaleanchor": "x", **square}
     xaxis = {"title": {"text": heat.columns}, **square}
@@ -196,8 +199,8 @@ def _cause(d: Detection) -> list[Drawn]:
     shares = Shares(names=labels, shares=[1 - d.causal.necessity, d.causal.sufficiency, control], weak=labels[2:])
     reading = (
         f"Of {d.causal.pairs} {pairs} that the model answers right, the share "
-        "still right once the motif's subspace is removed, once it alone is kept, and once random directions outside "
-        "it are removed: a motif that is used leaves the first bar short, the second and the third long."
+        "still right once the motif is removed, once it alone is kept, and once something else is removed in its "
+        "stead: a motif that is used leaves the first bar short, the second and the third long."
     )
     return [Drawn("Does the model use it?", reading, *draw(shares, 0))]
 

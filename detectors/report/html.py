@@ -129,6 +129,11 @@ def _held(share: float | None) -> str:
 def _evidence(d: Detection) -> tuple[list[dict[str, str]], list[tuple[str, str]]]:
     """Rows of the lists that the detector declares parallel, and what is left as names and values."""
     evidence = d.evidence
+    for key, records in evidence.items():  # of heads or clusters, a table of its own
+        if isinstance(records, list) and records and all(isinstance(one, dict) for one in records):
+            names = dict.fromkeys(str(k) for one in records for k in one)
+            table = [{name: _shown(one.get(name, "")) for name in names} for one in records[:MOST]]
+            return table, [(str(k), _shown(v)) for k, v in evidence.items() if k != key]
     columns = [k for k in (d.spec.parallel if d.spec else ()) if isinstance(evidence.get(k), list)]
     lengths = {len(evidence[k]) for k in columns}
     length = lengths.pop() if len(lengths) == 1 else 0  # a report from elsewhere may not keep what is declared here
@@ -138,10 +143,29 @@ def _evidence(d: Detection) -> tuple[list[dict[str, str]], list[tuple[str, str]]
     return rows, [(str(k), _shown(v)) for k, v in evidence.items() if not rows or k not in columns]
 
 
+def _runs(numbers: list[int]) -> list[str]:
+    """Numbers that follow each other as one.
+
+    >>> _runs([2, 3, 4, 9])
+    ['2 to 4', '9']
+    """
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in found]
+
+
 def _shown(value: Any, most: int = 24) -> str:
     """A value as text, long ones cut with their length."""
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, list) and len(value) > 2 and all(type(v) is int for v in value):
+        runs = _runs(value)
+        if len(runs) <= len(value) // 2:
+            return ", ".join(runs)
     if isinstance(value, list):
         inside = ", ".join(f"({_shown(v, 6)})" if isinstance(v, list) else _shown(v, 6) for v in value[:most])
         return f"{inside}, … ({len(value)} in all)" if len(value) > most else inside or "none"

@@ -17,8 +17,8 @@ from detectors.judging.summary import FEW
 from detectors.report.model import Document
 
 LEGEND = (
-    "cut, keep, ctrl: of the pairs answered right, those still right with the motif's subspace removed, with it alone, "
-    "and with random directions outside it removed."
+    "cut, keep, ctrl: of the right answers, those still right with the motif removed, with it alone, and with "
+    "something else removed in its stead."
 )
 STALE = "The calibration is of another zoo than the one installed: verdicts are off."
 
@@ -122,7 +122,8 @@ def cause(d: Detection) -> tuple[str, str, str]:
     if d.causal is None or d.verdict is Verdict.ABSENT:
         return "", "", ""
     control = "-" if d.causal.control is None else f"{1 - d.causal.control:.0%}"
-    return f"{1 - d.causal.necessity:.0%}", f"{d.causal.sufficiency:.0%}", control
+    kept = "-" if d.causal.sufficiency is None else f"{d.causal.sufficiency:.0%}"
+    return f"{1 - d.causal.necessity:.0%}", kept, control
 
 
 def chosen_heading(report: Document) -> str:

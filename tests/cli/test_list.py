@@ -41,7 +41,7 @@ def plugins(tmp_path, monkeypatch):
 
 def test_detectors_of_others_are_found_and_bad_ones_do_no_harm(call, plugins, untrained):
     report = detectors.run(detectors.load(untrained, task="add:13"), draws=19)
-    assert [d.detector for d in report] == [*builtin(), "broken", "constant_logits", "other_name"]
+    assert [d.detector for d in report] == [*builtin("operands"), "broken", "constant_logits", "other_name"]
     assert report["constant_logits"].score == 0.0
     assert report["constant_logits"].verdict == "inconclusive"
     assert report["trig_logits"].version == 2

@@ -76,6 +76,7 @@ def test_what_an_entry_point_leads_to(others):
 def test_results_and_pictures_are_found_beside_the_function():
     assert result_of(quiet) is Score
     for name in builtin():
-        assert result_of(load(name)).__name__ == "".join(part.title() for part in name.split("_"))
+        of_heads = spec_of(load(name)).subject == "sequences"
+        assert result_of(load(name)).__name__ == ("Heads" if of_heads else "".join(p.title() for p in name.split("_")))
     assert picture_of(quiet) is None
     assert picture_of(load("trig_logits")).__module__ == "detectors.motifs.trig_logits_picture"

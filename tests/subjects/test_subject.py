@@ -104,7 +104,7 @@ def test_a_task_makes_its_subject_of_a_network():
     with pytest.raises(TypeError, match="two operands is needed, not SequenceView"):
         of_two_operands(heard)
     with pytest.raises(detectors.DetectorsError, match="unknown task"):
-        parse_task("sum:5")
+        parse_task("nothing:5")
 
 
 def test_other_training_pairs_are_another_view_of_the_same_pass():

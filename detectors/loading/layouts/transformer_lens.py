@@ -15,7 +15,9 @@ from detectors.subjects.sequences.task import SequenceTask
 
 NAME = "TransformerLens transformer"
 SUBJECTS = frozenset({"operands", "sequences"})
-OPTIONS = frozenset({"act_fn", "attn_coeff", "normalization_type", "separate_vocabularies"})
+OPTIONS = frozenset(
+    {"act_fn", "attn_coeff", "normalization_type", "separate_vocabularies", "causal", "pad_token", "eps"}
+)
 TENSORS = "embed.W_E, pos_embed.W_pos, blocks.0.attn.W_Q [head, d_model, d_head], ..."
 
 # Axes have the names of `Architecture`. Of these tensors every W is needed, and the rest is used where it is there.

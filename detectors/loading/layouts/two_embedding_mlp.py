@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from detectors.core.activations import activation
 from detectors.core.errors import CheckpointError
 from detectors.loading.shapes import Weights, check_shapes, check_task
-from detectors.loading.transformer import activation
 from detectors.subjects.hooks import Hook
 
 NAME = "two-embedding MLP"

@@ -13,11 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.stats import binomtest
 from torch import Tensor
 
 from detectors.core.groups import Group
-from detectors.core.nulls import subset
+from detectors.core.nulls import mcnemar, subset
 from detectors.core.score import Causal
 from detectors.core.spectrum import BUDGET
 from detectors.subjects.operands.controls import (
@@ -113,16 +112,6 @@ def cause(
         power=edited.power,
         control_power=float(np.mean([other.power for other in others])) if others else None,
     )
-
-
-def mcnemar(lost: Bool[np.ndarray, " pairs"], control: Bool[np.ndarray, " pairs"]) -> float:
-    """p-value that a removal loses no more of the same pairs than another: exact, one-sided, over discordant pairs.
-
-    >>> round(mcnemar(np.array([True] * 5 + [False]), np.array([False] * 6)), 5)
-    0.03125
-    """
-    more, fewer = int((lost & ~control).sum()), int((control & ~lost).sum())
-    return float(binomtest(more, more + fewer, 0.5, alternative="greater").pvalue) if more + fewer else 1.0
 
 
 def of_irreps(group: Group, irreps: Sequence[int]) -> Parts:

@@ -8,15 +8,16 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from detectors.core.errors import CheckpointError
+from detectors.core.errors import CheckpointError, TaskError
 from detectors.core.figures import BySplit, Counts, Figures, TaskFacts
 from detectors.core.memory import check_memory
 from detectors.subjects.hooks import Edit, Hook, check_contract, hooked_pass
 from detectors.subjects.right import answered
-from detectors.subjects.sequences.task import Sequences, SequenceTask
+from detectors.subjects.sequences.generators import Sequences
+from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.subject import Checkpoint, Size
 
 SAMPLE = 512  # sequences that accuracies and losses are measured on: a share of 95% is exact to a percent a token each
@@ -54,7 +55,7 @@ class SequenceView:
         self.network = network
         self.task = SequenceTask.parse(task) if isinstance(task, str) else task
         self.checkpoint = checkpoint or Checkpoint()
-        tokens = self.draw(1, seed=0).tokens[:, :-1]  # what the task asks of vocabulary and context shows here
+        tokens = self.draw(1, seed=0).tokens  # what the task asks of vocabulary and context shows here
         self._points: set[str] = set()
 
         def record(name: str, tensor: Tensor) -> Tensor:
@@ -101,11 +102,12 @@ class SequenceView:
         )
 
     def figures(self) -> Figures:
-        """Over the settled tokens of the sample; every batch is fresh, so nothing was trained on."""
-        size, context = SAMPLE * self.network.n_ctx, f"{self.network.n_ctx} positions with {self.n_answers} answers"
-        check_memory(size * self.n_answers, f"{self.task.spec}: {SAMPLE} sequences of {context}")
+        """Over all that is asked in the sample; every batch is fresh, so nothing was trained on."""
+        batch, context = self.sample.tokens.shape
+        what = f"{self.task.spec}: {batch} sequences of {context} positions with {self.n_answers} answers"
+        check_memory(batch * context * self.n_answers, what)
         with torch.no_grad():
-            columns = self.settled_figures(self.sample)
+            columns = self.asked_figures(self.sample)
         accuracy, loss = (BySplit(all=float(c.double().mean()), train=None, test=None) for c in columns)
         return Figures(
             accuracy=accuracy,
@@ -117,7 +119,7 @@ class SequenceView:
     def parts(self) -> frozenset[str]:
         """What this model has: names that `needs` of a detector may hold."""
         attention = {"attention"} if any("hook_pattern" in name for name in self._points) else set()
-        return frozenset({"sequences", "run"} | attention)
+        return frozenset({"sequences", "run", "weights"} | attention)
 
     def draw(self, batch: int, *, seed: int) -> Sequences:
         """Sequences of the task for this model's vocabulary and context."""
@@ -125,12 +127,20 @@ class SequenceView:
 
     def few(self, count: int) -> Tensor:
         """Tokens of some sequences, as `run` takes them."""
-        return self.draw(count, seed=0).tokens[:, :-1]
+        return self.draw(count, seed=0).tokens
 
     @cached_property
     def sample(self) -> Sequences:
-        """The sequences that figures are given for: 512 of seed 0."""
-        return self.draw(SAMPLE, seed=0)
+        """The sequences that figures are given for: 512 of seed 0. Errors: TaskError where an answer is none of the
+        model's.
+        """
+        drawn = self.draw(SAMPLE, seed=0)
+        if (most := int(drawn.targets.max())) >= self.n_answers:
+            raise TaskError(
+                f"the task {self.task.spec} asks for the answer {most}, and the model has {self.n_answers}, from 0: "
+                "another --task? (sorting models differ in where their separator stands: sort, sort_with_start)"
+            )
+        return drawn
 
     def run(
         self, tokens: Tensor, *, capture: Iterable[str] = (), edit: Edit | None = None
@@ -138,15 +148,37 @@ class SequenceView:
         """Logits [batch, pos, answers] on tokens [batch, pos], and the tensors captured at hook points, with edits."""
         return hooked_pass(self.network.forward, tokens, self._points, capture, edit)
 
-    def settled_figures(self, sequences: Sequences) -> tuple[Bool[Tensor, " settled"], Float64[Tensor, " settled"]]:
-        """Whether each settled token is predicted, and its float64 loss."""
-        return settled_figures(self.run(sequences.tokens[:, :-1])[0], sequences)
+    def asked_figures(self, sequences: Sequences) -> tuple[Bool[Tensor, " asked"], Float64[Tensor, " asked"]]:
+        """Whether each answer asked for is given, and its float64 loss."""
+        return asked_figures(self.run(sequences.tokens)[0], sequences)
+
+    @property
+    def n_heads(self) -> int:
+        """Heads of a layer; 0 where that is not known."""
+        return int(self.architecture.get("n_heads", 0))
+
+    @property
+    def causal(self) -> bool:
+        """Whether a query attends to nothing behind it."""
+        return self.architecture.get("attention_dir", "causal") == "causal"
+
+    def keys(self, tokens: Int[Tensor, "batch pos"]) -> Bool[Tensor, "batch query key"]:
+        """Keys that a query may attend to: none behind it where the model is causal, and no padding."""
+        return allowed(tokens, self.causal, self.architecture.get("pad_token"))
 
 
-def settled_figures(
+def allowed(tokens: Int[Tensor, "batch pos"], causal: bool, pad: int | None) -> Bool[Tensor, "batch query key"]:
+    """See `SequenceView.keys`."""
+    size = tokens.shape[1]
+    keys = torch.ones(size, size, dtype=torch.bool)
+    keys = (keys.tril() if causal else keys).expand(len(tokens), size, size)
+    return keys if pad is None else keys & (tokens != pad)[:, None, :]
+
+
+def asked_figures(
     logits: Float[Tensor, "batch pos answers"], sequences: Sequences
-) -> tuple[Bool[Tensor, " settled"], Float64[Tensor, " settled"]]:
-    """Right or not, and cross-entropy in float64, of the settled tokens, from logits at the positions before them."""
-    where = sequences.settled[:, 1:]
-    rows, answers = logits[where].double(), sequences.tokens[:, 1:][where]
+) -> tuple[Bool[Tensor, " asked"], Float64[Tensor, " asked"]]:
+    """Right or not, and cross-entropy in float64, where an answer is asked for."""
+    where = sequences.targets >= 0
+    rows, answers = logits[where].double(), sequences.targets[where]
     return answered(rows, answers), torch.nn.functional.cross_entropy(rows, answers, reduction="none")

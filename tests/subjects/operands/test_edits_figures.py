@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from detectors.core.groups import Group
+from detectors.core.nulls import mcnemar
 from detectors.subjects.operands.controls import CONTROLS, Edited, random_parts
-from detectors.subjects.operands.edits import cause, mcnemar, of_irreps
+from detectors.subjects.operands.edits import cause, of_irreps
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
 from fixtures.strategies import group_names

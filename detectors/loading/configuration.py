@@ -1,0 +1,90 @@
+"""What lies beside the weights: config.json of a folder of ours, or NAME.json beside NAME.safetensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from detectors.core.errors import CheckpointError, TaskError
+from detectors.loading.containers import first_line, read_bytes
+from detectors.loading.recognise import DECLARED
+from detectors.subjects.operands.task import Task
+from detectors.subjects.sequences.generators import GENERATORS
+from detectors.subjects.sequences.task import SequenceTask
+from detectors.subjects.tasks import parse_task
+
+MAX_CONFIG = 2**24  # bytes, which may hold the training pairs
+# tasks that published models name otherwise than we do
+NAMED = {"sorted_list": "sort", "repeated_subsequence": "repeat"}
+
+
+def configuration(file: Path) -> dict[str, Any]:
+    """Tables `model` and `task`; nothing where nothing says them."""
+    place = file / "config.json" if file.is_dir() else file.with_suffix(".json")
+    if place == file or not place.exists():
+        return {}
+    config = _read(place)
+    if not file.is_dir():
+        return _beside(config, file) if isinstance(config, dict) and isinstance(config.get("n_layers"), int) else {}
+    if not isinstance(config, dict) or not isinstance(config.get("model", {}), dict):
+        raise CheckpointError(f"{place} has no table `model`")
+    return config
+
+
+def _read(place: Path) -> Any:
+    try:
+        return json.loads(read_bytes(place, MAX_CONFIG))
+    except CheckpointError:  # which says so itself
+        raise
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{place} cannot be read: {first_line(error)}") from None
+
+
+def _beside(config: dict[str, Any], file: Path) -> dict[str, Any]:
+    """TransformerLens's words in ours. The sequences are those of NAME.data.npz where that is there too."""
+    parameters = config.get("task_parameters")
+    parameters = parameters if isinstance(parameters, dict) else {}
+    model = {**config, "pad_token": parameters.get("pad_token", config.get("pad_token"))}
+    if config.get("attention_dir") == "bidirectional":
+        model["causal"] = False
+    data, name = file.with_suffix(".data.npz"), NAMED.get(str(config.get("task")), str(config.get("task")))
+    spec = f"data:{data}" if data.is_file() else name
+    if not data.is_file() and name in GENERATORS and GENERATORS[name].fixed in parameters:
+        spec = f"{name}:{parameters[GENERATORS[name].fixed]}"
+    return {"model": model, "task": {"op": spec, "parameters": parameters}}
+
+
+def asked_for(
+    task: str | Task | SequenceTask | None, config: Mapping[str, Any], file: Path
+) -> Task | SequenceTask | None:
+    """The task asked for, else the checkpoint's own; None: to be inferred."""
+    own = config.get("task")
+    parameters = own.get("parameters") if isinstance(own, dict) else None
+    if task is not None:
+        if not isinstance(task, str):
+            return task
+        return None if task == "infer" else _parsed(task, parameters)
+    if not isinstance(own, dict) or "op" not in own:
+        raise TaskError(f"{file} does not carry its task: pass --task, e.g. --task add:113, or --task infer")
+    op = own["op"]
+    if not isinstance(op, str):
+        raise TaskError(f"{file / 'config.json'}: the task's `op` is no text: pass --task, e.g. --task add:113")
+    if op == "table" and isinstance(own.get("file"), str):
+        return parse_task(f"table:{file / Path(own['file']).name}")
+    argument = own.get("p", own.get("group", own.get("n")))
+    return _parsed(op if argument is None else f"{op}:{argument}", parameters)
+
+
+def _parsed(spec: str, parameters: Any) -> Task | SequenceTask:
+    if SequenceTask.known(spec) and isinstance(parameters, dict):
+        return SequenceTask.parse(spec, parameters)
+    return parse_task(spec)
+
+
+def check_declared(config: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """What config.json says of the architecture and what the tensors show must agree."""
+    for key, value in config.get("model", {}).items():
+        if key in found and key not in DECLARED and isinstance(value, int | str) and value != found[key]:
+            raise CheckpointError(f"the configuration says {key} = {value!r}, but the tensors show {found[key]!r}")

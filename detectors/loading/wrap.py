@@ -1,0 +1,173 @@
+"""A user's own `nn.Module`, scored as it is: torch's forward hooks see and edit its parts, and nothing of it is copied.
+
+Its mode, gradients, hooks and random state are afterwards as before. What has no neurons, or none that are found, gets
+the motifs of logits alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import nn
+
+from detectors.core.blame import told
+from detectors.core.errors import CheckpointError
+from detectors.loading.evidence import beyond_chance
+from detectors.loading.token_layout import TokenLayout, layouts
+from detectors.loading.wrapped import PARTS, Found, Way, Wrapped
+from detectors.subjects.operands.task import Task
+from detectors.subjects.operands.view import ModelView
+from detectors.subjects.right import answered
+from detectors.subjects.subject import Checkpoint
+from detectors.subjects.tasks import of_sequences, of_two_operands, parse_task, subject
+
+_ATTENTION = re.compile(r"attn|attention|(^|[._])(to_)?[qkvo](_proj|_lin|_linear)?$|query|key|value", re.IGNORECASE)
+TRIED = 256  # pairs that a way of passing tokens is tried on
+WAYS = 12  # token layouts that are tried
+
+
+def wrap(
+    module: nn.Module,
+    task: str | Task,
+    /,
+    *,
+    tokens: str | None = None,
+    parts: Mapping[str, str | Sequence[str]] | None = None,
+    train_mask: Bool[np.ndarray, " pairs"] | Sequence[bool] | None = None,
+) -> ModelView:
+    """A view of a module of two operands, whatever its class.
+
+    module: called with tokens [batch, pos], with a and b apart, or with one-hot vectors [batch, 2 n]; it gives logits
+    [batch, answers], or [batch, pos, answers] of which the last position counts. tokens: what it reads, as in
+    `--tokens`; without it the ways that run are tried, and the one that answers most is taken. parts: paths of
+    submodules, as `named_modules` has them: `embedding` (an nn.Embedding, or one for each operand), `neurons` (modules
+    that *read* the neurons, such as the second linear map of each MLP, first to last), `attention` (modules that give
+    patterns [batch, head, query, key] as second output), `readout` (the linear map from neurons to logits, where
+    nothing nonlinear stands between). What is not named is guessed from the module tree. Errors: CheckpointError where
+    no way of calling it gives logits, or a path is none.
+
+    >>> net = nn.Sequential(nn.Embedding(7, 8), nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 7))
+    >>> view = wrap(net, "add:7")
+    >>> view.logits().shape, view.neurons().shape, view.embedding(0).shape
+    (torch.Size([49, 7]), torch.Size([49, 12]), torch.Size([7, 8]))
+    """
+    known = of_operands(parse_task(task) if isinstance(task, str) else task)
+    inner: nn.Module = getattr(module, "_orig_mod", module)  # a compiled one passes no hooks
+    found = _named(inner, parts or {})
+    ways = [_by_layout(TokenLayout.parse(tokens, known.n_tokens))] if tokens else list(_ways(inner, known, found))
+    network = _tried(inner, known, found, ways)
+    origin = Checkpoint(layout=f"{type(inner).__name__} in memory", reading=tuple(network.said()))
+    return of_two_operands(subject(network, known, origin)).with_train_mask(train_mask)
+
+
+def of_operands(task: Any) -> Task:
+    """Errors: CheckpointError for a task of sequences."""
+    if of_sequences(task):
+        raise CheckpointError(f"the task {task.spec} is one of sequences; wrap takes models of two operands")
+    known: Task = task
+    return known
+
+
+def _named(module: nn.Module, parts: Mapping[str, str | Sequence[str]]) -> Found:
+    if unknown := parts.keys() - set(PARTS):
+        raise CheckpointError(f"parts: no {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    every = dict(module.named_modules())
+    named = {part: (paths,) if isinstance(paths, str) else tuple(paths) for part, paths in parts.items()}
+    if missing := [path for paths in named.values() for path in paths if path not in every]:
+        some = ", ".join(name for name in list(every)[1:13])
+        raise CheckpointError(f"parts: the module has no {missing[0]!r}; it has {some}")
+    guessed = {"embedding": _embeddings(every), "neurons": _readers(every), "attention": (), "readout": ()} | named
+    modules = {part: tuple(every[path] for path in paths) for part, paths in guessed.items()}
+    readout = modules.pop("readout")
+    return Found(**modules, readout=readout[0] if readout else None, names=guessed)
+
+
+def _embeddings(every: Mapping[str, nn.Module]) -> tuple[str, ...]:
+    """Tables of tokens: those with as many rows as the first, which no table of positions has but by chance."""
+    tables = {name: m for name, m in every.items() if isinstance(m, nn.Embedding)}
+    return tuple(tables)[:2] if len({m.num_embeddings for m in tables.values()}) == 1 else tuple(tables)[:1]
+
+
+def _readers(every: Mapping[str, nn.Module]) -> tuple[str, ...]:
+    """Linear maps behind an activation: of two that follow each other in a module, sizes meeting, the second. Parts of
+    attention, by class or by name where sizes do not tell, and of recurrent cells are none.
+    """
+    inside = [name for name, m in every.items() if isinstance(m, nn.MultiheadAttention | nn.RNNBase | nn.RNNCellBase)]
+    linear = [
+        (name, m)
+        for name, m in every.items()
+        if isinstance(m, nn.Linear) and not any(name.startswith(f"{other}.") for other in inside)
+    ]
+    blocks: dict[str, list[tuple[str, nn.Linear]]] = {}
+    for name, m in linear:
+        blocks.setdefault(name.rpartition(".")[0], []).append((name, m))
+    found = []
+    for own in blocks.values():
+        found += [
+            second[0]
+            for first, second in pairwise(own)
+            if first[1].out_features == second[1].in_features
+            and (first[1].in_features != first[1].out_features or not _ATTENTION.search(second[0]))
+        ]
+    return tuple(found)
+
+
+def _ways(module: nn.Module, task: Task, found: Found) -> Iterator[Way]:
+    """Ways of passing two operands, the usual first."""
+    n = task.n_tokens
+    needed = [
+        p
+        for p in inspect.signature(module.forward).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(needed) == 2:
+        yield Way("a and b apart", lambda t: (t[:, 0], t[:, 1]))
+        return
+    rows = max((int(m.num_embeddings) for m in found.embedding if isinstance(m, nn.Embedding)), default=0)
+    if rows >= n:
+        lengths = [2 if rows == n else 3 if rows == n + 1 else 4]
+        for _, layout in list(layouts(rows, n, [*lengths, *(k for k in (2, 3, 4) if k not in lengths)]))[:WAYS]:
+            yield _by_layout(layout)
+        return
+    one_hot = nn.functional.one_hot
+    yield Way("one-hot a, then b [batch, 2 n]", lambda t: (one_hot(t, n).flatten(1).float(),))
+    yield Way("one-hot a and b [batch, 2, n]", lambda t: (one_hot(t, n).float(),))
+    yield Way("one-hot a plus b [batch, n]", lambda t: (one_hot(t, n).sum(1).float(),))
+
+
+def _by_layout(layout: TokenLayout) -> Way:
+    return Way(f'tokens "{layout}"', lambda t: (layout.sequence(t),))
+
+
+def _tried(module: nn.Module, task: Task, found: Found, ways: Sequence[Way]) -> Wrapped:
+    """The way that answers most. Errors: CheckpointError, with what each raised, where none runs."""
+    pairs = np.random.default_rng(0).permutation(task.domain)[:TRIED]
+    tokens = torch.from_numpy(np.stack([pairs // task.n_tokens, pairs % task.n_tokens], axis=1))
+    answers = torch.from_numpy(task.answer.ravel()[pairs])
+    ran: list[tuple[float, Wrapped]] = []
+    raised = []
+    for way in ways:
+        network = Wrapped(module, task, found, way)
+        try:
+            with torch.no_grad():
+                logits = network.forward(tokens, lambda _, x: x)
+            ran.append((float(answered(logits, answers).double().mean()), network))
+        except Exception as error:  # the user's code, called in a way that it may not know
+            raised.append(f"{way.said}: {told(error)}")
+        if ran and ran[-1][0] > 0.99:
+            break
+    if not ran:
+        raise CheckpointError(
+            f"{type(module).__name__} gave no logits [batch, {task.n_answers}] for {task.spec}. Tried "
+            + "; ".join(raised[:4])
+            + '. Say what it reads: detectors.wrap(module, task, tokens="a b =")'
+        )
+    best = max(ran, key=lambda pair: pair[0])
+    return best[1] if beyond_chance(best[0], task, len(answers)) else ran[0][1]  # at chance none is better

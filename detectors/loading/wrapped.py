@@ -1,0 +1,187 @@
+"""A user's module as a network: hooks of torch on the parts that were found, put there for a pass and taken off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from detectors.core.errors import CheckpointError
+from detectors.subjects.hooks import Hook
+from detectors.subjects.operands.task import Task
+
+PARTS = ("embedding", "neurons", "attention", "readout")
+Feed = Callable[[Int[Tensor, "batch operands"]], tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How two operands are passed, in words and as a function."""
+
+    said: str
+    feed: Feed
+
+
+@dataclass(frozen=True)
+class Found:
+    """Submodules by what they are."""
+
+    embedding: tuple[nn.Module, ...]
+    neurons: tuple[nn.Module, ...]
+    attention: tuple[nn.Module, ...]
+    readout: nn.Module | None
+    names: Mapping[str, tuple[str, ...]]
+
+
+class Wrapped:
+    """A `Network` whose forward pass is the module's own."""
+
+    def __init__(self, module: nn.Module, task: Task, found: Found, way: Way) -> None:
+        self.module, self.task, self.found, self.way = module, task, found, way
+        self.n_tokens, self.n_layers = task.n_tokens, max(1, len(found.neurons))
+        self.architecture: Mapping[str, Any] = {"kind": type(module).__name__, "n_layers": self.n_layers}
+        self.order = self._columns()
+
+    def said(self) -> Iterator[str]:
+        """What was guessed and tried, for the report."""
+        yield f"it reads {self.way.said}"
+        for part in PARTS:
+            if names := self.found.names[part]:
+                yield f"{part}: {', '.join(names)}{' (what they read)' if part == 'neurons' else ''}"
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        return {name: w.detach().float().cpu() for name, w in self.module.state_dict().items() if isinstance(w, Tensor)}
+
+    def forward(self, tokens: Int[Tensor, "batch operands"], hook: Hook) -> Float[Tensor, "batch answers"]:
+        given = next((p.device for p in self.module.parameters()), torch.device("cpu"))
+        with _as_it_was(self.module), ExitStack() as hooks:
+            for handle in self._hooks(hook, tokens):
+                hooks.callback(handle.remove)
+            out = self.module(*(x.to(given) for x in self.way.feed(tokens)))
+        logits = out if isinstance(out, Tensor) else next(iter(out.values() if isinstance(out, dict) else out))
+        logits = getattr(out, "logits", logits)
+        if logits.ndim == 3:
+            logits = logits[:, -1]
+        if logits.ndim != 2 or logits.shape[1] < self.task.n_answers or len(logits) != len(tokens):
+            raise CheckpointError(
+                f"it gives {tuple(logits.shape)} for {len(tokens)} pairs, where [batch, {self.task.n_answers} or more] "
+                "is asked for"
+            )
+        return logits.cpu()
+
+    def _hooks(self, hook: Hook, tokens: Int[Tensor, "batch operands"]) -> Iterator[Any]:
+        """On every part: what it gives, or reads, goes through the hook."""
+        embeddings = self.found.embedding
+        if len(embeddings) == 1:
+            yield embeddings[0].register_forward_hook(lambda m, args, out: self._embedded(out, hook))
+        elif len(embeddings) == 2 and all(isinstance(m, nn.Embedding) for m in embeddings):
+            yield from self._two_tables(hook, tokens)
+        for layer, reader in enumerate(self.found.neurons):
+
+            def read(m: nn.Module, args: Any, layer: int = layer) -> Any:
+                x = args[0]
+                seen = x[:, None] if x.ndim == 2 else x
+                back = hook(f"blocks.{layer}.mlp.hook_post", seen)
+                return (back[:, 0] if x.ndim == 2 else back, *args[1:])
+
+            yield reader.register_forward_pre_hook(read)
+        for layer, module in enumerate(self.found.attention):
+
+            def gave(m: nn.Module, args: Any, out: Any, layer: int = layer) -> None:
+                hook(f"blocks.{layer}.attn.hook_pattern", out[1])
+
+            yield module.register_forward_hook(gave)
+
+    def _two_tables(self, hook: Hook, tokens: Int[Tensor, "batch operands"]) -> Iterator[Any]:
+        """Both are seen when the first of them is asked, as what the second will give is known."""
+        first, second = self.found.embedding
+        kept: list[Tensor] = []
+
+        def both(m: nn.Module, args: Any, out: Tensor) -> Tensor:
+            rows = self.rows(1, tokens).to(out.device)
+            other = second.weight[rows]  # type: ignore[index]
+            if out.shape != other.shape:
+                return out
+            seen = hook("hook_embed", torch.stack([out, other], dim=1))
+            kept.append(seen[:, 1])
+            return seen[:, 0]
+
+        yield first.register_forward_hook(both)
+        yield second.register_forward_hook(lambda m, args, out: kept.pop() if kept else out)
+
+    def rows(self, operand: int, tokens: Int[Tensor, "batch operands"]) -> Int[Tensor, " batch"]:
+        """Of the table of an operand."""
+        fed = self.way.feed(tokens)
+        found: Tensor = fed[operand] if len(fed) == 2 else fed[0][:, (self.order or [0, 1])[operand]]
+        return found
+
+    def _embedded(self, out: Tensor, hook: Hook) -> Tensor:
+        """The operands at positions 0 and 1, wherever they stand, and back."""
+        if out.ndim != 3 or self.order is None:
+            return out
+        at = torch.tensor(self.order)
+        return hook("hook_embed", out[:, at])[:, at.argsort()]
+
+    def _columns(self) -> list[int] | None:
+        """Places of what is read, the operands first."""
+        probe = self.way.feed(torch.tensor([[0, 1], [2 % self.task.n_tokens, 1], [0, 0]]))[0]
+        if probe.ndim != 2 or probe.is_floating_point():
+            return None
+        moved = [bool(probe[0, i] != probe[1, i]) for i in range(probe.shape[1])]
+        other = [bool(probe[0, i] != probe[2, i]) for i in range(probe.shape[1])]
+        if sum(moved) != 1 or sum(other) != 1:
+            return None
+        first, second = moved.index(True), other.index(True)
+        return [first, second, *(i for i in range(len(moved)) if i not in (first, second))]
+
+    def embedding(self, operand: int) -> Float[Tensor, "n_tokens d"]:
+        tables = [m for m in self.found.embedding if isinstance(m, nn.Embedding)]
+        n = self.task.n_tokens
+        if tables:
+            rows = self.rows(operand, torch.stack([torch.arange(n)] * 2, dim=1))
+            weight = tables[min(operand, len(tables) - 1)].weight.detach()
+            return weight[rows.to(weight.device)].float().cpu()
+        first = next((m for m in self.module.modules() if isinstance(m, nn.Linear)), None)
+        if first is None or first.in_features not in (n, 2 * n):
+            raise CheckpointError("no table of tokens was found: name it in parts={'embedding': ...}")
+        columns = first.weight.detach().float().cpu().T
+        return columns[operand * n :][:n] if first.in_features == 2 * n else columns
+
+    def readout(self, layer: int) -> Float[Tensor, "m answers"] | None:
+        last = self.found.neurons[-1] if self.found.neurons else None
+        linear = self.found.readout or (last if last is not None and self._ends_with(last) else None)
+        if layer != self.n_layers - 1 or not isinstance(linear, nn.Linear):
+            return None
+        return linear.weight.detach().float().cpu().T[:, : self.task.n_answers]
+
+    def _ends_with(self, last: nn.Module) -> bool:
+        """Whether what it gives is the logits."""
+        given: list[Tensor] = []
+        handle = last.register_forward_hook(lambda m, args, out: given.append(out))
+        try:
+            with torch.no_grad():
+                logits = self.forward(torch.tensor([[0, 1], [1, 0]]) % self.task.n_tokens, lambda _, x: x)
+        finally:
+            handle.remove()
+        out = given[-1] if given else None
+        out = out[:, -1] if out is not None and out.ndim == 3 else out
+        return out is not None and out.shape == logits.shape and bool(torch.equal(out.cpu(), logits))
+
+
+@contextmanager
+def _as_it_was(module: nn.Module) -> Iterator[None]:
+    """In evaluation mode inside; every submodule's mode, and the random states, as before behind."""
+    modes = {m: m.training for m in module.modules()}
+    module.eval()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        for m, training in modes.items():
+            m.training = training

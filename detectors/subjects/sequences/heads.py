@@ -1,0 +1,242 @@
+"""Motifs of attention heads: one score, null, cause and picture for all that are templates.
+
+A motif by content is a template: from the tokens alone, which keys a query should look at. Score of a head: its mass on
+the template beyond what its patterns on other sequences have there, over what a perfect head could have. Null:
+templates exchanged between sequences.
+
+p-values are of the largest statistic over all heads (max-T; Westfall and Young, Resampling-Based Multiple Testing,
+1993), so that the number of heads costs what it must and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from detectors.core.errors import NotApplicable
+from detectors.core.heads import Heads, Seen
+from detectors.core.nulls import TIE, permutation_null, step_down
+from detectors.core.score import Causal
+from detectors.subjects.sequences.head_causes import Address, Without, causes
+from detectors.subjects.sequences.patterns import (
+    ALIKE,
+    Looks,
+    Sample,
+    Template,
+    excess,
+    mean_of_stratum,
+    patterns,
+    sample_of,
+    weights,
+)
+from detectors.subjects.sequences.view import SequenceView
+
+LISTED = 16  # heads whose cause is asked for, strongest first
+WEAK = 0.02  # a score below which no cause is asked for: untrained heads reach twice that on short sequences
+RARE = 0.05  # p-value above which none is
+WORKS = 0.5  # of its best query: a head works where it has at least so much
+
+
+class Scored(NamedTuple):
+    """Of all heads: score, its parts by query [head, query] (NaN where nothing counts), and its null [draws, head]."""
+
+    score: Float[Tensor, " head"]
+    by_query: Float[Tensor, "head query"]
+    null: Float[Tensor, "draws head"]
+
+
+class Sought(NamedTuple):
+    """A motif of one model, scored. looks: at what a head is to look; alone: whether patterns of just that may be put
+    in the place of its own. weak: score below which no cause is asked for.
+    """
+
+    sample: Sample
+    scored: Scored
+    looks: Looks
+    without: tuple[Without, ...]
+    exchanged: str
+    alone: bool = True
+    weak: float = WEAK
+
+
+def by_content(model: SequenceView, template: Template, *, draws: int, seed: int) -> Heads:
+    """Errors: NotApplicable where no query of the sequences has a key that the template names."""
+    sample = sample_of(model)
+    looks = template(sample)
+    looks = looks._replace(at=looks.at & sample.keys)
+    weight, counted = weights(looks, sample.stratum)
+    if not bool(counted.any()):
+        raise NotApplicable("no query of these sequences has a key that this motif would look at")
+    found = [
+        excess(pattern, weight, counted, sample.stratum, draws, np.random.default_rng(seed))
+        for pattern in patterns(model, sample)
+    ]
+    own, could, null = (torch.cat([part[i] for part in found], dim=i // 2) for i in range(3))
+    room = could.sum(1).clamp_min(TIE)
+    often = counted.sum(0) >= ALIKE
+    by_query = torch.where(often, own / could.clamp_min(TIE), torch.nan)
+    scored = Scored(own.sum(1) / room, by_query, null / room)
+    return heads_of(model, Sought(sample, scored, looks, ("z", "pattern"), "templates between sequences"), seed)
+
+
+def by_shape(model: SequenceView, sample: Sample, score: Scored, looks: Looks, *, weak: float, seed: int) -> Heads:
+    """A motif without a null: what its patterns look like, and whether they do as well as the head's own."""
+    sought = Sought(sample, score, looks, ("z",), "", weak=weak)
+    found = asked(model, sought, [None] * len(score.score), seed)
+    best = int(score.score.argmax())
+    return Heads(
+        value=float(score.score[best].clamp(0, 1)),
+        null=None,
+        causal=found.causes[0],
+        heads=tuple(found.entries),
+        heads_looked_at=len(score.score),
+        group=found.group,
+        causes=tuple((causal,) for causal in found.causes),
+        seen=seen(model, sought, best, found.entries[0]["positions"]),
+    )
+
+
+def by_weights(
+    model: SequenceView,
+    sample: Sample,
+    scored: Scored,
+    observed: Float[Tensor, " head"],
+    null: Float[Tensor, "draws head"],
+    exchanged: str,
+    seed: int,
+) -> Heads:
+    """A motif of the weights. observed, null: the statistic that chance is measured by, which may be another."""
+    sought = Sought(sample, scored, Looks(sample.keys & False), ("z",), exchanged, alone=False)
+    found = asked(model, sought, step_down(observed, null), seed)
+    best = int(scored.score.argmax())
+    return Heads(
+        value=float(scored.score[best]),
+        null=permutation_null(
+            float(observed[best]), null.amax(1), f"{exchanged}, the largest of {len(observed)} heads"
+        ),
+        causal=found.causes[0],
+        heads=tuple(found.entries),
+        heads_looked_at=len(observed),
+        group=found.group,
+        causes=tuple((causal,) for causal in found.causes),
+        seen=seen(model, sought, best, ()),
+    )
+
+
+def distances(model: SequenceView, sample: Sample, other: Callable[[Tensor], Tensor]) -> Float[Tensor, "head query"]:
+    """Total variation between a head's patterns and what `other` makes of them [batch, head, query, key], a mean over
+    sequences; NaN for queries with a single key.
+    """
+    counted = sample.real & (sample.keys.sum(-1) > 1)
+    rows = counted.float() / counted.sum(0).clamp_min(1)
+    apart = torch.cat([torch.einsum("bhqk,bq->hq", (p - other(p)).abs() / 2, rows) for p in patterns(model, sample)])
+    return apart.masked_fill(~counted.any(0), torch.nan)
+
+
+def heads_of(model: SequenceView, sought: Sought, seed: int) -> Heads:
+    found = asked(model, sought, step_down(sought.scored.score, sought.scored.null), seed)
+    score = sought.scored.score
+    best = int(score.argmax())
+    return Heads(
+        value=float(score[best].clamp(0, 1)),
+        null=permutation_null(
+            float(score[best]), sought.scored.null.amax(1), f"{sought.exchanged}, the largest of {len(score)} heads"
+        ),
+        causal=found.causes[0],
+        heads=tuple(found.entries),
+        heads_looked_at=len(score),
+        group=found.group,
+        causes=tuple((causal,) for causal in found.causes),
+        seen=seen(model, sought, best, found.entries[0]["positions"]),
+    )
+
+
+class Asked(NamedTuple):
+    """The heads worth listing, strongest first, each as evidence has it and with its cause."""
+
+    entries: list[dict[str, Any]]
+    causes: list[Causal | None]
+    group: float | None
+
+
+def asked(model: SequenceView, sought: Sought, p: Sequence[float | None], seed: int, also: Sequence[int] = ()) -> Asked:
+    """Causes of the heads that have something, or the strongest alone where none has. also: other heads that are no
+    control.
+    """
+    score, by_query, _ = sought.scored
+    asking = able(sought, p)
+    works = {i: _works(by_query[i]) for i in asking or [int(score.argmax())]}
+    found = causes(
+        model,
+        sought.sample,
+        [(address(model, i), sought.looks if sought.alone else None) for i in asking],
+        [float(score[i]) for i in asking],
+        sought.without,
+        seed,
+        [address(model, i) for i in also],
+    )
+    causal: list[Causal | None] = found.causes if asking else [None]
+    entries = [
+        entry(address(model, i), float(score[i].clamp(0, 1)), p[i], c, works[i])
+        for i, c in zip(works, causal, strict=True)
+    ]
+    return Asked(entries, causal, found.group)
+
+
+def able(sought: Sought, p: Sequence[float | None]) -> list[int]:
+    """Heads whose cause is asked for, strongest first."""
+    order = sought.scored.score.argsort(descending=True, stable=True).tolist()[:LISTED]
+    enough = [i for i in order if float(sought.scored.score[i]) >= sought.weak]
+    return [i for i in enough if (one := p[i]) is None or one <= RARE]
+
+
+def address(model: SequenceView, number: int) -> Address:
+    return Address(*divmod(number, model.n_heads))
+
+
+def entry(
+    where: Address, score: float, p_value: float | None, causal: Causal | None, works: Sequence[int]
+) -> dict[str, Any]:
+    """A head as evidence has it."""
+    return {
+        "layer": where.layer,
+        "head": where.head,
+        "score": score,
+        "p_value": p_value,
+        "necessity": None if causal is None else causal.necessity,
+        "sufficiency": None if causal is None else causal.sufficiency,
+        "control": None if causal is None else causal.control,
+        "positions": list(works),
+    }
+
+
+def _works(by_query: Float[Tensor, " query"]) -> list[int]:
+    """Queries where a head has at least half of what it has at its best one."""
+    values = by_query.nan_to_num(-1.0)
+    best = float(values.max())
+    return (values >= WORKS * best).nonzero()[:, 0].tolist() if best > 0 else []
+
+
+def seen(model: SequenceView, sought: Sought, number: int, works: Sequence[int]) -> Seen:
+    """For the picture: the mean pattern, the mean ideal, and a sequence whose query at the head's best place looks."""
+    sample, where = sought.sample, address(model, number)
+    with torch.no_grad():
+        name = f"blocks.{where.layer}.attn.hook_pattern"
+        pattern = model.run(sample.tokens, capture=(name,))[1][name][:, where.head]
+    query = works[-1] if works else sample.tokens.shape[1] - 1
+    said = (sought.looks.at[:, query].any(-1)).nonzero()
+    one = int(said[0]) if len(said) else 0
+    return Seen(
+        layer=where.layer,
+        head=where.head,
+        mean=mean_of_stratum(pattern, sample.stratum)[one].numpy(),
+        template=sought.looks.ideal[one].numpy(),
+        pattern=pattern[one].numpy(),
+        tokens=tuple(sample.tokens[one].tolist()),
+        query=query,
+    )

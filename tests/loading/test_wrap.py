@@ -1,0 +1,209 @@
+"""Modules of users' own classes: scored as they are, and afterwards as they were."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import detectors
+from detectors.core.errors import CheckpointError
+
+P = 11
+
+
+class Concatenated(nn.Module):
+    """Functional activation, operands apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Embedding(P, 8), nn.Embedding(P, 8)
+        self.up, self.down = nn.Linear(16, 24), nn.Linear(24, P)
+
+    def forward(self, a, b):
+        return self.down(F.relu(self.up(torch.cat([self.left(a), self.right(b)], -1))))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, cell):
+        super().__init__()
+        self.embed, self.rnn, self.head = nn.Embedding(P + 1, 8), cell(8, 12, batch_first=True), nn.Linear(12, P)
+
+    def forward(self, tokens):
+        return self.head(self.rnn(self.embed(tokens))[0])[:, -1]
+
+
+class Gated(nn.Module):
+    """SwiGLU on summed embeddings, with dropout; the neurons are what `down` reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.drop = nn.Embedding(P, 8), nn.Dropout(0.5)
+        self.gate, self.up, self.down = nn.Linear(8, 20), nn.Linear(8, 20), nn.Linear(20, P)
+
+    def forward(self, tokens):
+        x = self.drop(self.embed(tokens).sum(1))
+        return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+class Mixer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.over = nn.Embedding(P + 2, 8), nn.Sequential(nn.Linear(4, 9), nn.GELU(), nn.Linear(9, 4))
+        self.mlp, self.head = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8)), nn.Linear(8, P)
+
+    def forward(self, tokens):
+        x = self.embed(tokens)
+        x = x + self.over(x.transpose(1, 2)).transpose(1, 2)
+        return self.head((x + self.mlp(x)).mean(1))
+
+
+class Encoder(nn.Module):
+    """Logits at every position."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(P + 1, 16), nn.Parameter(torch.randn(3, 16))
+        self.layer, self.head = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), nn.Linear(16, P)
+
+    def forward(self, tokens):
+        return self.head(self.layer(self.tokens(tokens) + self.places))
+
+
+class OneHot(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(2 * P, 30), nn.ReLU(), nn.Linear(30, P))
+
+    def forward(self, x):
+        return self.net(x)
+
+
+MODULES = {
+    "concatenated": (Concatenated, "a and b apart", 24),
+    "lstm": (lambda: Recurrent(nn.LSTM), 'tokens "a b =:11"', None),
+    "gru": (lambda: Recurrent(nn.GRU), 'tokens "a b =:11"', None),
+    "gated": (Gated, 'tokens "a b"', 20),
+    "mixer": (Mixer, 'tokens "a op:11 b =:12"', 16),
+    "encoder": (Encoder, 'tokens "a b =:11"', 32),
+    "one-hot": (OneHot, "one-hot a, then b", 30),
+}
+
+
+@pytest.fixture(params=MODULES)
+def case(request):
+    torch.manual_seed(0)
+    make, said, width = MODULES[request.param]
+    return make().train(), said, width
+
+
+def fed(said, t):
+    """What the module is called with, written down anew."""
+    if said == "a and b apart":
+        return t[:, 0], t[:, 1]
+    if said.startswith("one-hot"):
+        return (F.one_hot(t, P).flatten(1).float(),)
+    operator, equals = (torch.full_like(t[:, 0], k) for k in (P, P + ("op" in said)))
+    columns = {"a": t[:, 0], "b": t[:, 1], "op": operator, "=": equals}
+    return (torch.stack([columns[name] for name in ("a", "op", "b", "=") if f"{name}:" in said or name in "ab"], 1),)
+
+
+def test_its_own_logits_and_neurons_are_seen_and_edits_reach_the_logits(case):
+    module, said, width = case
+    view = detectors.wrap(module, f"add:{P}")
+    assert said in view.checkpoint.reading[0]
+    assert detectors.check(view)
+    if width is None:
+        assert "neurons" not in view.parts
+    else:
+        assert view.neurons().shape == (P * P, width)
+    tokens = view.tokens_of(torch.arange(P * P))
+    module.eval()
+    with torch.no_grad():
+        out = module(*fed(said, tokens))
+    assert torch.equal(view.logits(), out[:, -1] if out.ndim == 3 else out)
+
+
+def test_nothing_of_it_is_changed(case):
+    module, _, _ = case
+    before = {k: v.clone() for k, v in module.state_dict().items()}
+    seed = torch.get_rng_state()
+    detectors.run(detectors.wrap(module, f"add:{P}"), draws=19)
+    assert all(m.training for m in module.modules())
+    assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
+    assert all(p.grad is None and p.requires_grad for p in module.parameters())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+    assert torch.equal(torch.get_rng_state(), seed)
+
+
+def test_random_states_of_python_and_numpy_are_as_before():
+    """In a process of its own, as the checker of shapes draws from Python's."""
+    code = """
+import random, numpy, torch, detectors
+net = torch.nn.Sequential(torch.nn.Embedding(7, 4), torch.nn.Flatten(), torch.nn.Linear(8, 7))
+before = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+detectors.run(detectors.wrap(net, "add:7"), draws=19)
+assert before == (random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+class Published(nn.Module):
+    """The zoo's a + b mod 53 by an MLP on two embeddings, as somebody's own module."""
+
+    def __init__(self, w):
+        super().__init__()
+        self.x, self.y = nn.Embedding.from_pretrained(w["W_x"]), nn.Embedding.from_pretrained(w["W_y"])
+        self.hidden, self.out = nn.Linear(*w["W"].shape, bias=False), nn.Linear(*w["W_U"].shape, bias=False)
+        self.hidden.weight.data, self.out.weight.data = w["W"].T.clone(), w["W_U"].T.clone()
+
+    def forward(self, a, b):
+        return self.out(F.relu(self.hidden(torch.cat([self.x(a), self.y(b)], -1))))
+
+
+@pytest.mark.parametrize("name", ["add53_mlp", "add53_mlp_memorised"])
+def test_its_verdicts_are_those_of_the_file(name):
+    """The embedding is taken before the first matrix, and so has other shares; the rest is the same to rounding."""
+    file = detectors.load(f"zoo:{name}")
+    view = detectors.wrap(Published(file.weights), "add:53", train_mask=file.train_mask)
+    ours, theirs = detectors.run(view), detectors.run(file)
+    for motif in ("trig_product_neurons", "trig_logits", "generalisation", "memorisation"):
+        assert ours[motif].verdict == theirs[motif].verdict, motif
+        assert ours[motif].score == pytest.approx(theirs[motif].score, abs=1e-3)
+    assert ours["sparse_fourier_embedding"].verdict == theirs["sparse_fourier_embedding"].verdict
+
+
+def test_a_compiled_module_is_scored_by_what_it_was_compiled_from():
+    module = OneHot()
+    compiled = torch.compile(module, backend="eager")
+    assert torch.equal(detectors.wrap(compiled, f"add:{P}").logits(), detectors.wrap(module, f"add:{P}").logits())
+
+
+def test_parts_may_be_named():
+    module = Gated()
+    view = detectors.wrap(module, f"add:{P}", parts={"neurons": "gate", "embedding": "embed"})
+    assert view.neurons().shape == (P * P, 8)  # what it reads
+    assert "neurons" not in detectors.wrap(module, f"add:{P}", parts={"neurons": ()}).parts
+    with pytest.raises(CheckpointError, match=r"no 'nothing'; it has embed, drop, gate"):
+        detectors.wrap(module, f"add:{P}", parts={"neurons": "nothing"})
+    with pytest.raises(CheckpointError, match="no logit; there are embedding"):
+        detectors.wrap(module, f"add:{P}", parts={"logit": "down"})
+
+
+def test_what_cannot_be_called_says_what_was_tried():
+    class Narrow(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.head = nn.Embedding(P, 4), nn.Linear(4, 3)
+
+        def forward(self, tokens):
+            return self.head(self.embed(tokens).sum(1))
+
+    with pytest.raises(CheckpointError, match=r"Narrow gave no logits \[batch, 11\] for add:11.*tokens=\"a b =\""):
+        detectors.wrap(Narrow(), f"add:{P}")
+    with pytest.raises(CheckpointError, match="one of sequences"):
+        detectors.wrap(Narrow(), "repeat")
+    assert detectors.wrap(Encoder(), f"add:{P}", tokens="b a =").checkpoint.reading[0] == 'it reads tokens "b a =:11"'

@@ -1,0 +1,202 @@
+"""Motifs of heads on models that were written down head by head: found where they were put, and nowhere else.
+
+Numbers from 100 on are of no model that thresholds were set on.
+"""
+
+import importlib
+from functools import cache
+
+import pytest
+import torch
+
+import detectors
+from detectors.core.errors import NotApplicable
+from detectors.subjects.sequences import positions as room
+from detectors.subjects.sequences.patterns import Looks
+from detectors.subjects.sequences.view import SequenceView
+from models_zoo.sequences import bench
+
+
+@cache
+def view(kind: str, number: int = 100) -> SequenceView:
+    return bench.view(f"written.{kind}/{number}")
+
+
+@cache
+def report(kind: str, number: int = 100):
+    return detectors.run(view(kind, number))
+
+
+def found(motif: str, kind: str, number: int = 100) -> str:
+    return str(report(kind, number)[motif].verdict)
+
+
+@pytest.mark.parametrize("number", [100, 101, 102])
+def test_motifs_are_found_where_they_were_put(number):
+    assert found("induction_heads", "induction", number) == "present"
+    assert found("previous_token_heads", "induction", number) == "present"
+    assert found("copying_heads", "induction", number) == "present"
+    assert found("head_composition", "induction", number) == "present"
+    assert found("duplicate_token_heads", "duplicates", number) == "present"
+    assert found("successor_heads", "sorting", number) == "present"
+    assert found("mirror_heads", "mirrors", number) == "present"
+    assert found("averaging_heads", "cumulative", number) == "present"
+    assert found("position_heads", "reversing", number) == "present"
+    assert found("digit_alignment_heads", "digits", number) == "present"
+    assert found("copy_suppression_heads", "missing", number) == "present"
+
+
+@pytest.mark.parametrize(
+    ("motif", "kind"),
+    [
+        ("duplicate_token_heads", "shared_duplicates"),
+        ("successor_heads", "shared_sorting"),
+        ("mirror_heads", "shared_mirrors"),
+    ],
+)
+def test_heads_that_share_a_job_are_all_found(motif, kind):
+    """Each alone loses little, and gives answers back to a model without any."""
+    detection = report(kind)[motif]
+    present = [h for h in detection.evidence["heads"] if h["verdict"] == "present"]
+    assert len(present) >= 2
+    assert detection.evidence["group"] > max(h["necessity"] for h in present) - 0.05
+
+
+def test_the_heads_are_named():
+    heads = report("induction")["induction_heads"].evidence["heads"]
+    assert [(h["layer"], h["head"], h["verdict"]) for h in heads] == [(1, 0, "present")]
+    before = report("induction")["previous_token_heads"].evidence["heads"][0]
+    assert (before["layer"], before["head"]) == (0, 0)
+    composed = report("induction")["head_composition"].evidence["heads"][0]
+    assert (composed["layer"], composed["head"], composed["with"], composed["way"]) == (1, 0, "0.0", "K")
+    assert composed["ratio"] > 1.5
+    assert report("induction").summary.count("by head 1.0") >= 2
+
+
+def test_a_place_has_a_verdict_of_its_own():
+    for kind, place in (("digits", 0), ("digits_below", -1)):
+        heads = report(kind)["digit_alignment_heads"].evidence["heads"]
+        assert heads
+        for head in heads:
+            assert [p["verdict"] for p in head["places"] if p["place"] == place] == ["present"]
+            assert all(p["place"] == place or p["verdict"] != "present" for p in head["places"])
+
+
+DECOYS = {
+    "lagged": "a head that looks back by the lag that all copies have",
+    "second_half": "heads that look at the second half",
+    "cumulative": "a head that looks at all alike",
+    "reversing": "a head that looks at places",
+}
+
+
+@pytest.mark.parametrize("kind", DECOYS)
+def test_decoys_of_motifs_by_content_are_none(kind):
+    assert found("induction_heads", kind) in ("absent", "not_applicable")
+    assert found("duplicate_token_heads", kind) in ("absent", "not_applicable")
+    assert found("successor_heads", kind) == "absent"
+    assert found("mirror_heads", kind) in ("absent", "not_applicable")
+    assert found("previous_token_heads", kind) == "absent"
+    assert found("head_composition", kind) == "not_applicable"  # one layer
+
+
+def test_decoys_of_motifs_by_position_shape_and_weights_are_none():
+    for kind in ("duplicates", "sorting", "mirrors"):
+        assert found("position_heads", kind) == "absent"
+        assert found("averaging_heads", kind) == "absent"
+    assert found("averaging_heads", "second_half") == "absent"
+    assert found("position_heads", "cumulative") == "absent"
+    assert found("copying_heads", "missing") == "absent"
+    assert found("copy_suppression_heads", "sorting") == "absent"
+    assert found("copying_heads", "digits") == "absent"
+    assert found("digit_alignment_heads", "second_half") == "not_applicable"
+    with pytest.raises(NotApplicable, match="num_digits"):
+        detectors.digit_alignment_heads(view("sorting"))
+
+
+def test_a_head_that_nothing_reads_is_inert():
+    detection = report("unread")["duplicate_token_heads"]
+    assert detection.verdict == "inert"
+    assert detection.score > 0.9
+
+
+@pytest.mark.parametrize("kind", ["induction", "sorting", "digits", "duplicates"])
+def test_shuffled_weights_have_no_motif(kind):
+    shuffled = detectors.run(bench.view(f"shuffled/{kind}.100"))
+    assert {str(d.verdict) for d in shuffled}.isdisjoint({"present", "inert"})
+
+
+def shifted(looks: Looks) -> Looks:
+    """The key before what is asked for."""
+    return Looks(looks.at.roll(-1, 2), None if looks.not_at is None else looks.not_at.roll(-1, 2))
+
+
+MUTANTS = {
+    "induction_heads": ("induction", "behind_a_copy", shifted),
+    "duplicate_token_heads": ("duplicates", "copies", shifted),
+    "successor_heads": ("sorting", "next_larger", shifted),
+    "mirror_heads": ("mirrors", "mirrored", lambda looks: Looks(looks.not_at, looks.at)),
+}
+
+
+@pytest.mark.parametrize("motif", MUTANTS)
+def test_a_template_that_names_another_key_is_noticed(motif, monkeypatch):
+    kind, name, change = MUTANTS[motif]
+    module = importlib.import_module(f"detectors.motifs.{motif}")
+    template = getattr(module, name)
+    before = getattr(detectors, motif)(view(kind)).value
+    monkeypatch.setattr(module, name, lambda sample: change(template(sample)))
+    assert before > 0.25
+    assert getattr(detectors, motif)(view(kind)).value < 0.25 * before
+
+
+def test_mutants_of_positions_shapes_and_weights(monkeypatch):
+    kinds = {"previous_token_heads": "induction", "digit_alignment_heads": "digits"}
+    real = room.positional
+
+    def moved(model, sample, places, **more):
+        return real(model, sample, places._replace(wanted=places.wanted + 1), **more)
+
+    for motif, kind in kinds.items():
+        before = getattr(detectors, motif)(view(kind)).value
+        monkeypatch.setattr(room, "positional", moved)
+        if motif == "digit_alignment_heads":
+            monkeypatch.setattr(importlib.import_module(f"detectors.motifs.{motif}"), "positional", moved)
+        assert getattr(detectors, motif)(view(kind)).value < 0.5 * before
+        monkeypatch.undo()
+    assert detectors.copying_heads(view("missing")).value < 0.1 < 0.9 < detectors.copying_heads(view("sorting")).value
+    suppressed = detectors.copy_suppression_heads
+    assert suppressed(view("sorting")).value < 0.1 < 0.9 < suppressed(view("missing")).value
+    assert detectors.averaging_heads(view("sorting")).value < 0.74 < detectors.averaging_heads(view("cumulative")).value
+    assert detectors.position_heads(view("sorting")).value < 0.86 < detectors.position_heads(view("reversing")).value
+
+
+def test_values_depend_neither_on_length_nor_on_vocabulary():
+    views = [view("duplicates", n) for n in range(100, 108)]
+    assert len({(v.network.n_tokens, v.network.n_ctx) for v in views}) >= 6
+    assert sum(detectors.duplicate_token_heads(v).value > 0.9 for v in views) >= 5  # the others are soft
+
+
+def test_a_head_that_works_at_some_places_says_which():
+    """The first copy is all that is looked at."""
+    for number in range(100, 104):
+        score = detectors.previous_token_heads(view("short_induction", number))
+        places = score.heads[0]["positions"]
+        assert places == list(range(1, len(places) + 1))
+        assert len(places) < view("short_induction", number).sample.tokens.shape[1] / 2
+
+
+def test_the_rotation_null_is_one_over_the_root_of_the_width():
+    from detectors.motifs.head_composition import _most, _ratio, _turned
+
+    generator = torch.Generator().manual_seed(0)
+    for rank in (16, 64):
+        factors = torch.randn(4, 64, rank, generator=generator).double()
+        a, b = factors[0] @ factors[1].T, factors[2] @ factors[3].T
+        drawn = _turned(a, b, 400, generator)
+        assert float(drawn.square().mean().sqrt()) == pytest.approx(1 / 8, rel=0.03)
+        turn = torch.linalg.qr(torch.randn(64, 64, generator=generator).double()).Q
+        assert float(_ratio(a @ turn, b)) == pytest.approx(float(drawn.mean()), abs=6 * float(drawn.std()))
+        assert float(drawn.max()) < float(_most(a, b))
+    assert float(_ratio(torch.eye(64), torch.eye(64))) == pytest.approx(1 / 8)
+    assert float(_most(torch.eye(64), torch.eye(64))) == pytest.approx(1 / 8)

@@ -138,4 +138,4 @@ BUILDERS: dict[str, Callable[[str], Model | None]] = {
 def _of_operands(card: Mapping[str, object]) -> bool:
     from detectors.core.registry import builtin
 
-    return bool(set(expected(dict(card))) & set(builtin()))
+    return bool(set(expected(dict(card))) & set(builtin("operands")))

@@ -156,7 +156,7 @@ def calibrate(scored: list[Scored]) -> dict[str, Any]:
     from models_zoo.population import digest as of_population
 
     found = {name: [s for s in scored if s.detector == name] for name in registry.builtin()}
-    rows = {name: row(own) for name, own in found.items() if own}
+    rows = {name: row(own) for name, own in found.items() if len({s.there for s in own if s.score is not None}) == 2}
     return {"status": "calibrated", "rule": RULE, "zoo": digest(), "population": of_population(), "rows": rows}
 
 

@@ -70,7 +70,8 @@ def test_the_numbers_of_the_catalogue_are_those_of_the_calibration(site, name):
     section = said[start : said.find("Models called present wrongly", start)]
     assert f"Threshold {row['threshold']:g} , a third of the way from {row['levels']['negative']:g}," in section
     assert f"Area under the curve {row['auc']:g} " in section
-    assert f"order {row['orders'][0]} to {row['orders'][1]};" in section
+    if "orders" in row:
+        assert f"order {row['orders'][0]} to {row['orders'][1]};" in section
     for label, counted in (
         ("with the motif, whole verdict", row["true_positives"]["verdict"]),
         ("with the motif, value alone", row["true_positives"]["value"]),

@@ -59,7 +59,7 @@ def test_heads_that_share_a_job_are_all_found(motif, kind):
     detection = report(kind)[motif]
     present = [h for h in detection.evidence["heads"] if h["verdict"] == "present"]
     assert len(present) >= 2
-    assert detection.evidence["group"] > max(h["necessity"] for h in present) - 0.05
+    assert detection.evidence["group"] > 0.2
 
 
 def test_the_heads_are_named():
@@ -155,7 +155,7 @@ def test_mutants_of_positions_shapes_and_weights(monkeypatch):
     real = room.positional
 
     def moved(model, sample, places, **more):
-        return real(model, sample, places._replace(wanted=places.wanted + 1), **more)
+        return real(model, sample, places._replace(wanted=places.wanted.roll(2)), **more)
 
     for motif, kind in kinds.items():
         before = getattr(detectors, motif)(view(kind)).value
@@ -169,6 +169,29 @@ def test_mutants_of_positions_shapes_and_weights(monkeypatch):
     assert suppressed(view("sorting")).value < 0.1 < 0.9 < suppressed(view("missing")).value
     assert detectors.averaging_heads(view("sorting")).value < 0.74 < detectors.averaging_heads(view("cumulative")).value
     assert detectors.position_heads(view("sorting")).value < 0.86 < detectors.position_heads(view("reversing")).value
+
+
+def test_every_motif_has_its_picture_and_the_query_that_is_drawn_is_one_where_it_works():
+    def drawn(motif: str, kind: str) -> list[str]:
+        score = report(kind)[motif].scored
+        assert score.seen.query in (score.heads[0]["positions"] or [score.seen.query])
+        return [picture.title for picture in report(kind)[motif].pictures]
+
+    assert drawn("induction_heads", "induction") == [
+        "Head 1.0, its mean pattern",
+        "The motif",
+        "Head 1.0 on one sequence",
+    ]
+    assert len(drawn("previous_token_heads", "induction")) == 3
+    assert len(drawn("duplicate_token_heads", "duplicates")) == 3
+    assert len(drawn("successor_heads", "sorting")) == 3
+    assert len(drawn("mirror_heads", "mirrors")) == 3
+    assert len(drawn("digit_alignment_heads", "digits")) == 3
+    assert len(drawn("averaging_heads", "cumulative")) == 3
+    assert len(drawn("position_heads", "reversing")) == 2  # the mean pattern is the motif
+    assert len(drawn("copying_heads", "sorting")) == 2
+    assert len(drawn("copy_suppression_heads", "missing")) == 2
+    assert len(drawn("head_composition", "induction")) == 2
 
 
 def test_values_depend_neither_on_length_nor_on_vocabulary():

@@ -35,13 +35,13 @@ def from_hooked(
 ) -> ModelView:
     """A view of a model of two operands that has TransformerLens's hook points, whatever version it is of.
 
-    model: has `run_with_hooks(tokens, fwd_hooks=[(name, function)])`, `hook_dict`, `cfg.n_layers`, and `state_dict()`
-    with `embed.W_E` [d_vocab, d_model] and `unembed.W_U`; logits are [batch, pos, d_vocab_out], the last position
+    model: has `run_with_hooks(tokens, fwd_hooks=[(name, function)])`, `hook_dict`, `cfg.n_layers`, and parameters
+    `embed.W_E` [d_vocab, d_model] and `unembed.W_U`; logits are [batch, pos, d_vocab_out], the last position
     answers. tokens: what it reads, as in `--tokens`; the usual layout of its vocabulary and context without it.
     Errors: CheckpointError where it lacks one of these.
     """
     known = of_operands(parse_task(task) if isinstance(task, str) else task)
-    lacking = [name for name in ("run_with_hooks", "hook_dict", "cfg", "state_dict") if not hasattr(model, name)]
+    lacking = [name for name in ("run_with_hooks", "hook_dict", "cfg", "named_parameters") if not hasattr(model, name)]
     if lacking:
         raise CheckpointError(
             f"{type(model).__name__} has no {', '.join(lacking)}: it is no model of TransformerLens. "
@@ -111,8 +111,8 @@ class Hooked:
 
 
 def _weights(model: Any) -> Mapping[str, Tensor]:
-    """By TransformerLens's names, of which a bridge keeps a list of its own."""
-    named = model.tl_named_parameters() if hasattr(model, "tl_named_parameters") else model.state_dict()
+    """By TransformerLens's names, of which a bridge keeps a list of its own. Buffers, such as a mask, are none."""
+    named = model.tl_named_parameters() if hasattr(model, "tl_named_parameters") else model.named_parameters()
     items = named.items() if hasattr(named, "items") else named
     return {name: w for name, w in items if isinstance(w, Tensor)}
 

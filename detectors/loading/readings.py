@@ -159,7 +159,8 @@ def _norms(s: Structure) -> list[Norm]:
 def _norm(s: Structure, reading: Reading, asked: Asked) -> Costs:
     if not any(b.norms for b in s.blocks):
         return {"pre": 0}
-    return {"pre": 0, "post": 1, "parallel": 3} if s.final is not None else {"post": 0, "pre": 0, "parallel": 3}
+    usual = {"pre": 0, "post": 1} if s.final is not None else {"post": 0, "pre": 0}
+    return {**usual, "overwriting": 2, "parallel": 3, "both": 3}
 
 
 def _causal(s: Structure, reading: Reading, asked: Asked) -> Costs:

@@ -56,7 +56,7 @@ OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
         lambda text: {"true": True, "false": False}[text.lower()],
     ),
     "n_heads": ("a number that divides the width of the queries", _count),
-    "norm": _one_of("pre", "post", "parallel"),
+    "norm": _one_of("pre", "post", "parallel", "overwriting", "both"),
     "causal": _TRUTH,
     "readout": _one_of("last", "first", "mean", "sum", "concat", "product", "max"),
     "positions": _one_of("learned", "none", "sinusoidal", "halves"),

@@ -18,15 +18,17 @@ from detectors.loading.token_layout import TokenLayout
 from detectors.subjects.hooks import Hook
 
 Stream = Float[Tensor, "batch pos d_model"]
+OVERWRITING = ("overwriting", "both")  # `x = norm(x)` in code, so that what is added to is normalised too
 POOLED = ("mean", "sum", "concat", "product", "max")  # read from all positions
 
 
 @dataclass(frozen=True)
 class Reading:
     """What names and shapes do not show. structure: its number among those that fit. heads: 0 without attention.
-    norm: pre, post, or parallel. readout: last, first, or one of POOLED. positions: learned, none, sinusoidal, or
-    halves (sines before cosines). scale: the embedding times sqrt(d_model). normalization: LN, RMS, LNPre (without
-    weights), none. answers: the column of answer 0. inner: the activation function on what was read, before any layer.
+    norm: pre, post, or parallel; overwriting where the stream goes on from the first norm of a block, both from either.
+    readout: last, first, or one of POOLED. positions: learned, none, sinusoidal, or halves (sines before cosines).
+    scale: the embedding times sqrt(d_model). normalization: LN, RMS, LNPre (without weights), none. answers: the column
+    of answer 0. inner: the activation function on what was read, before any layer.
     """
 
     structure: int
@@ -98,6 +100,7 @@ class Stack:
         only = layer == self.n_blocks - 1 and r.readout == "last"
         attend, think = part.attention, part.neurons
         y = self.norm(x, first) if r.norm != "post" else x
+        x = y if r.norm in OVERWRITING else x
         kept = x[:, -1:] if only else x
         if attend is not None:
             out = hook(name + "hook_attn_out", self.attention(y, attend, name, hook, only))
@@ -107,6 +110,7 @@ class Stack:
         if think is None:
             return kept
         y = self.norm(kept, second) if r.norm != "post" else kept
+        kept = y if r.norm == "both" else kept
         kept = kept + hook(name + "hook_mlp_out", self.neurons(y, think, name, hook))
         return self.norm(kept, second) if r.norm == "post" else kept
 

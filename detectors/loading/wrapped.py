@@ -56,7 +56,8 @@ class Wrapped:
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
-        return {name: w.detach().float().cpu() for name, w in self.module.state_dict().items() if isinstance(w, Tensor)}
+        """Its parameters; buffers, such as a mask of infinities, are none."""
+        return {name: w.detach().float().cpu() for name, w in self.module.named_parameters()}
 
     def forward(self, tokens: Int[Tensor, "batch operands"], hook: Hook) -> Float[Tensor, "batch answers"]:
         given = next((p.device for p in self.module.parameters()), torch.device("cpu"))

@@ -14,12 +14,19 @@ other sequences. A head that does this and copies nothing is inert, and one that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 import torch
 
+from detectors.core.errors import NotApplicable
 from detectors.core.heads import Heads, spoken
 from detectors.core.registry import detector
+from detectors.subjects.sequences.circuits import circuits
+from detectors.subjects.sequences.eigenvalues import share
 from detectors.subjects.sequences.heads import by_content
-from detectors.subjects.sequences.patterns import Looks, Sample
+from detectors.subjects.sequences.patterns import Looks, Sample, sample_of
 from detectors.subjects.sequences.view import SequenceView
 
 
@@ -37,14 +44,25 @@ from detectors.subjects.sequences.view import SequenceView
 def induction_heads(model: SequenceView, /, *, draws: int = 199, seed: int = 0) -> Heads:
     """A head looks at the token behind an earlier copy of the query's.
 
-    model: sequences with repeats at varying lags. Errors: NotApplicable where no token occurs twice.
+    model: sequences with repeats at varying lags. A head's entry has `copies`: 1 where OV says what it sees, -1 where
+    it says anything but that, None where answers are no tokens. Errors: NotApplicable where no token occurs twice.
 
     >>> import detectors, models_zoo
     >>> score = detectors.induction_heads(models_zoo.induction_head(n_tokens=12, n_ctx=16))
     >>> score.heads[0]["layer"], score.heads[0]["head"], round(score.value, 2)
     (1, 0, 1.0)
     """
-    return by_content(model, behind_a_copy, draws=draws, seed=seed)
+    found = by_content(model, behind_a_copy, draws=draws, seed=seed)
+    return replace(found, heads=tuple({**head, "copies": _copies(model, head)} for head in found.heads))
+
+
+def _copies(model: SequenceView, head: Mapping[str, Any]) -> int | None:
+    """The sign of OV's eigenvalues, by their sizes."""
+    try:
+        signs = circuits(model, sample_of(model))
+    except NotApplicable:
+        return None
+    return 1 if float(share(signs[head["layer"] * model.n_heads + head["head"]])) > 0 else -1
 
 
 def behind_a_copy(sample: Sample) -> Looks:

@@ -66,10 +66,11 @@ class Encoder(nn.Module):
     def __init__(self):
         super().__init__()
         self.tokens, self.places = nn.Embedding(P + 1, 16), nn.Parameter(torch.randn(3, 16))
+        self.register_buffer("mask", torch.full((3, 3), -torch.inf).triu(1))  # infinities that are no weights
         self.layer, self.head = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), nn.Linear(16, P)
 
     def forward(self, tokens):
-        return self.head(self.layer(self.tokens(tokens) + self.places))
+        return self.head(self.layer(self.tokens(tokens) + self.places, src_mask=self.mask))
 
 
 class OneHot(nn.Module):

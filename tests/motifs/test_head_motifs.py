@@ -65,6 +65,10 @@ def test_heads_that_share_a_job_are_all_found(motif, kind):
 def test_the_heads_are_named():
     heads = report("induction")["induction_heads"].evidence["heads"]
     assert [(h["layer"], h["head"], h["verdict"]) for h in heads] == [(1, 0, "present")]
+    assert heads[0]["copies"] == 1
+    against = {k: -w if k == "blocks.1.attn.W_O" else w for k, w in view("induction").weights.items()}
+    network = type(view("induction").network)(against, view("induction").network.config)
+    assert detectors.induction_heads(SequenceView(network, "repeat")).heads[0]["copies"] == -1
     before = report("induction")["previous_token_heads"].evidence["heads"][0]
     assert (before["layer"], before["head"]) == (0, 0)
     composed = report("induction")["head_composition"].evidence["heads"][0]

@@ -81,24 +81,13 @@ def by_content(model: SequenceView, template: Template, *, draws: int, seed: int
     often = counted.sum(0) >= ALIKE
     by_query = torch.where(often, own / could.clamp_min(TIE), torch.nan)
     scored = Scored(own.sum(1) / room, by_query, null / room)
-    return heads_of(model, Sought(sample, scored, looks, ("z", "pattern"), "templates between sequences"), seed)
+    sought = Sought(sample, scored, looks, ("z", "pattern"), "templates between sequences")
+    return heads_of(model, sought, seed, tested=(scored.score, scored.null))
 
 
 def by_shape(model: SequenceView, sample: Sample, score: Scored, looks: Looks, *, weak: float, seed: int) -> Heads:
     """A motif without a null: what its patterns look like, and whether they do as well as the head's own."""
-    sought = Sought(sample, score, looks, ("z",), "", weak=weak)
-    found = asked(model, sought, [None] * len(score.score), seed)
-    best = int(score.score.argmax())
-    return Heads(
-        value=float(score.score[best].clamp(0, 1)),
-        null=None,
-        causal=found.causes[0],
-        heads=tuple(found.entries),
-        heads_looked_at=len(score.score),
-        group=found.group,
-        causes=tuple((causal,) for causal in found.causes),
-        seen=seen(model, sought, best, found.entries[0]["positions"]),
-    )
+    return heads_of(model, Sought(sample, score, looks, ("z",), "", weak=weak), seed, tested=None)
 
 
 def by_weights(
@@ -112,20 +101,7 @@ def by_weights(
 ) -> Heads:
     """A motif of the weights. observed, null: the statistic that chance is measured by, which may be another."""
     sought = Sought(sample, scored, Looks(sample.keys & False), ("z",), exchanged, alone=False)
-    found = asked(model, sought, step_down(observed, null), seed)
-    best = int(scored.score.argmax())
-    return Heads(
-        value=float(scored.score[best]),
-        null=permutation_null(
-            float(observed[best]), null.amax(1), f"{exchanged}, the largest of {len(observed)} heads"
-        ),
-        causal=found.causes[0],
-        heads=tuple(found.entries),
-        heads_looked_at=len(observed),
-        group=found.group,
-        causes=tuple((causal,) for causal in found.causes),
-        seen=seen(model, sought, best, ()),
-    )
+    return heads_of(model, sought, seed, tested=(observed, null))
 
 
 def distances(model: SequenceView, sample: Sample, other: Callable[[Tensor], Tensor]) -> Float[Tensor, "head query"]:
@@ -138,15 +114,22 @@ def distances(model: SequenceView, sample: Sample, other: Callable[[Tensor], Ten
     return apart.masked_fill(~counted.any(0), torch.nan)
 
 
-def heads_of(model: SequenceView, sought: Sought, seed: int) -> Heads:
-    found = asked(model, sought, step_down(sought.scored.score, sought.scored.null), seed)
+Tested = tuple[Float[Tensor, " head"], Float[Tensor, "draws head"]]
+
+
+def heads_of(model: SequenceView, sought: Sought, seed: int, tested: Tested | None) -> Heads:
+    """The result of a motif. tested: the statistic of every head and its null; None where there is none."""
     score = sought.scored.score
-    best = int(score.argmax())
+    best, null = int(score.argmax()), None
+    p: Sequence[float | None] = [None] * len(score)
+    if tested is not None:
+        observed, drawn = tested
+        exchanged = f"{sought.exchanged}, the largest of {len(score)} heads"
+        p, null = step_down(observed, drawn), permutation_null(float(observed[best]), drawn.amax(1), exchanged)
+    found = asked(model, sought, p, seed)
     return Heads(
         value=float(score[best].clamp(0, 1)),
-        null=permutation_null(
-            float(score[best]), sought.scored.null.amax(1), f"{sought.exchanged}, the largest of {len(score)} heads"
-        ),
+        null=null,
         causal=found.causes[0],
         heads=tuple(found.entries),
         heads_looked_at=len(score),

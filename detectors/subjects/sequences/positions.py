@@ -31,9 +31,8 @@ def by_position(model: SequenceView, sample: Sample, places: Places, *, draws: i
     """Errors: NotApplicable where no query has its place."""
     scored = positional(model, sample, places, draws=draws, seed=seed)
     at = (places.option == places.wanted[:, None]) & (places.wanted >= 0)[:, None] & sample.keys
-    return heads_of(
-        model, Sought(sample, scored, Looks(at), ("z",), "places of keys, query by query", alone=False), seed
-    )
+    sought = Sought(sample, scored, Looks(at), ("z",), "places of keys, query by query", alone=False)
+    return heads_of(model, sought, seed, tested=(scored.score, scored.null))
 
 
 def positional(model: SequenceView, sample: Sample, places: Places, *, draws: int, seed: int) -> Scored:

@@ -61,7 +61,7 @@ def label(head: Mapping[str, Any]) -> str:
 def spoken(motif: str) -> Callable[[Heads], str]:
     """What a motif of heads adds to the sentence of a report.
 
-    >>> spoken("induction")(Heads(value=1, null=None, causal=None, heads_looked_at=8, heads=(
+    >>> spoken("induction")(Heads(value=1.0, null=None, causal=None, heads_looked_at=8, heads=(
     ...     {"layer": 1, "head": 2, "verdict": "present"}, {"layer": 0, "head": 1, "verdict": "inert"})))
     'induction by head 1.2'
     """

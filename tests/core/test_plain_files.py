@@ -1,6 +1,7 @@
 """What is no plain file is neither read nor replaced."""
 
 import os
+import select
 import stat
 import threading
 from pathlib import Path
@@ -58,6 +59,7 @@ def test_a_fifo_is_written_to_where_somebody_reads_and_an_error_where_nobody_doe
     os.set_blocking(reader, True)
 
     def consume():
+        select.select([reader], [], [], 20)  # a pipe that nobody has opened for writing yet reads as one at its end
         with os.fdopen(reader) as stream:
             read.append(stream.read())
 

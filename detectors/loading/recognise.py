@@ -21,7 +21,8 @@ from detectors.subjects.tasks import VIEWS, of_sequences
 LAYOUTS: tuple[Any, ...] = (two_embedding_mlp, original_grokking, transformer_lens)  # the first that matches builds
 # by a configuration
 DECLARED = frozenset(
-    {"act_fn", "attn_coeff", "normalization_type", "separate_vocabularies", "causal", "pad_token", "eps"}
+    {"act_fn", "attn_coeff", "normalization_type", "separate_vocabularies", "causal", "pad_token", "eps", "n_ctx"}
+    | {"positional_embedding_type"}
 )
 FEWER = 600  # readings of a file that a layout knows by its names, though not for this task
 LISTED = 40  # tensors in a message
@@ -63,6 +64,8 @@ OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "embed_scale": ("true or false: the embedding times the root of its width", _TRUTH[1]),
     "act_on_input": ("true or false: the activation function on the summed embeddings", _TRUTH[1]),
     "pad_token": ("the number of the token that fills up a sequence and is not attended to", int),
+    "n_ctx": ("the number of positions, where the file has no table of them", _count),
+    "positional_embedding_type": _one_of("standard", "shortformer"),
     "eps": ("a positive number: what a norm adds to the variance", _finite),
     "first_answer": ("the number of the column of answer 0", lambda text: _count(text) if text != "0" else 0),
 }

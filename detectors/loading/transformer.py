@@ -38,7 +38,8 @@ class Architecture:
 
     n_tokens: operands; d_vocab - n_tokens tells a separate vocabulary of b (n more) and `=` (1 more).
     attn_coeff: None is the ordinary softmax, causal unless causal is False. normalization_type: None, LN, or LNPre (no
-    weights). pad_token: of sequences, the token that is not attended to.
+    weights). pad_token: of sequences, the token that is not attended to; positional_embedding_type: of sequences,
+    `shortformer` where places are added to what queries and keys read alone, and none where there is no table of them.
     """
 
     n_layers: int
@@ -55,6 +56,7 @@ class Architecture:
     attn_coeff: float | None = None
     causal: bool | None = None
     pad_token: int | None = None
+    positional_embedding_type: str | None = None
     eps: float = 1e-5
     kind: str = "transformer"
 
@@ -177,20 +179,33 @@ class SequenceTransformer(Transformer):
 
     def forward(self, tokens: Int[Tensor, "batch pos"], hook: Hook) -> Float[Tensor, "batch ..."]:
         x = hook("hook_embed", self.weights["embed.W_E"][tokens])
-        if (positions := self.weights.get("pos_embed.W_pos")) is not None:
-            x = x + positions[: tokens.shape[1]]
+        if self.config.positional_embedding_type != "shortformer":
+            x = x + self.places(tokens)
         keys = allowed(tokens, self.config.causal is not False, self.config.pad_token)[:, None]
         for layer in range(self.config.n_layers):
             name = f"blocks.{layer}."
             x = hook(name + "hook_resid_pre", x)
-            x = x + hook(name + "hook_attn_out", self.attend(x, keys, name, hook))
+            x = x + hook(name + "hook_attn_out", self.attend(x, keys, name, hook, tokens))
             x = self.mlp(hook(name + "hook_resid_mid", x), name, hook)
         return self.unembed(x)
 
-    def attend(self, x: Stream, keys: Bool[Tensor, "batch 1 query pos"], name: str, hook: Hook) -> Stream:
+    def places(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "pos d_model"] | float:
+        table = self.weights.get("pos_embed.W_pos")
+        return 0.0 if table is None else table[: tokens.shape[1]]
+
+    def attend(
+        self,
+        x: Stream,
+        keys: Bool[Tensor, "batch 1 query pos"],
+        name: str,
+        hook: Hook,
+        tokens: Int[Tensor, "batch pos"],
+    ) -> Stream:
         """What all heads of a layer write. A query without any key attends to all alike, as with a finite mask."""
-        attn = name + "attn."
-        q, k, v = (self.heads(self.norm(x, name + "ln1"), attn, which) for which in "QKV")
+        attn, read = name + "attn.", self.norm(x, name + "ln1")
+        apart = self.config.positional_embedding_type == "shortformer"
+        placed = read + self.places(tokens) if apart else read
+        q, k, v = (self.heads(part, attn, which) for part, which in ((placed, "Q"), (placed, "K"), (read, "V")))
         scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(self.config.d_head)
         pattern = hook(attn + "hook_pattern", scores.masked_fill(~keys, HIDDEN).softmax(-1))
         z = hook(attn + "hook_z", torch.einsum("bhqk,bkhd->bqhd", pattern, hook(attn + "hook_v", v)))

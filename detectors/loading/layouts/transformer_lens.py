@@ -16,7 +16,8 @@ from detectors.subjects.sequences.task import SequenceTask
 NAME = "TransformerLens transformer"
 SUBJECTS = frozenset({"operands", "sequences"})
 OPTIONS = frozenset(
-    {"act_fn", "attn_coeff", "normalization_type", "separate_vocabularies", "causal", "pad_token", "eps"}
+    {"act_fn", "attn_coeff", "normalization_type", "separate_vocabularies", "causal", "pad_token", "eps", "n_ctx"}
+    | {"positional_embedding_type"}
 )
 TENSORS = "embed.W_E, pos_embed.W_pos, blocks.0.attn.W_Q [head, d_model, d_head], ..."
 
@@ -37,6 +38,7 @@ AXES = {
     "blocks.{i}.mlp.W_out": "d_mlp{i} d_model",
     "blocks.{i}.mlp.b_out": "d_model",
 }
+FREE_CONTEXT = 32  # positions that are drawn for a model without a table of them, where nothing says how many
 MAX_LAYERS = 64  # a number in a name costs nothing to write
 
 Turn = Callable[[str, Tensor, dict[str, int]], Tensor]
@@ -58,11 +60,15 @@ def assemble(
     axes: of the tensors as they lie in the file. turn: (name, tensor, sizes of the axes) to the order of axes here.
     Errors: CheckpointError for tensors that are missing or do not fit each other or the task.
     """
-    axes = _of_blocks(weights, axes)
+    of_sequences = task is not None and task.subject == "sequences"
+    axes = _of_blocks(weights, axes, optional={"pos_embed.W_pos"} if of_sequences else set())
+    n_ctx = arch.get("n_ctx")
     sizes: dict[str, Any] = {**check_shapes(weights, axes)}
+    sizes.setdefault("n_ctx", n_ctx or FREE_CONTEXT)
     used = {name: turn(name, weights[name], sizes).contiguous() for name in sorted(axes) if name in weights}
     norms = [name for name in axes if "ln" in name]
     given = {"normalization_type": "LN" if any(name in used for name in norms) else None, **arch}
+    given.pop("n_ctx", None)
     if given["normalization_type"] == "LN" and (missing := [name for name in norms if name not in used]):
         raise CheckpointError(f"LayerNorm without {', '.join(missing)}: these tensors are missing")
     reads, tokens = _READS[task.subject if task else "operands"]
@@ -73,7 +79,7 @@ def assemble(
     return reads(used, found), [name for name in weights if name not in used]
 
 
-def _of_blocks(weights: Weights, axes: Mapping[str, str]) -> dict[str, str]:
+def _of_blocks(weights: Weights, axes: Mapping[str, str], optional: set[str]) -> dict[str, str]:
     """Axes of every tensor that a transformer of these blocks may have; a block without weights of an MLP has none."""
     n_layers = 1 + max(int(m[1]) for name in weights if (m := re.match(r"blocks\.(\d{1,9})\.attn\.W_", name)))
     if n_layers > MAX_LAYERS:
@@ -85,7 +91,7 @@ def _of_blocks(weights: Weights, axes: Mapping[str, str]) -> dict[str, str]:
         for name, text in axes.items()
         if with_mlp[i] or not ("mlp" in name or "ln2" in name)
     }
-    if missing := [name for name in known if "W_" in name and name not in weights]:
+    if missing := [name for name in known if "W_" in name and name not in {*weights, *optional}]:
         raise CheckpointError(f"a transformer checkpoint without {', '.join(missing)}: these tensors are missing")
     return known
 

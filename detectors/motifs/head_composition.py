@@ -43,8 +43,9 @@ WAYS = ("Q", "K", "V")
     order=200,
 )
 def head_composition(model: SequenceView, /, *, draws: int = 199, seed: int = 0) -> Heads:
-    """A head reads what an earlier one writes. A head's entry has `with`, the earlier head, `way` and `ratio`, the
-    largest ratio times sqrt(d_model), which is 1 by chance.
+    """A head reads what an earlier one writes.
+
+    A head's entry has `with`, the earlier head, `way` and `ratio`, the largest ratio times sqrt(d_model), 1 by chance.
 
     Errors: NotApplicable where there is one layer.
     """

@@ -124,7 +124,8 @@ def test_its_own_logits_and_neurons_are_seen_and_edits_reach_the_logits(case):
     module.eval()
     with torch.no_grad():
         out = module(*fed(said, tokens))
-    assert torch.equal(view.logits(), out[:, -1] if out.ndim == 3 else out)
+    # torch takes another way through an encoder without hooks, with other rounding
+    assert torch.allclose(view.logits(), out[:, -1] if out.ndim == 3 else out, atol=1e-5)
 
 
 def test_nothing_of_it_is_changed(case):

@@ -9,13 +9,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool
-from torch import nn
+from torch import Tensor, nn
 
 from detectors.core.blame import told
 from detectors.core.errors import CheckpointError
@@ -45,24 +47,27 @@ def wrap(
     """A view of a module of two operands, whatever its class.
 
     module: called with tokens [batch, pos], with a and b apart, or with one-hot vectors [batch, 2 n]; it gives logits
-    [batch, answers], or [batch, pos, answers] of which the last position counts. tokens: what it reads, as in
+    [batch, answers], or at every position, [batch, pos, answers] or [batch, answers, pos]: the last counts. tokens: what it reads, as in
     `--tokens`; without it the ways that run are tried, and the one that answers most is taken. parts: paths of
     submodules, as `named_modules` has them: `embedding` (an nn.Embedding, or one for each operand), `neurons` (modules
-    that *read* the neurons, such as the second linear map of each MLP, first to last), `attention` (modules that give
-    patterns [batch, head, query, key] as second output), `readout` (the linear map from neurons to logits, where
-    nothing nonlinear stands between). What is not named is guessed from the module tree. Errors: CheckpointError where
-    no way of calling it gives logits, or a path is none.
+    that *read* the neurons, such as the second linear map of each MLP, first to last), `attention` (modules that read
+    the patterns [batch, head, query, key], such as the dropout behind the softmax), `readout` (the linear map from
+    neurons to logits, where nothing nonlinear stands between). What is not named is guessed from the module tree, and
+    a guess that a pass does not bear out is dropped. Errors: CheckpointError where no way of calling it gives logits,
+    where nothing shows which axis the answers are on, or a path is none.
 
     >>> net = nn.Sequential(nn.Embedding(7, 8), nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 7))
     >>> view = wrap(net, "add:7")
     >>> view.logits().shape, view.neurons().shape, view.embedding(0).shape
     (torch.Size([49, 7]), torch.Size([49, 12]), torch.Size([7, 8]))
     """
+    if task == "infer":
+        raise CheckpointError("infer takes the number of tokens from a file; say the task of a module, e.g. add:113")
     known = of_operands(parse_task(task) if isinstance(task, str) else task)
     inner: nn.Module = getattr(module, "_orig_mod", module)  # a compiled one passes no hooks
     found = _named(inner, parts or {})
     ways = [_by_layout(TokenLayout.parse(tokens, known.n_tokens))] if tokens else list(_ways(inner, known, found))
-    network = _tried(inner, known, found, ways)
+    network = _tried(inner, known, found, ways, named="neurons" in (parts or {}))
     origin = Checkpoint(layout=f"{type(inner).__name__} in memory", reading=tuple(network.said()))
     return of_two_operands(subject(network, known, origin)).with_train_mask(train_mask)
 
@@ -146,7 +151,7 @@ def _by_layout(layout: TokenLayout) -> Way:
     return Way(f'tokens "{layout}"', lambda t: (layout.sequence(t),))
 
 
-def _tried(module: nn.Module, task: Task, found: Found, ways: Sequence[Way]) -> Wrapped:
+def _tried(module: nn.Module, task: Task, found: Found, ways: Sequence[Way], named: bool) -> Wrapped:
     """The way that answers most. Errors: CheckpointError, with what each raised, where none runs."""
     pairs = np.random.default_rng(0).permutation(task.domain)[:TRIED]
     tokens = torch.from_numpy(np.stack([pairs // task.n_tokens, pairs % task.n_tokens], axis=1))
@@ -170,4 +175,35 @@ def _tried(module: nn.Module, task: Task, found: Found, ways: Sequence[Way]) -> 
             + '. Say what it reads: detectors.wrap(module, task, tokens="a b =")'
         )
     best = max(ran, key=lambda pair: pair[0])
-    return best[1] if beyond_chance(best[0], task, len(answers)) else ran[0][1]  # at chance none is better
+    network = best[1] if beyond_chance(best[0], task, len(answers)) else ran[0][1]  # at chance none is better
+    return Wrapped(module, task, network.found if named else _checked(module, network, tokens), network.way)
+
+
+def _checked(module: nn.Module, network: Wrapped, tokens: Tensor) -> Found:
+    """Without guessed readers of neurons that a pass does not call once, or that read a linear map as it is."""
+    found, given = network.found, list[Tensor]()
+    read: dict[int, list[Tensor]] = {i: [] for i in range(len(found.neurons))}
+    handles = [
+        m.register_forward_hook(lambda m, args, out: given.append(out))
+        for m in module.modules()
+        if isinstance(m, nn.Linear)
+    ]
+    for i, reader in enumerate(found.neurons):
+        handles.append(reader.register_forward_pre_hook(partial(_keep, read[i])))
+    try:
+        with torch.no_grad():
+            network.forward(tokens, lambda _, x: x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    kept = [
+        i
+        for i, once in read.items()
+        if len(once) == 1 and not any(x.shape == once[0].shape and torch.equal(x, once[0]) for x in given)
+    ]
+    names = {**found.names, "neurons": tuple(found.names["neurons"][i] for i in kept)}
+    return replace(found, neurons=tuple(found.neurons[i] for i in kept), names=names)
+
+
+def _keep(kept: list[Tensor], module: nn.Module, args: Any) -> None:
+    kept.append(args[0])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -65,16 +67,27 @@ class Wrapped:
             for handle in self._hooks(hook, tokens):
                 hooks.callback(handle.remove)
             out = self.module(*(x.to(given) for x in self.way.feed(tokens)))
-        logits = out if isinstance(out, Tensor) else next(iter(out.values() if isinstance(out, dict) else out))
-        logits = getattr(out, "logits", logits)
-        if logits.ndim == 3:
-            logits = logits[:, -1]
+        logits = self._answered(_logits(out), len(tokens))
         if logits.ndim != 2 or logits.shape[1] < self.task.n_answers or len(logits) != len(tokens):
             raise CheckpointError(
                 f"it gives {tuple(logits.shape)} for {len(tokens)} pairs, where [batch, {self.task.n_answers} or more] "
                 "is asked for"
             )
         return logits.cpu()
+
+    def _answered(self, logits: Tensor, batch: int) -> Tensor:
+        """At the last position, of [batch, pos, answers] or [batch, answers, pos]."""
+        if logits.ndim != 3 or len(logits) != batch:
+            return logits
+        read = self.way.feed(torch.zeros(1, 2, dtype=torch.long))[0].shape[1]
+        n, (first, second) = self.task.n_answers, logits.shape[1:]
+        last, turned = second >= n, first >= n and second == read
+        if last and turned and first == read:
+            raise CheckpointError(
+                f"it gives {tuple(logits.shape)}: positions and answers are as many, so that nothing shows which axis "
+                "is which. Return logits [batch, answers] from a module around it"
+            )
+        return logits[:, :, -1] if turned and not (last and first == read) else logits[:, -1]
 
     def _hooks(self, hook: Hook, tokens: Int[Tensor, "batch operands"]) -> Iterator[Any]:
         """On every part: what it gives, or reads, goes through the hook."""
@@ -94,10 +107,10 @@ class Wrapped:
             yield reader.register_forward_pre_hook(read)
         for layer, module in enumerate(self.found.attention):
 
-            def gave(m: nn.Module, args: Any, out: Any, layer: int = layer) -> None:
-                hook(f"blocks.{layer}.attn.hook_pattern", out[1])
+            def looked(m: nn.Module, args: Any, layer: int = layer) -> Any:
+                return (hook(f"blocks.{layer}.attn.hook_pattern", args[0]), *args[1:])
 
-            yield module.register_forward_hook(gave)
+            yield module.register_forward_pre_hook(looked)
 
     def _two_tables(self, hook: Hook, tokens: Int[Tensor, "batch operands"]) -> Iterator[Any]:
         """Both are seen when the first of them is asked, as what the second will give is known."""
@@ -148,7 +161,12 @@ class Wrapped:
             rows = self.rows(operand, torch.stack([torch.arange(n)] * 2, dim=1))
             weight = tables[min(operand, len(tables) - 1)].weight.detach()
             return weight[rows.to(weight.device)].float().cpu()
-        first = next((m for m in self.module.modules() if isinstance(m, nn.Linear)), None)
+        maps = [m for m in self.module.modules() if isinstance(m, nn.Linear)]
+        owned = {id(m.weight) for m in maps}
+        own = [w for w in self.module.parameters() if w.ndim == 2 and id(w) not in owned and n <= len(w) <= n + 4]
+        if own:  # a parameter by itself
+            return own[0].detach().float().cpu()[:n]
+        first = maps[0] if maps else None
         if first is None or first.in_features not in (n, 2 * n):
             raise CheckpointError("no table of tokens was found: name it in parts={'embedding': ...}")
         columns = first.weight.detach().float().cpu().T
@@ -179,10 +197,25 @@ class Wrapped:
 def _as_it_was(module: nn.Module) -> Iterator[None]:
     """In evaluation mode inside; every submodule's mode, and the random states, as before behind."""
     modes = {m: m.training for m in module.modules()}
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (the user's may draw from it)
     module.eval()
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
         for m, training in modes.items():
             m.training = training
+
+
+def _logits(out: Any) -> Tensor:
+    """The tensor, or the first of several, or what is named so."""
+    if isinstance(out, Tensor):
+        return out
+    named = getattr(out, "logits", None)
+    several = out.values() if isinstance(out, Mapping) else out if isinstance(out, list | tuple) else ()
+    found = named if isinstance(named, Tensor) else next((x for x in several if isinstance(x, Tensor)), None)
+    if found is None:
+        raise CheckpointError(f"it gives {type(out).__name__} without a tensor")
+    return found

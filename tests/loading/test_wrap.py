@@ -209,3 +209,72 @@ def test_what_cannot_be_called_says_what_was_tried():
     with pytest.raises(CheckpointError, match="one of sequences"):
         detectors.wrap(Narrow(), "repeat")
     assert detectors.wrap(Encoder(), f"add:{P}", tokens="b a =").checkpoint.reading[0] == 'it reads tokens "b a =:11"'
+
+
+class Transposed(nn.Module):
+    """Answers before positions, as cross_entropy takes them, behind something else."""
+
+    def __init__(self, answers):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(P + 1, 8), nn.Linear(8, answers)
+
+    def forward(self, tokens):
+        return None, self.head(self.embed(tokens).cumsum(1)).transpose(1, 2)
+
+
+def test_answers_may_come_before_positions_and_what_does_not_show_is_asked():
+    module = Transposed(P)
+    view = detectors.wrap(module, f"add:{P}")
+    with torch.no_grad():
+        tokens = torch.stack(
+            [torch.arange(P).repeat_interleave(P), torch.arange(P).repeat(P), torch.full((P * P,), P)], 1
+        )
+        assert torch.allclose(view.logits(), module(tokens)[1][:, :, -1])
+    few = Transposed(3)
+    few.embed = nn.Embedding(4, 8)
+    with pytest.raises(CheckpointError, match="nothing shows which axis is which"):
+        detectors.wrap(few, "add:3", tokens="a b =")
+
+
+class Odd(nn.Module):
+    """Two maps without an activation between them, one map that is never called, and one that is called twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens = nn.Parameter(torch.randn(P, 8))
+        self.low, self.rank = nn.Linear(8, 4), nn.Linear(4, 8)
+        self.idle = nn.Sequential(nn.Linear(8, 9), nn.ReLU(), nn.Linear(9, 8))
+        self.twice = nn.Sequential(nn.Linear(8, 7), nn.ReLU(), nn.Linear(7, 8))
+        self.mlp = nn.Sequential(nn.Linear(8, 20), nn.ReLU(), nn.Linear(20, P))
+
+    def forward(self, tokens):
+        x = self.rank(self.low(self.tokens[tokens].sum(1)))
+        return self.mlp(self.twice(self.twice(x)))
+
+
+def test_guesses_that_a_pass_does_not_bear_out_are_dropped():
+    view = detectors.wrap(Odd(), f"add:{P}", tokens="a b")
+    assert view.checkpoint.reading[1] == "neurons: mlp.2 (what they read)"
+    assert view.neurons().shape == (P * P, 20)
+    assert view.embedding(0).shape == (P, 8)
+    assert view.readout().shape == (20, P)
+    assert detectors.check(view)
+
+
+class Attending(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.drop, self.head = nn.Embedding(P, 8), nn.Dropout(0.1), nn.Linear(8, P)
+
+    def forward(self, tokens):
+        x = self.embed(tokens)
+        pattern = self.drop((x @ x.transpose(1, 2)).softmax(-1)[:, None])
+        return self.head((pattern[:, 0] @ x)[:, -1])
+
+
+def test_patterns_are_seen_and_edited_where_they_are_read():
+    view = detectors.wrap(Attending(), f"add:{P}", parts={"attention": "drop"})
+    assert view.attention(0).shape == (P * P, 1, 2)
+    assert detectors.check(view)
+    with pytest.raises(CheckpointError, match="say the task of a module"):
+        detectors.wrap(Attending(), "infer")

@@ -47,14 +47,14 @@ def wrap(
     """A view of a module of two operands, whatever its class.
 
     module: called with tokens [batch, pos], with a and b apart, or with one-hot vectors [batch, 2 n]; it gives logits
-    [batch, answers], or at every position, [batch, pos, answers] or [batch, answers, pos]: the last counts. tokens: what it reads, as in
-    `--tokens`; without it the ways that run are tried, and the one that answers most is taken. parts: paths of
-    submodules, as `named_modules` has them: `embedding` (an nn.Embedding, or one for each operand), `neurons` (modules
-    that *read* the neurons, such as the second linear map of each MLP, first to last), `attention` (modules that read
-    the patterns [batch, head, query, key], such as the dropout behind the softmax), `readout` (the linear map from
-    neurons to logits, where nothing nonlinear stands between). What is not named is guessed from the module tree, and
-    a guess that a pass does not bear out is dropped. Errors: CheckpointError where no way of calling it gives logits,
-    where nothing shows which axis the answers are on, or a path is none.
+    [batch, answers], or at every position, [batch, pos, answers] or [batch, answers, pos]: the last counts. tokens:
+    what it reads, as in `--tokens`; without it the ways that run are tried, and the one that answers most is taken.
+    parts: paths of submodules, as `named_modules` has them: `embedding` (an nn.Embedding, or one for each operand),
+    `neurons` (modules that *read* the neurons, such as the second linear map of each MLP, first to last), `attention`
+    (modules that read the patterns [batch, head, query, key], such as the dropout behind the softmax), `readout` (the
+    linear map from neurons to logits, where nothing nonlinear stands between). What is not named is guessed from the
+    module tree, and a guess that a pass does not bear out is dropped. Errors: CheckpointError where no way of calling
+    it gives logits, where nothing shows which axis the answers are on, or a path is none.
 
     >>> net = nn.Sequential(nn.Embedding(7, 8), nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 7))
     >>> view = wrap(net, "add:7")

@@ -160,7 +160,7 @@ class SequenceView:
     @property
     def causal(self) -> bool:
         """Whether a query attends to nothing behind it."""
-        return self.architecture.get("attention_dir", "causal") == "causal"
+        return self.architecture.get("causal") is not False
 
     def keys(self, tokens: Int[Tensor, "batch pos"]) -> Bool[Tensor, "batch query key"]:
         """Keys that a query may attend to: none behind it where the model is causal, and no padding."""

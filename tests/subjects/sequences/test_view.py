@@ -4,8 +4,27 @@ import pytest
 import torch
 
 import detectors
+from detectors.loading.transformer import Architecture, SequenceTransformer
 from detectors.subjects.sequences.view import SequenceView, allowed
 from models_zoo import induction_head
+from models_zoo.architectures import initial_weights
+
+# a vocabulary of brackets, which has padding
+SHAPE = {
+    "n_layers": 2,
+    "d_model": 8,
+    "n_heads": 2,
+    "d_head": 4,
+    "d_mlp": 6,
+    "n_ctx": 8,
+    "d_vocab": 5,
+    "d_vocab_out": 2,
+}
+
+
+def random_view(**fields):
+    weights = initial_weights({"kind": "transformer", **SHAPE}, 0)
+    return SequenceView(SequenceTransformer(weights, Architecture(**SHAPE, n_tokens=5, **fields)), "brackets:6")
 
 
 def test_edits_and_captures_reach_the_forward_pass():
@@ -34,3 +53,17 @@ def test_keys_are_those_before_and_no_padding():
     tokens = torch.tensor([[5, 1, 9]])
     assert allowed(tokens, True, None).int().tolist() == [[[1, 0, 0], [1, 1, 0], [1, 1, 1]]]
     assert allowed(tokens, False, 1).int().tolist() == [[[1, 0, 1]] * 3]
+
+
+@pytest.mark.parametrize("causal", [None, True, False])
+@pytest.mark.parametrize("pad", [None, 1])
+def test_keys_are_those_that_the_network_attends_to(causal, pad):
+    """A key is allowed where the pattern of random weights has mass."""
+    view = random_view(causal=causal, pad_token=pad)
+    tokens = view.sample.tokens
+    assert bool((tokens == 1).any())
+    assert view.causal is (causal is not False)
+    for layer in range(2):
+        point = f"blocks.{layer}.attn.hook_pattern"
+        pattern = view.run(tokens, capture=[point])[1][point]
+        assert torch.equal(pattern > 0, view.keys(tokens)[:, None].expand_as(pattern))

@@ -9,9 +9,14 @@ from pathlib import Path
 
 
 def read_text(file: Path, most: int) -> str:
-    """Text of a plain file of at most so many bytes; a FIFO or a device could go on for good.
+    """Text of a plain file. Errors: as `read_bytes`, and ValueError for what is not UTF-8."""
+    return read_bytes(file, most).decode()
 
-    Errors: OSError, ValueError for what is not such a file or not UTF-8.
+
+def read_bytes(file: Path, most: int) -> bytes:
+    """A plain file of at most so many bytes; a FIFO or a device could go on for good.
+
+    Errors: OSError, ValueError for what is not such a file.
     """
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # or a FIFO without a writer would hold us here
     try:
@@ -23,7 +28,7 @@ def read_text(file: Path, most: int) -> str:
         os.close(descriptor)
     if len(content) > most:
         raise ValueError(f"it is too large, up to {most / 2**20:.1f} MiB are read")
-    return content.decode()
+    return content
 
 
 def write_text(target: Path, text: str) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.lib import format as npy
 
 from detectors.core.errors import TaskError
+from detectors.core.plain_files import read_bytes
+from detectors.core.visible import visible
 from detectors.subjects.sequences.generators import NOTHING, Sequences
 
-MOST = 2**26  # numbers of an array: 2**20 sequences of 64 tokens
+MOST = 2**24  # numbers of an array: 2**18 sequences of 64 tokens
+BYTES = 2**28  # of the file, and of an array in it: as many numbers in 64 bits, and room for a header
 
 
 def bank(file: str) -> Callable[[np.random.Generator, int, int, int], Sequences]:
@@ -34,16 +37,16 @@ def bank(file: str) -> Callable[[np.random.Generator, int, int, int], Sequences]
 
 
 def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    if not file.is_file() or file.is_fifo():
-        raise TaskError(f"no file {file} with `tokens` and `targets`")
     try:
-        with zipfile.ZipFile(file) as archive:
-            found = {name: _array(archive, f"{name}.npy", file) for name in ("tokens", "targets")}
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
-        if isinstance(error, TaskError):
-            raise
-        raise TaskError(f"{file} is no .npz with `tokens` and `targets`: {str(error)[:200]}") from None
-    tokens, targets = found["tokens"], found["targets"]
+        with zipfile.ZipFile(io.BytesIO(read_bytes(file, BYTES))) as archive:
+            tokens, targets = (_array(archive, name) for name in ("tokens", "targets"))
+    except FileNotFoundError:
+        raise TaskError(f"no file {file} with `tokens` and `targets`") from None
+    except TaskError as error:
+        raise TaskError(f"{file}: {error}") from None
+    except Exception as error:  # damaged files raise whatever their bytes lead to
+        said = visible(str(error)[:200]) or type(error).__name__
+        raise TaskError(f"{file} is no .npz with `tokens` and `targets`, or is damaged: {said}") from None
     if tokens.ndim != 2 or tokens.shape != targets.shape or not tokens.size:
         raise TaskError(
             f"{file}: `tokens` has shape {tokens.shape} and `targets` {targets.shape}, where both are [sequences, "
@@ -56,13 +59,16 @@ def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
     return tokens, targets
 
 
-def _array(archive: zipfile.ZipFile, name: str, file: Path) -> np.ndarray:
-    """Integers, of a size that is looked at before they are read; nothing is unpickled."""
-    with archive.open(name) as stream:
-        version = npy.read_magic(stream)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read(stream)
-    if dtype.kind not in "iu" or int(np.prod(shape, dtype=np.float64)) > MOST:
-        raise TaskError(f"{file}: {name[:-4]} is {dtype} {shape}; integers are read, up to {MOST} of them")
-    with archive.open(name) as stream:
-        return npy.read_array(stream, allow_pickle=False).astype(np.int64)
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """Integers of a size that is looked at before they are unpacked; the checksum holds, and nothing is unpickled."""
+    entry = archive.getinfo(f"{name}.npy")
+    if entry.file_size > BYTES:
+        raise TaskError(f"{name} unpacks to {entry.file_size / 2**20:.0f} MiB; up to {BYTES / 2**20:.0f} are read")
+    data = archive.read(entry)
+    try:
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    except ValueError:  # also of objects, which would have to be unpickled
+        raise TaskError(f"{name} is no array of plain numbers; integers are read") from None
+    if array.dtype.kind not in "iu" or array.size > MOST:
+        raise TaskError(f"{name} is {array.dtype} {array.shape}; integers are read, up to {MOST} of them")
+    return np.asarray(array, dtype=np.int64)

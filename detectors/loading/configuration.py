@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detectors.core.errors import CheckpointError, TaskError
+from detectors.core.visible import visible
 from detectors.loading.containers import first_line, read_bytes
 from detectors.loading.recognise import DECLARED
 from detectors.subjects.operands.task import Task
@@ -16,8 +17,10 @@ from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.tasks import parse_task
 
 MAX_CONFIG = 2**24  # bytes, which may hold the training pairs
-# tasks that published models name otherwise than we do
-NAMED = {"sorted_list": "sort", "repeated_subsequence": "repeat"}
+# tasks that published models name otherwise than we do, of the same layout of tokens
+NAMED = {"sorted_list": "sort"}
+# what tells TransformerLens's configuration from notes of somebody's own that lie beside a checkpoint
+SPOKEN = {"n_layers", "n_heads", "d_vocab", "attention_dir"}
 
 
 def configuration(file: Path) -> dict[str, Any]:
@@ -27,7 +30,7 @@ def configuration(file: Path) -> dict[str, Any]:
         return {}
     config = _read(place)
     if not file.is_dir():
-        return _beside(config, file) if isinstance(config, dict) and isinstance(config.get("n_layers"), int) else {}
+        return _beside(config, file) if isinstance(config, dict) and config.keys() >= SPOKEN else {}
     if not isinstance(config, dict) or not isinstance(config.get("model", {}), dict):
         raise CheckpointError(f"{place} has no table `model`")
     return config
@@ -49,11 +52,14 @@ def _beside(config: dict[str, Any], file: Path) -> dict[str, Any]:
     model = {**config, "pad_token": parameters.get("pad_token", config.get("pad_token"))}
     if config.get("attention_dir") == "bidirectional":
         model["causal"] = False
-    data, name = file.with_suffix(".data.npz"), NAMED.get(str(config.get("task")), str(config.get("task")))
-    spec = f"data:{data}" if data.is_file() else name
-    if not data.is_file() and name in GENERATORS and GENERATORS[name].fixed in parameters:
-        spec = f"{name}:{parameters[GENERATORS[name].fixed]}"
-    return {"model": model, "task": {"op": spec, "parameters": parameters}}
+    said, data = str(config.get("task", "")), file.with_suffix(".data.npz")
+    task: dict[str, Any] = {"parameters": parameters, "said": said}
+    if data.is_file():
+        task["op"] = f"data:{data}"
+    elif (name := NAMED.get(said, said)) in GENERATORS:  # of ours alone: a file names no other files
+        fixed = GENERATORS[name].fixed
+        task["op"] = f"{name}:{parameters[fixed]}" if fixed in parameters else name
+    return {"model": model, "task": task}
 
 
 def asked_for(
@@ -67,7 +73,7 @@ def asked_for(
             return task
         return None if task == "infer" else _parsed(task, parameters)
     if not isinstance(own, dict) or "op" not in own:
-        raise TaskError(f"{file} does not carry its task: pass --task, e.g. --task add:113, or --task infer")
+        raise TaskError(_unheard(file, own))
     op = own["op"]
     if not isinstance(op, str):
         raise TaskError(f"{file / 'config.json'}: the task's `op` is no text: pass --task, e.g. --task add:113")
@@ -75,6 +81,13 @@ def asked_for(
         return parse_task(f"table:{file / Path(own['file']).name}")
     argument = own.get("p", own.get("group", own.get("n")))
     return _parsed(op if argument is None else f"{op}:{argument}", parameters)
+
+
+def _unheard(file: Path, own: Any) -> str:
+    if isinstance(own, dict) and own.get("said"):
+        said = f"names the task {visible(str(own['said'])[:100])}, which is none of ours"
+        return f"the configuration of {file} {said}: pass --task, {' or '.join(SequenceTask.names())}"
+    return f"{file} does not carry its task: pass --task, e.g. --task add:113, or --task infer"
 
 
 def _parsed(spec: str, parameters: Any) -> Task | SequenceTask:

@@ -34,6 +34,12 @@ def _finite(text: str) -> float:
     return value
 
 
+def _positive(text: str) -> float:
+    if not (value := _finite(text)) > 0:
+        raise ValueError
+    return value
+
+
 def _count(text: str) -> int:
     if not 1 <= (value := int(text)) <= 1024:
         raise ValueError
@@ -66,7 +72,7 @@ OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "pad_token": ("the number of the token that fills up a sequence and is not attended to", int),
     "n_ctx": ("the number of positions, where the file has no table of them", _count),
     "positional_embedding_type": _one_of("standard", "shortformer"),
-    "eps": ("a positive number: what a norm adds to the variance", _finite),
+    "eps": ("a positive number: what a norm adds to the variance", _positive),
     "first_answer": ("the number of the column of answer 0", lambda text: _count(text) if text != "0" else 0),
 }
 

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 import detectors
 from detectors.core.errors import CheckpointError, TaskError
+from detectors.core.memory import MemoryBudget
 from detectors.loading.transformer import Architecture, SequenceTransformer
 from models_zoo.architectures import initial_weights
 
@@ -89,7 +90,7 @@ def test_padding_is_attended_to_by_nobody(written):
 
 def test_sequences_beside_are_taken_and_others_on_request(written, tmp_path):
     file, _ = written(task="something else", task_parameters={"num_digits": 3})
-    with pytest.raises(TaskError, match="something else"):
+    with pytest.raises(TaskError, match="names the task something else, which is none of ours: pass --task, repeat or"):
         detectors.load(file)
     tokens = np.random.default_rng(0).integers(0, 12, (20, 6))
     np.savez(tmp_path / "m.data.npz", tokens=tokens, targets=tokens)
@@ -115,3 +116,10 @@ def test_hook_points_of_every_layer():
         assert (
             seen[f"blocks.{layer}.hook_resid_pre"].shape == seen[f"blocks.{layer}.hook_resid_mid"].shape == (3, 9, 16)
         )
+
+
+def test_attention_that_would_not_fit_is_refused_before_it_is_computed(written, monkeypatch):
+    file, _ = written()
+    monkeypatch.setenv("DETECTORS_MEMORY", "0.00001")
+    with pytest.raises(MemoryBudget, match="attention over 8 positions in 2 layers of 2 heads"):
+        detectors.load(file)

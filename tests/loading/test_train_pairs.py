@@ -66,7 +66,7 @@ def test_training_indices_and_splits(tmp_path, saved, mlp):
 
 @pytest.mark.parametrize("option", [{"train_split": "0.4:1"}, {"train_indices": "absent.json"}])
 def test_a_model_of_sequences_has_no_training_pairs(option):
-    with pytest.raises(CheckpointError, match="draws fresh sequences: there are no training pairs to pass"):
+    with pytest.raises(CheckpointError, match="is one of sequences: there are no training pairs to pass"):
         detectors.load("zoo:induction_one_layer", **option)
 
 

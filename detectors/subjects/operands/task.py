@@ -83,7 +83,8 @@ class Task:
         raise TaskError(
             f"unknown task {spec!r}. Known: add:P sub:P mul:P div:P quad:P max:P min:P (P a number), "
             "compose:GROUP (C12, D59, S5, A5, C2xS3), table:FILE.npy, infer; of sequences: "
-            "repeat, skip_trigrams, digits:N"
+            "repeat, skip_trigrams, digits:N, sum:N, sort:LENGTH, sort_with_start:LENGTH, palindrome:HALF, "
+            "brackets:LENGTH, cumsum:LENGTH, first_unique:LENGTH, data:FILE.npz"
         )
 
     @classmethod

@@ -112,13 +112,9 @@ def _forward(recipe: Recipe, task: Task, weights: Mapping[str, torch.Tensor]) ->
     network = _network(recipe, task, weights)
     if "kind" in recipe.config:
         return lambda tokens: tabulated.forward(network, tokens)[:, : task.n_answers]
-    return lambda tokens: network.forward(tokens, _as_it_is)
+    return lambda tokens: network.forward(tokens, tabulated.no_hook)
 
 
 def _view(recipe: Recipe, weights: Mapping[str, torch.Tensor]) -> ModelView:
     task = Task.parse(recipe.task)
     return ModelView(_network(recipe, task, weights), task, train_mask=split_of(task, recipe.fraction, recipe.seed))
-
-
-def _as_it_is(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    return tensor

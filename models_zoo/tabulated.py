@@ -33,9 +33,9 @@ def _transformer(net: Transformer, tokens: Tensor) -> Tensor:
     scores = torch.stack([_looked_up(q[i], k, sequence[:, i], sequence) for i in queries], dim=2)
     values = torch.stack([v[j][sequence[:, j]] for j in range(c.n_ctx)], dim=1)
     x = torch.stack([rows[i][sequence[:, i]] for i in queries], dim=1)
-    x = net.mlp(x + net.mix(net.pattern(scores), values, "blocks.0.attn."), "blocks.0.", _no_hook)
+    x = net.mlp(x + net.mix(net.pattern(scores), values, "blocks.0.attn."), "blocks.0.", no_hook)
     for layer in range(1, c.n_layers):
-        x = net.block(x, layer, _no_hook)
+        x = net.block(x, layer, no_hook)
     return net.unembed(x)[:, -1]
 
 
@@ -50,5 +50,5 @@ def _looked_up(
     return torch.stack(products, dim=-1)
 
 
-def _no_hook(name: str, tensor: Tensor) -> Tensor:
+def no_hook(name: str, tensor: Tensor) -> Tensor:
     return tensor

@@ -118,8 +118,9 @@ def _number(found: Detection, key: str) -> float:
     figures = plain["evidence"] | {name: plain[name] for name in ("score", "p_value", "p_adjusted")}
     figures |= {f"causal.{name}": value for name, value in (plain["causal"] or {}).items()}
     value = figures.get(key)
-    if key == found.chose and isinstance(value, list) and all("verdict" in one for one in value if type(one) is dict):
-        return float(sum(type(one) is dict and one["verdict"] == Verdict.PRESENT for one in value))
+    if key == found.chose and isinstance(value, list) and all(type(one) is dict and "verdict" in one for one in value):
+        there = found.verdict is Verdict.PRESENT  # none of a motif that is not, whatever its evidence says
+        return float(sum(there and one["verdict"] == Verdict.PRESENT for one in value))
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         known = ", ".join(name for name, other in figures.items() if isinstance(other, int | float))
         what = "not there" if value is None else "no number"

@@ -65,9 +65,10 @@ class Detection(BaseModel):
 
     @property
     def chosen(self) -> list[str]:
-        """Names of what the detector chose, strongest first: key irreps, heads, layers."""
+        """Names of what the detector chose, strongest first: key irreps, layers, heads whose verdict is the motif's."""
         found = self.evidence.get(self.chose)
-        return [_name(one) for one in found] if isinstance(found, list | tuple) else []
+        listed = found if isinstance(found, list | tuple) else []
+        return [_name(one) for one in listed if not isinstance(one, Mapping) or self.verdict == one.get("verdict")]
 
     @property
     def clause(self) -> str:

@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 
 TABLE = (
-    Row({"subject": "sequences"}, "It predicts {share} the tokens that the context determines."),
+    Row({"subject": "sequences"}, "It answers {share} what its sequences ask."),
     Row(
         {"group": "none", "task": "infer"},
         "Its answers follow no group's table, so the group motifs do not apply; which task it learnt stays open.",

@@ -87,7 +87,7 @@ def _by_cause(causal: Causal | None, margin: str, beyond: str) -> Judgement:
     if causal is None:
         return Judgement(
             Verdict.INCONCLUSIVE,
-            f"the structure is there ({margin}), but the model answers too few pairs right, or none beyond chance, "
+            f"the structure is there ({margin}), but the model gives too few right answers, or none beyond chance, "
             "to test what removing it does",
         )
     if causal.control is None:

@@ -18,7 +18,7 @@ from detectors.subjects.sequences.heads import Scored, by_shape, distances
 from detectors.subjects.sequences.patterns import Looks, sample_of, uniform
 from detectors.subjects.sequences.view import SequenceView
 
-WEAK = 0.8  # a score below which no cause is asked for
+WEAK = 0.5  # a score below which no cause is asked for
 
 
 @detector(
@@ -41,5 +41,5 @@ def averaging_heads(model: SequenceView, /, *, draws: int = 199, seed: int = 0) 
     sample = sample_of(model)
     alike = uniform(sample)
     apart = distances(model, sample, lambda pattern: alike[:, None].expand_as(pattern))
-    scored = Scored(1 - apart.nanmean(1), 1 - apart, apart[:0])
+    scored = Scored(1 - apart.nanmean(1), 1 - apart)
     return by_shape(model, sample, scored, Looks(sample.keys), weak=WEAK, seed=seed)

@@ -49,24 +49,26 @@ def digit_alignment_heads(model: SequenceView, /, *, draws: int = 199, seed: int
     """
     sample = sample_of(model)
     found = [_scored(model, sample, place, draws, seed) for place in PLACES]
-    most = torch.cat([scored.null for _, scored in found], dim=1).amax(1)
-    every = step_down(*(torch.cat([scored[i] for _, scored in found], dim=i // 2) for i in (0, 2)))
+    tested = [(s.observed, s.null) for _, s in found if s.observed is not None and s.null is not None]
+    observed, drawn = torch.cat([own for own, _ in tested]), torch.cat([null for _, null in tested], dim=1)
+    every = step_down(observed, drawn)
     heads = len(every) // len(PLACES)
     p = [every[i * heads : (i + 1) * heads] for i in range(len(PLACES))]
     carriers = {i for (sought, _), own in zip(found, p, strict=True) for i in able(sought, own)}
     claims = [asked(model, sought, own, seed, sorted(carriers)) for (sought, _), own in zip(found, p, strict=True)]
     best = max(range(len(PLACES)), key=lambda i: float(found[i][1].score.max()))
-    score = found[best][1].score
+    score, number = found[best][1].score, int(found[best][1].score.argmax())
+    largest = float(observed[best * heads + number])
     entries, causes = _merged(claims)
     return Heads(
         value=float(score.max().clamp(0, 1)),
-        null=permutation_null(float(score.max()), most, f"places, the largest of {len(score)} heads and two places"),
+        null=permutation_null(largest, drawn.amax(1), f"places, the largest of {heads} heads and two places"),
         causal=causes[0][0],
         heads=tuple(entries),
-        heads_looked_at=len(score),
+        heads_looked_at=heads,
         group=claims[best].group,
         causes=tuple(causes),
-        seen=seen(model, found[best][0], int(score.argmax()), claims[best].entries[0]["positions"]),
+        seen=seen(model, found[best][0], number, claims[best].entries[0]["positions"]),
     )
 
 

@@ -4,10 +4,10 @@ Source: "A Mathematical Framework for Transformer Circuits" (2021), section on c
 Frobenius norms, A the OV matrix of the earlier head, B of the later one the QK matrix (Q), its transpose (K), or OV
 (V), with norms folded.
 
-Score: of a later head, the largest ratio over earlier heads and the three ways, beyond its mean under random rotations
-over what it could be at most beyond that with these singular values. Null: the two turned against each other at random
-(the root of its mean square is 1 / sqrt(d_model) at any rank); p-values are of the largest over all heads. Cause: the
-later head's output set to its mean over sequences.
+Score: of a later head, the largest ratio over earlier heads and the three ways, beyond that of random rotations (the
+root of its mean square is 1 / sqrt(d_model) at any rank), over what it could be at most beyond that with these singular
+values. Null: the two turned against each other at random; p-values are of the largest over all heads. Cause: the later
+head's output set to its mean over sequences.
 
 What fools it: directions that all heads share, such as a common mean, raise all ratios; they are heads that read, and
 what they lose says whether it matters.
@@ -66,15 +66,16 @@ def head_composition(model: SequenceView, /, *, draws: int = 199, seed: int = 0)
             ]
             found = torch.stack([_ratio(a, b) for *_, a, b in pairs])
             chance = torch.stack([_turned(a, b, draws, generator) for *_, a, b in pairs], dim=1)
-            mean = chance.mean(0)
-            room = (torch.stack([_most(a, b) for *_, a, b in pairs]) - mean).clamp_min(1e-9)
-            value, place = ((found - mean) / room).max(0)
+            luck = len(pairs[0][2]) ** -0.5  # root mean square over all rotations, whatever the singular values
+            room = (torch.stack([_most(a, b) for *_, a, b in pairs]) - luck).clamp_min(1e-9)
+            value, place = ((found - luck) / room).max(0)
             number = layer * heads + head
-            score[number], null[:, number] = value, ((chance - mean) / room).amax(1)
+            score[number], null[:, number] = value, ((chance - luck) / room).amax(1)
             ratio = float(found[place]) * len(pairs[0][2]) ** 0.5
             best[layer, head] = {"with": pairs[place][0], "way": pairs[place][1], "ratio": ratio}
-    scored = Scored(score.clamp(0, 1), torch.full((len(score), sample.tokens.shape[1]), torch.nan), null)
-    result = by_weights(model, sample, scored, score, null, "the two turned against each other", seed)
+    nowhere = torch.full((len(score), sample.tokens.shape[1]), torch.nan)
+    scored = Scored(score.clamp(0, 1), nowhere, score, null)
+    result = by_weights(model, sample, scored, "the two turned against each other", seed)
     entries = tuple({**h, **best.get((h["layer"], h["head"]), {})} for h in result.heads)
     return replace(result, heads=entries)
 

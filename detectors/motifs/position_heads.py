@@ -21,7 +21,7 @@ from detectors.subjects.sequences.patterns import Looks, mean_of_stratum, sample
 from detectors.subjects.sequences.view import SequenceView
 
 FROM_UNIFORM = 0.2  # total variation of the mean pattern from uniform, at least
-WEAK = 0.8  # a score below which no cause is asked for: twice as far as the cut
+WEAK = 0.5  # a score below which no cause is asked for
 
 
 @detector(
@@ -47,4 +47,4 @@ def position_heads(model: SequenceView, /, *, draws: int = 199, seed: int = 0) -
     own = distances(model, sample, lambda pattern: pattern - mean_of_stratum(pattern, sample.stratum) + alike)
     score = (1 - apart.nanmean(1)) * (own.nanmean(1) > FROM_UNIFORM)
     nothing = Looks(sample.keys & False)  # so that a head's mean takes the place of its patterns
-    return by_shape(model, sample, Scored(score, 1 - apart, apart[:0]), nothing, weak=WEAK, seed=seed)
+    return by_shape(model, sample, Scored(score, 1 - apart), nothing, weak=WEAK, seed=seed)

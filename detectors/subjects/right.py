@@ -29,6 +29,21 @@ def answered(
     return own > others + ROUNDING * (logits if of is None else of).abs().amax(1)
 
 
+# Of 20 right answers one alone is the 5 points that judging takes for noise; half as many again leave some room.
+MIN_RIGHT = 30
+# standard errors between the right answers and any other relation: 1 in 740 for one, some % over 100 of them
+SURE = 3.0
+
+
+def enough(right: int, other: int) -> bool:
+    """Whether so many right answers, beside so many that another relation gives, are enough to ask for causes.
+
+    >>> enough(30, 9), enough(29, 0), enough(100, 70)
+    (True, False, False)
+    """
+    return right >= MIN_RIGHT and right > other + SURE * (right + other) ** 0.5
+
+
 # Of its own margin: an edit that leaves less has removed what the answer rests on, where 0.24% of it once made a
 # circuit `inert`. Published circuits that are kept alone keep more than a tenth on 95% of the pairs and more.
 MATERIAL = 0.1

@@ -129,7 +129,7 @@ def prefix_matching(model: SequenceView) -> float:
     """Attention from where an answer is asked for to the token behind its copy, of the head that has most."""
     tokens, targets = (x[:64] for x in model.sample)
     behind = torch.zeros(*tokens.shape, tokens.shape[1], dtype=torch.bool)
-    behind[:, :, 1:] = (tokens[:, :, None] == tokens[:, None, :-1]).tril(-1)[:, :, :]
+    behind[:, :, 1:] = (tokens[:, :, None] == tokens[:, None, :-1]).tril(-1)
     points = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.network.n_layers)]
     _, seen = model.run(tokens, capture=points)
     mass = torch.cat([(seen[p] * behind[:, None]).sum(-1).transpose(0, 1) for p in points])

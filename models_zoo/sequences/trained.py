@@ -20,6 +20,7 @@ from detectors.loading.transformer import SequenceTransformer
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.view import SequenceView, asked_figures
 from models_zoo import architectures
+from models_zoo.tabulated import no_hook
 
 WEIGHTS = Path(__file__).with_name("weights")
 BATCH, RATE, DECAY, WARM = 128, 2e-3, 0.01, 50
@@ -111,7 +112,7 @@ def train(number: int) -> str:
     for step in range(recipe.steps):
         optimiser.param_groups[0]["lr"] = RATE * min((step + 1) / WARM, 1.0) * (1 - step / recipe.steps)
         drawn = task.draw(np.random.default_rng([recipe.seed, step]), BATCH, network.n_tokens, network.n_ctx)
-        right, loss = asked_figures(network.forward(drawn.tokens, _as_it_is), drawn)
+        right, loss = asked_figures(network.forward(drawn.tokens, no_hook), drawn)
         optimiser.zero_grad()
         loss.mean().backward()
         optimiser.step()
@@ -133,10 +134,6 @@ def _network(recipe: Recipe, weights: dict[str, torch.Tensor]) -> SequenceTransf
     network = architectures.network(recipe.model, weights, SequenceTask.parse(recipe.task))
     assert isinstance(network, SequenceTransformer)
     return network
-
-
-def _as_it_is(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    return tensor
 
 
 def _file(number: int) -> Path:

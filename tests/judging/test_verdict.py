@@ -39,7 +39,7 @@ def score(value=0.9, p=0.005, smallest=0.005, remark="", **cause):
         (score(value=0.4), 0.025, ROW, "absent", "threshold 0.50"),
         (score(p=0.2), 0.2, ROW, "absent", "not beyond chance"),
         (score(p=0.1, smallest=0.1), 0.5, ROW, "inconclusive", "draws may help"),
-        (score(control="unknown"), 0.025, ROW, "inconclusive", "too few pairs"),
+        (score(control="unknown"), 0.025, ROW, "inconclusive", "too few right answers"),
         (score(control=None), 0.025, ROW, "inconclusive", "too few dimensions to remove others for a control"),
         (score(necessity=1.0, control=1.0), 0.025, ROW, "inconclusive", "random directions beside it destroy"),
         (score(necessity=0.96, control=0.27), 0.025, ROW, "inconclusive", "random directions beside it destroy"),

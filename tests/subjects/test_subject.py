@@ -115,5 +115,5 @@ def test_other_training_pairs_are_another_view_of_the_same_pass():
     assert (view.train_mask, other.split.status) == (None, "given")
     heard = induction_head(n_tokens=12, n_ctx=12)
     assert heard.with_train_mask(None) is heard
-    with pytest.raises(detectors.DetectorsError, match="draws fresh sequences"):
+    with pytest.raises(detectors.DetectorsError, match="is one of sequences"):
         heard.with_train_mask(mask)

@@ -30,13 +30,9 @@ from detectors.subjects.operands.controls import (
     other_products,
 )
 from detectors.subjects.operands.view import ModelView
-from detectors.subjects.right import answered, still_answered
+from detectors.subjects.right import answered, enough, still_answered
 
-# Of 20 right answers one alone is the 5 points that judging takes for noise; half as many again leave some room.
-MIN_PAIRS = 30
 MAX_PAIRS = 2048  # a share over 2048 pairs has a standard error of at most 1.1%
-# standard errors between the right answers and any other relation: 1 in 740 for one, some % over 100 of them
-SURE = 3.0
 
 
 def eligible_pairs(model: ModelView) -> tuple[Int[Tensor, " pairs"], str] | None:
@@ -56,17 +52,16 @@ def eligible_pairs(model: ModelView) -> tuple[Int[Tensor, " pairs"], str] | None
     wrong = torch.where((predicted < 0) | (offset == group.identity), group.order, offset)  # no label, or a tie
     offset = torch.where(right, group.identity, wrong)
 
-    def enough(among: Tensor) -> bool:
+    def asks(among: Tensor) -> bool:
         counts = torch.bincount(offset[among], minlength=group.order)[: group.order]
         k = int(counts[group.identity])
         counts[group.identity] = 0
-        other = int(counts.max())
-        return k >= MIN_PAIRS and k > other + SURE * (k + other) ** 0.5
+        return enough(k, int(counts.max()))
 
     split = model.split
-    if split.known and split.unseen is not None and enough(unseen := split.unseen[grid.pairs]):
+    if split.known and split.unseen is not None and asks(unseen := split.unseen[grid.pairs]):
         return grid.pairs[right & unseen], "unseen_pairs"
-    return (grid.pairs[right], "all_pairs") if enough(torch.ones_like(right)) else None
+    return (grid.pairs[right], "all_pairs") if asks(torch.ones_like(right)) else None
 
 
 def cause(

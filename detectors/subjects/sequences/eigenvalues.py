@@ -20,18 +20,13 @@ def by_eigenvalues(model: SequenceView, sign: float, *, draws: int, seed: int) -
     order = permutations(len(found[0].read), draws, seed)
     shares = torch.stack([sign * share(c) for c in found])
     null = torch.stack([torch.stack([sign * share(Circuit(c.read[o], c.write)) for o in order]) for c in found], dim=1)
-    mean, deviation = null.mean(0), null.std(0).clamp_min(1e-9)
+    every = torch.cat([shares[None], null])  # the share found is one more draw, under the null
+    standard = (every - every.mean(0)) / every.std(0).clamp_min(1e-9)
     own = torch.stack([_own(c, sign) for c in found])
     score = torch.minimum(shares, own).clamp(0, 1)
-    return by_weights(
-        model,
-        sample,
-        Scored(score.float(), torch.full((len(score), sample.tokens.shape[1]), torch.nan), null.float()),
-        ((shares - mean) / deviation).float(),
-        ((null - mean) / deviation).float(),
-        "rows of OV",
-        seed,
-    )
+    nowhere = torch.full((len(score), sample.tokens.shape[1]), torch.nan)
+    scored = Scored(score.float(), nowhere, standard[0].float(), standard[1:].float())
+    return by_weights(model, sample, scored, "rows of OV", seed)
 
 
 def share(circuit: Circuit) -> Tensor:

@@ -20,12 +20,10 @@ from torch import Tensor
 
 from detectors.core.nulls import mcnemar
 from detectors.core.score import Causal
-from detectors.subjects.right import answered, still_answered
+from detectors.subjects.right import answered, enough, still_answered
 from detectors.subjects.sequences.patterns import Looks, Sample, mean_of_stratum
 from detectors.subjects.sequences.view import SequenceView
 
-FEWEST = 30  # right answers, and as sure as in `operands.edits`
-SURE = 3.0
 DRAWS = 4  # of the control
 SHARED = 1 / 3  # of the strongest head's score: heads that may share its job
 WRITTEN = 0.99  # of the variance of what heads write: the directions that they write to
@@ -94,8 +92,7 @@ class Asking:
         right[sample.asked] = answered(logits[sample.asked], sample.targets[sample.asked])
         others = sample.targets.roll(1, 0)
         luck = int(((logits.argmax(-1) == others) & sample.asked & (others >= 0)).sum())
-        count = int(right.sum())
-        if count < FEWEST or count <= luck + SURE * (count + luck) ** 0.5:
+        if not enough(int(right.sum()), luck):
             return None
         return cls(model, sample, right, logits[right])
 

@@ -43,11 +43,15 @@ WORKS = 0.5  # of its best query: a head works where it has at least so much
 
 
 class Scored(NamedTuple):
-    """Of all heads: score, its parts by query [head, query] (NaN where nothing counts), and its null [draws, head]."""
+    """Of all heads: score, its parts by query [head, query] (NaN where nothing counts), and what chance is measured by:
+    the statistic observed and its null [draws, head]. Neither is corrected by moments of the draws alone, under which
+    the observed one would be no draw among others.
+    """
 
     score: Float[Tensor, " head"]
     by_query: Float[Tensor, "head query"]
-    null: Float[Tensor, "draws head"]
+    observed: Float[Tensor, " head"] | None = None
+    null: Float[Tensor, "draws head"] | None = None
 
 
 class Sought(NamedTuple):
@@ -73,35 +77,25 @@ def by_content(model: SequenceView, template: Template, *, draws: int, seed: int
     if not bool(counted.any()):
         raise NotApplicable("no query of these sequences has a key that this motif would look at")
     found = [
-        excess(pattern, weight, counted, sample.stratum, draws, np.random.default_rng(seed))
+        excess(pattern, weight, sample.stratum, draws, np.random.default_rng(seed))
         for pattern in patterns(model, sample)
     ]
-    own, could, null = (torch.cat([part[i] for part in found], dim=i // 2) for i in range(3))
-    room = could.sum(1).clamp_min(TIE)
+    own, could, observed, null = (torch.cat([part[i] for part in found], dim=i // 3) for i in range(4))
     often = counted.sum(0) >= ALIKE
     by_query = torch.where(often, own / could.clamp_min(TIE), torch.nan)
-    scored = Scored(own.sum(1) / room, by_query, null / room)
-    sought = Sought(sample, scored, looks, ("z", "pattern"), "templates between sequences")
-    return heads_of(model, sought, seed, tested=(scored.score, scored.null))
+    scored = Scored(own.sum(1) / could.sum(1).clamp_min(TIE), by_query, observed, null)
+    return heads_of(model, Sought(sample, scored, looks, ("z", "pattern"), "templates between sequences"), seed)
 
 
 def by_shape(model: SequenceView, sample: Sample, score: Scored, looks: Looks, *, weak: float, seed: int) -> Heads:
     """A motif without a null: what its patterns look like, and whether they do as well as the head's own."""
-    return heads_of(model, Sought(sample, score, looks, ("z",), "", weak=weak), seed, tested=None)
+    return heads_of(model, Sought(sample, score, looks, ("z",), "", weak=weak), seed)
 
 
-def by_weights(
-    model: SequenceView,
-    sample: Sample,
-    scored: Scored,
-    observed: Float[Tensor, " head"],
-    null: Float[Tensor, "draws head"],
-    exchanged: str,
-    seed: int,
-) -> Heads:
-    """A motif of the weights. observed, null: the statistic that chance is measured by, which may be another."""
+def by_weights(model: SequenceView, sample: Sample, scored: Scored, exchanged: str, seed: int) -> Heads:
+    """A motif of the weights, whose patterns say nothing."""
     sought = Sought(sample, scored, Looks(sample.keys & False), ("z",), exchanged, alone=False)
-    return heads_of(model, sought, seed, tested=(observed, null))
+    return heads_of(model, sought, seed)
 
 
 def distances(model: SequenceView, sample: Sample, other: Callable[[Tensor], Tensor]) -> Float[Tensor, "head query"]:
@@ -114,16 +108,12 @@ def distances(model: SequenceView, sample: Sample, other: Callable[[Tensor], Ten
     return apart.masked_fill(~counted.any(0), torch.nan)
 
 
-Tested = tuple[Float[Tensor, " head"], Float[Tensor, "draws head"]]
-
-
-def heads_of(model: SequenceView, sought: Sought, seed: int, tested: Tested | None) -> Heads:
-    """The result of a motif. tested: the statistic of every head and its null; None where there is none."""
-    score = sought.scored.score
+def heads_of(model: SequenceView, sought: Sought, seed: int) -> Heads:
+    """The result of a motif."""
+    score, _, observed, drawn = sought.scored
     best, null = int(score.argmax()), None
     p: Sequence[float | None] = [None] * len(score)
-    if tested is not None:
-        observed, drawn = tested
+    if observed is not None and drawn is not None:
         exchanged = f"{sought.exchanged}, the largest of {len(score)} heads"
         p, null = step_down(observed, drawn), permutation_null(float(observed[best]), drawn.amax(1), exchanged)
     found = asked(model, sought, p, seed)
@@ -151,7 +141,7 @@ def asked(model: SequenceView, sought: Sought, p: Sequence[float | None], seed: 
     """Causes of the heads that have something, or the strongest alone where none has. also: other heads that are no
     control.
     """
-    score, by_query, _ = sought.scored
+    score, by_query, *_ = sought.scored
     asking = able(sought, p)
     works = {i: _works(by_query[i]) for i in asking or [int(score.argmax())]}
     found = causes(

@@ -18,6 +18,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from detectors.core.errors import NotApplicable
+from detectors.core.memory import check_memory
+from detectors.core.nulls import TIE
 from detectors.subjects.sequences.view import SequenceView
 
 MOST = 256  # sequences: an excess of 1% over 10 queries each then stands out by several standard errors
@@ -79,6 +81,7 @@ def sample_of(model: SequenceView) -> Sample:
     """Some sequences of the task, of which at least a few may be exchanged. Errors: NotApplicable where none may."""
     size = max(LEAST, min(MOST, NUMBERS // max(1, model.n_heads * model.sample.tokens.shape[1] ** 2)))
     tokens, targets = (x[:size] for x in model.sample)
+    check_memory(len(tokens) * model.n_heads * tokens.shape[1] ** 2, f"patterns of {len(tokens)} sequences")
     keys = model.keys(tokens)
     _, stratum = torch.unique(keys.flatten(1), dim=0, return_inverse=True)
     enough = torch.bincount(stratum)[stratum] >= ALIKE
@@ -123,19 +126,20 @@ def weights(looks: Looks, stratum: Int[Tensor, " batch"]) -> tuple[Float[Tensor,
 
 
 class Excess(NamedTuple):
-    """Of every head of a layer: mass beyond that of other sequences' patterns [head, query], what a perfect head could
-    have there, and its sum under permutations of the templates [draws, head].
+    """Of every head of a layer: mass beyond that of other sequences' patterns [head, query], and what a perfect head
+    could have there. observed [head], null [draws, head]: what chance is measured by, the mass beyond its mean over all
+    permutations of the templates as a share of the most that it could be, as it is and under random ones.
     """
 
     found: Float[Tensor, "head query"]
     could: Float[Tensor, "head query"]
+    observed: Float[Tensor, " head"]
     null: Float[Tensor, "draws head"]
 
 
 def excess(
     pattern: Float[Tensor, "batch head query key"],
     weight: Float[Tensor, "batch query key"],
-    counted: Bool[Tensor, "batch query"],
     stratum: Int[Tensor, " batch"],
     draws: int,
     rng: np.random.Generator,
@@ -145,16 +149,19 @@ def excess(
     """
     heads, queries = pattern.shape[1], pattern.shape[2]
     found, could = torch.zeros(heads, queries), torch.zeros(heads, queries)
-    null = torch.zeros(draws, heads)
+    tested, room = torch.zeros(1 + draws, heads), torch.zeros(heads)
     for number in range(int(stratum.max()) + 1):
         of = (stratum == number).nonzero()[:, 0]
         n, own, w = len(of), pattern[of], weight[of]
-        mass = torch.einsum("bhqk,bqk->hq", own, w)
-        others = (torch.einsum("hqk,qk->hq", own.sum(0), w.sum(0)) - mass) / (n - 1)
+        mass, most = torch.einsum("bhqk,bqk->hq", own, w), w.clamp_min(0).amax(-1).sum(0)
+        every = torch.einsum("hqk,qk->hq", own.sum(0), w.sum(0))  # of each pattern and each template
+        others = (every - mass) / (n - 1)
         found += mass - others
-        could += w.clamp_min(0).amax(-1).sum(0) - others
-        moved = torch.from_numpy(rng.permuted(np.tile(np.arange(n), (draws, 1)), axis=1))
+        could += most - others
+        room += (most - every / n).sum(1)
+        order = np.vstack([np.arange(n), rng.permuted(np.tile(np.arange(n), (draws, 1)), axis=1)])
         for h in range(heads):
             gram = own[:, h].flatten(1) @ w.flatten(1).T  # of sequence b's pattern and sequence c's template
-            null[:, h] += gram[torch.arange(n), moved].sum(1) - others[h].sum()
-    return Excess(found, could, null)
+            tested[:, h] += gram[torch.arange(n), torch.from_numpy(order)].sum(1) - every[h].sum() / n
+    tested /= room.clamp_min(TIE)
+    return Excess(found, could, tested[0], tested[1:])

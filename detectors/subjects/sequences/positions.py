@@ -32,7 +32,7 @@ def by_position(model: SequenceView, sample: Sample, places: Places, *, draws: i
     scored = positional(model, sample, places, draws=draws, seed=seed)
     at = (places.option == places.wanted[:, None]) & (places.wanted >= 0)[:, None] & sample.keys
     sought = Sought(sample, scored, Looks(at), ("z",), "places of keys, query by query", alone=False)
-    return heads_of(model, sought, seed, tested=(scored.score, scored.null))
+    return heads_of(model, sought, seed)
 
 
 def positional(model: SequenceView, sample: Sample, places: Places, *, draws: int, seed: int) -> Scored:
@@ -52,10 +52,8 @@ def positional(model: SequenceView, sample: Sample, places: Places, *, draws: in
     by_query = _beyond(mean, option, wanted, available)
     null = torch.stack([_beyond(mean, _exchanged(option, size, rng), wanted, available) for _ in range(draws)])
     score, chance = by_query.sum(1) / counted.sum(), null.sum(2) / counted.sum()
-    room = 1 - chance.mean(0)  # of few places one is the right one by chance
-    return Scored(
-        (score - chance.mean(0)) / room, by_query.masked_fill(~counted, torch.nan), (chance - chance.mean(0)) / room
-    )
+    lucky = chance.mean(0)  # of few places one is the right one by chance
+    return Scored((score - lucky) / (1 - lucky), by_query.masked_fill(~counted, torch.nan), score, chance)
 
 
 def _beyond(

@@ -20,6 +20,8 @@ from detectors.subjects.sequences.generators import Sequences
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.subject import Checkpoint, Size
 
+PATTERNS_KEPT = 4  # sequences: seven, by the copies that the budget reckons with and that patterns have two of
+PASS = 2**24  # numbers of the patterns of a layer in one pass, 64 MiB
 SAMPLE = 512  # sequences that accuracies and losses are measured on: a share of 95% is exact to a percent a token each
 
 
@@ -56,6 +58,7 @@ class SequenceView:
         self.task = SequenceTask.parse(task) if isinstance(task, str) else task
         self.checkpoint = checkpoint or Checkpoint()
         tokens = self.draw(1, seed=0).tokens  # what the task asks of vocabulary and context shows here
+        self._check_memory(tokens.shape[1])
         self._points: set[str] = set()
 
         def record(name: str, tensor: Tensor) -> Tensor:
@@ -68,11 +71,18 @@ class SequenceView:
             raise CheckpointError(f"a sequence model gives logits [batch, pos, answers], not {tuple(logits.shape)}")
         self.n_answers = int(logits.shape[2])
 
+    def _check_memory(self, positions: int) -> None:
+        """Of the patterns of all layers on the few sequences that the contract is tried on, which are kept at once."""
+        pattern = max(self.n_heads, 1) * positions**2
+        layers = f"{self.network.n_layers} layers of {max(self.n_heads, 1)} heads"
+        what = f"{self.task.spec}: attention over {positions} positions in {layers}"
+        check_memory(PATTERNS_KEPT * self.network.n_layers * pattern, what)
+
     def with_train_mask(self, mask: object) -> SequenceView:
         """Itself without training pairs; CheckpointError where somebody passes some."""
         if mask is None:
             return self
-        raise CheckpointError(f"the task {self.task.spec} draws fresh sequences: there are no training pairs to pass")
+        raise CheckpointError(f"the task {self.task.spec} is one of sequences: there are no training pairs to pass")
 
     @property
     def architecture(self) -> Mapping[str, Any]:
@@ -98,16 +108,18 @@ class SequenceView:
             pairs=0,
             group=None,
             order=None,
-            note=f"accuracy and loss: of the tokens that the context determines, in {SAMPLE} sequences drawn at random",
+            note=f"accuracy and loss: of the answers asked for in {len(self.sample.tokens)} sequences",
         )
 
     def figures(self) -> Figures:
-        """Over all that is asked in the sample; every batch is fresh, so nothing was trained on."""
+        """Over all that is asked in the sample. Drawn sequences are fresh; of those of a file it is not known."""
         batch, context = self.sample.tokens.shape
         what = f"{self.task.spec}: {batch} sequences of {context} positions with {self.n_answers} answers"
         check_memory(batch * context * self.n_answers, what)
+        size = max(1, PASS // (max(self.n_heads, 1) * context**2))
+        parts = [Sequences(*some) for some in zip(*(x.split(size) for x in self.sample), strict=True)]
         with torch.no_grad():
-            columns = self.asked_figures(self.sample)
+            columns = [torch.cat(column) for column in zip(*map(self.asked_figures, parts), strict=True)]
         accuracy, loss = (BySplit(all=float(c.double().mean()), train=None, test=None) for c in columns)
         return Figures(
             accuracy=accuracy,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.loading.from_weights import from_weights as from_weights
     from detectors.loading.hooked import from_hooked as from_hooked
     from detectors.loading.inspection import inspect as inspect
+    from detectors.loading.language import from_transformers as from_transformers
     from detectors.loading.load import load as load
     from detectors.loading.wrap import wrap as wrap
     from detectors.motifs.averaging_heads import averaging_heads as averaging_heads
@@ -62,6 +63,7 @@ _HOME = {
     "Score": "core.score",
     "from_bridge": "loading.bridge",
     "from_hooked": "loading.hooked",
+    "from_transformers": "loading.language",
     "from_weights": "loading.from_weights",
     "wrap": "loading.wrap",
     "inspect": "loading.inspection",

@@ -19,12 +19,12 @@ from models_zoo.calibrate import Scored, calibrate, imported, row, score_all
 
 def of_ours(*, draws: int, part: int, workers: int, out: Path | None, subject: str = "") -> None:
     """All of ours, or those of one kind of model, into the table that `detectors` ships."""
-    target = out or Path(str(files("detectors.judging").joinpath("calibration.json")))
+    shipped = Path(str(files("detectors.judging").joinpath("calibration.json")))
     jobs = [job for job in bench.jobs(draws) if subject in ("", bench.subject(job))][::part]
     table = calibrate(_scored(jobs, workers))
     if subject:  # the rest as it was
-        table["rows"] = json.loads(target.read_text())["rows"] | table["rows"]
-    write_text(target, json.dumps(table, indent=1) + "\n")
+        table["rows"] = json.loads(shipped.read_text())["rows"] | table["rows"]
+    write_text(out or shipped, json.dumps(table, indent=1) + "\n")
     _print(table["rows"])
 
 

@@ -128,7 +128,9 @@ def _fresh_sequences(task: SequenceTask, net: Any, recipe: dict[str, Any]) -> tu
     view = SequenceView(net, task)
 
     def figures(sequences: Sequences) -> tuple[Tensor, float]:
-        right, loss = asked_figures(net.forward(sequences.tokens, lambda _, tensor: tensor), sequences)
+        where = sequences.targets >= 0
+        logits = net.forward(sequences.tokens, lambda _, tensor: tensor)
+        right, loss = asked_figures(logits[where], sequences.targets[where])
         return loss.mean(), float(right.double().mean())
 
     def on_train(step: int) -> tuple[Tensor, float]:

@@ -48,6 +48,8 @@ KEY_VALUE = (
     "What shapes cannot show and the trial does not settle: act_fn=gelu, n_heads=4, norm=post, causal=false, "
     "readout=mean, positions=sinusoidal, attn_coeff=0.8, normalization_type=LNPre. Repeatable."
 )
+TEXT = "For a language model: score it on a text of yours in place of words that come again."
+Text = Annotated[Path | None, option(metavar="FILE", help=TEXT)]
 Tokens = Annotated[str | None, option(metavar='"a op b ="', help=TOKENS)]
 Arch = Annotated[list[str] | None, option(metavar="KEY=VALUE", help=KEY_VALUE)]
 Json = Annotated[Path | None, option(help="Write the report as JSON; `run` takes - for stdout.")]

@@ -24,6 +24,7 @@ def run(
     train_indices: o.TrainIndices = None,
     train_split: o.TrainSplit = None,
     step: o.Step = None,
+    text: o.Text = None,
     tokens: o.Tokens = None,
     arch: o.Arch = None,
     loader: o.Loader = None,
@@ -57,7 +58,7 @@ def run(
     if html is not None and len(checkpoints) > 1:
         raise typer.BadParameter(f"--html {html}: a page holds one report, not those of {len(checkpoints)} checkpoints")
     options: dict[str, Any] = {"task": task, "train_indices": train_indices, "train_split": train_split}
-    options |= {"loader": loader, "arch": o.arch_options(arch), "tokens": tokens, "step": step}
+    options |= {"loader": loader, "arch": o.arch_options(arch), "tokens": tokens, "step": step, "text": text}
     console = Console(quiet=quiet or str(json) == "-")
     reports: list[Report] = []
     failed = False

@@ -29,7 +29,7 @@ def allowed() -> float:
     return gib
 
 
-def check_memory(numbers: int, what: str) -> None:
+def check_memory(numbers: int, what: str, copies: int = COPIES) -> None:
     """MemoryBudget, with what would be needed, where so many float32 numbers and the copies of them are too many.
 
     >>> check_memory(2048**3, "the logits of 2048 x 2048 pairs")  # doctest: +ELLIPSIS
@@ -37,7 +37,7 @@ def check_memory(numbers: int, what: str) -> None:
     ...
     detectors.core.memory.MemoryBudget: the logits of 2048 x 2048 pairs would need about 128.0 GiB ...
     """
-    needed = 4 * COPIES * numbers / 2**30
+    needed = 4 * copies * numbers / 2**30
     if needed > (most := allowed()):
         raise MemoryBudget(
             f"{what} would need about {needed:.1f} GiB of memory, and up to {most:g} may be used: "

@@ -16,6 +16,7 @@ from detectors.core.blame import told
 from detectors.core.errors import CheckpointError, DetectorsError
 from detectors.core.memory import check_memory
 from detectors.loading.configuration import asked_for, check_declared, configuration
+from detectors.loading.language import gguf_or_folder, load_language
 from detectors.loading.numbering import with_doubts
 from detectors.loading.recognise import DECLARED, recognise
 from detectors.loading.tensors import Contents, read_contents
@@ -43,6 +44,7 @@ def load(
     loader: str | None = None,
     tokens: str | None = None,
     step: str | None = None,
+    text: str | Path | None = None,
 ) -> ModelView | SequenceView:
     """A checkpoint as a view that detectors can score: a `ModelView`, or a `SequenceView` for a task of sequences.
 
@@ -52,7 +54,8 @@ def load(
     another recipe (`split_of`). arch: what shapes cannot show, e.g. {"act_fn": "gelu"}. loader:
     `package.module:function`, called with (path, task). tokens: what the model reads, where the trial of the usual
     layouts does not settle it: `a op b =`, `= a b`, `a:1 b:1 =:0` with the numbers of the special tokens and of the
-    digit 0. step: which state of a series, by its number or its key; the last otherwise.
+    digit 0. step: which state of a series, by its number or its key; the last otherwise. text: of a language model (a
+    Hugging Face folder, a GGUF file), a file whose sequences are taken instead of repeated words.
     Errors: CheckpointError, TaskError; each says what was found and what to do.
 
     >>> import detectors
@@ -65,6 +68,10 @@ def load(
         if task or train_indices or train_split or arch or loader or tokens or step:
             raise CheckpointError(f"{path} carries its task and training pairs: pass it without options")
         return _come_from(file, Checkpoint(path=str(path), layout="built in memory"))
+    if (language := _language(file, task, loader)) is not None:
+        return load_language(language, task if isinstance(task, str) else None, text)
+    if text is not None:
+        raise CheckpointError(f"--text is for language models, and {path} is none")
     before = _identity(file)
     config = {} if loader else configuration(file)  # a loader's folder has a format of its own
     wanted = asked_for(task, config, file)
@@ -91,6 +98,12 @@ def load(
             f"{path} was written to while it was read, so its digest is not of what was loaded: again"
         )
     return _run_once(paired(view), loader)
+
+
+def _language(file: Path, task: object, loader: str | None) -> Path | None:
+    """Unless a loader or a task of small models is asked for, as of what Trainer saved."""
+    asked = task is None or (isinstance(task, str) and task.partition(":")[0] in ("repeat", "data"))
+    return gguf_or_folder(file) if asked and not loader else None
 
 
 def _check_memory(task: Task, contents: Contents | None) -> None:

@@ -18,7 +18,7 @@ from detectors.subjects.sequences.heads import Scored, by_shape, distances
 from detectors.subjects.sequences.patterns import Looks, sample_of, uniform
 from detectors.subjects.sequences.view import SequenceView
 
-WEAK = 0.5  # a score below which no cause is asked for
+WEAK = 0.7  # a score below which no cause is asked for
 
 
 @detector(

@@ -66,7 +66,7 @@ def digit_alignment_heads(model: SequenceView, /, *, draws: int = 199, seed: int
         causal=causes[0][0],
         heads=tuple(entries),
         heads_looked_at=heads,
-        group=claims[best].group,
+        **claims[best].together,
         causes=tuple(causes),
         seen=seen(model, found[best][0], number, claims[best].entries[0]["positions"]),
     )

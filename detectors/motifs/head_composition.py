@@ -50,6 +50,8 @@ def head_composition(model: SequenceView, /, *, draws: int = 199, seed: int = 0)
     Errors: NotApplicable where there is one layer.
     """
     layers, heads = model.network.n_layers, model.n_heads
+    if "blocks.0.attn.W_Q" not in model.weights:
+        raise NotApplicable("the model does not show queries and keys as matrices of the residual stream")
     if layers < 2:
         raise NotApplicable("one layer: no head reads what another writes")
     sample, generator = sample_of(model), torch.Generator().manual_seed(seed)

@@ -14,9 +14,7 @@ other sequences. A head that does this and copies nothing is inert, and one that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -53,16 +51,13 @@ def induction_heads(model: SequenceView, /, *, draws: int = 199, seed: int = 0) 
     (1, 0, 1.0)
     """
     found = by_content(model, behind_a_copy, draws=draws, seed=seed)
-    return replace(found, heads=tuple({**head, "copies": _copies(model, head)} for head in found.heads))
-
-
-def _copies(model: SequenceView, head: Mapping[str, Any]) -> int | None:
-    """The sign of OV's eigenvalues, by their sizes."""
     try:
-        signs = circuits(model, sample_of(model))
+        ov = circuits(model, sample_of(model))
     except NotApplicable:
-        return None
-    return 1 if float(share(signs[head["layer"] * model.n_heads + head["head"]])) > 0 else -1
+        return replace(found, heads=tuple({**head, "copies": None} for head in found.heads))
+    signs = [share(ov[head["layer"] * model.n_heads + head["head"]]) for head in found.heads]
+    heads = [{**head, "copies": 1 if float(s) > 0 else -1} for head, s in zip(found.heads, signs, strict=True)]
+    return replace(found, heads=tuple(heads))
 
 
 def behind_a_copy(sample: Sample) -> Looks:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import torch
 
+from detectors.core.errors import NotApplicable
 from detectors.core.heads import Heads, spoken
 from detectors.core.registry import detector
 from detectors.subjects.sequences.heads import by_content
@@ -39,6 +40,8 @@ def mirror_heads(model: SequenceView, /, *, draws: int = 199, seed: int = 0) -> 
 
     Errors: NotApplicable where no query of the second half has an equal and, elsewhere, another mirror.
     """
+    if model.language:
+        raise NotApplicable("a text mirrors nothing: heads that look at equal words would be taken for it")
     return by_content(model, mirrored, draws=draws, seed=seed)
 
 

@@ -14,14 +14,16 @@ reads is inert.
 
 from __future__ import annotations
 
+import torch
+
 from detectors.core.heads import Heads, spoken
 from detectors.core.registry import detector
 from detectors.subjects.sequences.heads import Scored, by_shape, distances
-from detectors.subjects.sequences.patterns import Looks, mean_of_stratum, sample_of, uniform
+from detectors.subjects.sequences.patterns import Looks, mean_of_stratum, patterns, sample_of, uniform
 from detectors.subjects.sequences.view import SequenceView
 
 FROM_UNIFORM = 0.2  # total variation of the mean pattern from uniform, at least
-WEAK = 0.5  # a score below which no cause is asked for
+WEAK = 0.75  # a score below which no cause is asked for
 
 
 @detector(
@@ -46,5 +48,7 @@ def position_heads(model: SequenceView, /, *, draws: int = 199, seed: int = 0) -
     alike = uniform(sample)[:, None]
     own = distances(model, sample, lambda pattern: pattern - mean_of_stratum(pattern, sample.stratum) + alike)
     score = (1 - apart.nanmean(1)) * (own.nanmean(1) > FROM_UNIFORM)
+    if model.language:  # to look at the first place is to look nowhere
+        score *= torch.cat([1 - p[:, :, 1:, 0].mean((0, 2)) for p in patterns(model, sample)])
     nothing = Looks(sample.keys & False)  # so that a head's mean takes the place of its patterns
     return by_shape(model, sample, Scored(score, 1 - apart), nothing, weak=WEAK, seed=seed)

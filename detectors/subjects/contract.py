@@ -109,8 +109,8 @@ def contract(model: Any) -> Iterator[Line]:
     if not wrong:
         yield from _repeated(model, inputs, logits)
         yield Line("weights are finite tensors", _of_weights(model.weights))
-        for name, tensor in seen.items():
-            yield from _of_hook(model, name, tensor, calls.count(name), inputs, logits)
+        for name in getattr(model.network, "probed", seen):
+            yield from _of_hook(model, name, seen[name], calls.count(name), inputs, logits)
         if model.kind == "operands":
             yield from _of_methods(model, seen)
 

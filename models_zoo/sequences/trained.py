@@ -112,7 +112,8 @@ def train(number: int) -> str:
     for step in range(recipe.steps):
         optimiser.param_groups[0]["lr"] = RATE * min((step + 1) / WARM, 1.0) * (1 - step / recipe.steps)
         drawn = task.draw(np.random.default_rng([recipe.seed, step]), BATCH, network.n_tokens, network.n_ctx)
-        right, loss = asked_figures(network.forward(drawn.tokens, no_hook), drawn)
+        where = drawn.targets >= 0
+        right, loss = asked_figures(network.forward(drawn.tokens, no_hook)[where], drawn.targets[where])
         optimiser.zero_grad()
         loss.mean().backward()
         optimiser.step()

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from detectors.core.activations import activation
 from detectors.core.errors import NotApplicable
+from detectors.core.nulls import subset
 from detectors.subjects.sequences.patterns import Sample
 from detectors.subjects.sequences.view import SequenceView
 
+SOME = 500  # tokens of a vocabulary that is too large for all of them
 FEWEST = 5  # tokens that a model both reads and says
 
 
@@ -40,6 +42,9 @@ class Circuit(NamedTuple):
 def circuits(model: SequenceView, sample: Sample) -> list[Circuit]:
     """One a head, layer by layer. Errors: NotApplicable where too few tokens can be both read and said."""
     tokens = content(model, sample)
+    if (of_layer := getattr(model.network, "circuits", None)) is not None:
+        some = tokens[subset(len(tokens), SOME, 0)]
+        return [c for layer in range(model.network.n_layers) for c in of_layer(layer, some)]
     out = _unembedding(model)[:, tokens]
     out = out - out.mean(1, keepdim=True)
     found = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float64, Int
 from torch import Tensor
 
 from detectors.core.heads import Heads
@@ -14,18 +15,18 @@ from detectors.subjects.sequences.view import SequenceView
 
 
 def by_eigenvalues(model: SequenceView, sign: float, *, draws: int, seed: int) -> Heads:
-    """sign: 1 for copying, -1 for its opposite. Errors: NotApplicable as `circuits`."""
+    """sign: 1 for copying, -1 for its opposite. Chance is measured by the trace, the sum of the eigenvalues, in
+    standard deviations over all permutations of the rows. Errors: NotApplicable as `circuits`.
+    """
     sample = sample_of(model)
     found = circuits(model, sample)
     order = permutations(len(found[0].read), draws, seed)
     shares = torch.stack([sign * share(c) for c in found])
-    null = torch.stack([torch.stack([sign * share(Circuit(c.read[o], c.write)) for o in order]) for c in found], dim=1)
-    every = torch.cat([shares[None], null])  # the share found is one more draw, under the null
-    standard = (every - every.mean(0)) / every.std(0).clamp_min(1e-9)
-    own = torch.stack([_own(c, sign) for c in found])
-    score = torch.minimum(shares, own).clamp(0, 1)
+    matrices = [sign * (c.read @ c.write) for c in found]
+    score = torch.minimum(shares, torch.stack([_own(m) for m in matrices])).clamp(0, 1)
+    traces = torch.stack([_traces(m, order) for m in matrices], dim=1)
     nowhere = torch.full((len(score), sample.tokens.shape[1]), torch.nan)
-    scored = Scored(score.float(), nowhere, standard[0].float(), standard[1:].float())
+    scored = Scored(score.float(), nowhere, traces[0].float(), traces[1:].float())
     return by_weights(model, sample, scored, "rows of OV", seed)
 
 
@@ -39,7 +40,16 @@ def share(circuit: Circuit) -> Tensor:
     return values.real.sum() / values.abs().sum().clamp_min(1e-300)
 
 
-def _own(circuit: Circuit, sign: float) -> Tensor:
-    """Share of the tokens whose own entry is the largest, or the smallest, of their row."""
-    matrix = sign * (circuit.read @ circuit.write)
+def _own(matrix: Float64[Tensor, "token token"]) -> Tensor:
+    """Share of the tokens whose own entry is the largest of their row."""
     return (matrix.argmax(1) == torch.arange(len(matrix))).double().mean() * bool(matrix.abs().max() > 1e-12)
+
+
+def _traces(matrix: Float64[Tensor, "token token"], order: Int[Tensor, "draws token"]) -> Float64[Tensor, draws + 1]:
+    """As it is and with its rows permuted, of rows and columns about their means: then the mean over all permutations
+    is 0, and the variance the sum of squares over n - 1 (Hoeffding 1951, on the combinatorial central limit theorem).
+    """
+    n = len(matrix)
+    deviation = (matrix.square().sum() / (n - 1)).sqrt().clamp_min(1e-300)
+    every = torch.cat([torch.arange(n)[None], order])
+    return matrix[every, torch.arange(n)].sum(1) / deviation

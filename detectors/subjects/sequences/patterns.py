@@ -41,6 +41,10 @@ class Sample:
     keys: Bool[Tensor, "batch query key"]
     stratum: Int[Tensor, " batch"]
 
+    def first(self, count: int) -> Sample:
+        """The first sequences of it."""
+        return Sample(*(x[:count] for x in (self.tokens, self.targets, self.keys, self.stratum)))
+
     @cached_property
     def asked(self) -> Bool[Tensor, "batch pos"]:
         """Where an answer is asked for."""
@@ -68,6 +72,10 @@ class Looks(NamedTuple):
     at: Bool[Tensor, "batch query key"]
     not_at: Bool[Tensor, "batch query key"] | None = None
 
+    def first(self, count: int) -> Looks:
+        """Of the first sequences."""
+        return Looks(self.at[:count], None if self.not_at is None else self.not_at[:count])
+
     @property
     def ideal(self) -> Float[Tensor, "batch query key"]:
         """The patterns of a head that looks nowhere else; rows of zeros where nothing is said."""
@@ -92,10 +100,11 @@ def sample_of(model: SequenceView) -> Sample:
 
 def patterns(model: SequenceView, sample: Sample) -> Iterator[Float[Tensor, "batch head query key"]]:
     """Layer by layer."""
+    nowhere = torch.zeros_like(sample.tokens, dtype=torch.bool)
     for layer in range(model.network.n_layers):
         name = f"blocks.{layer}.attn.hook_pattern"
         with torch.no_grad():
-            yield model.run(sample.tokens, capture=(name,))[1][name]
+            yield model.run(sample.tokens, capture=(name,), at=nowhere)[1][name]
 
 
 def uniform(sample: Sample) -> Float[Tensor, "batch query key"]:

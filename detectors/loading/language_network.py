@@ -233,8 +233,8 @@ class LanguageNetwork:
                 hook.remove()
         if len(found) != self.n_layers:
             raise CheckpointError(
-                f"{type(self.model).__name__} keeps its attention to itself: {len(found)} of {self.n_layers} layers hand "
-                "it over to transformers' attention interface, where patterns are read"
+                f"{type(self.model).__name__} keeps its attention to itself: {len(found)} of {self.n_layers} layers "
+                "hand it over to transformers' attention interface, where patterns are read"
             )
         return [found[layer] for layer in range(self.n_layers)], norms[-1][0] if norms else None
 

@@ -3,16 +3,16 @@
 Without a head: its output is set to its mean over sequences, place by place, or its pattern is (which leaves the output
 of a head that looks at places as it was). Necessity of a head: the share of right answers that is lost without it or,
 where several share a job, that it gives back to a model without all of them. Sufficiency: the share still right when
-the patterns of all of them are what the motif says, where they work, and their mean elsewhere. Control: one other head
-of those layers, else of neighbouring ones, that has no job of its own, in the place of this one; where there is none,
-random directions of the residual stream behind the layer, as many as the head writes to and orthogonal to them. All
-heads that share a job are held against as many others.
+the patterns of all of them are what the motif says, where they work, and their mean elsewhere. Control: other heads of
+those layers, else of neighbouring ones, that have no job of their own, in the place of these, as many as share the job
+(of a language model, whose jobs many share, one for one); where there are none, random directions of the residual
+stream behind the layer, as many as the heads write to and orthogonal to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -53,9 +53,6 @@ class Found(NamedTuple):
     group_control: float | None = None
     losses: Mapping[str, float] | None = None
 
-    def together(self) -> dict[str, Any]:
-        return {"group": self.group, "group_control": self.group_control, "losses": self.losses}
-
 
 def causes(
     model: SequenceView,
@@ -78,15 +75,19 @@ def causes(
     strong = [h for h, score in zip(heads, scores, strict=True) if score >= SHARED * scores[0]]
     carriers = [*(where for where, _ in heads), *also]
     group, together = _Group(asking, strong, without), [where for where, _ in strong]
-    others, alone = (_other_heads(asking, together, carriers, size, rng) for size in (len(strong), 1))
+    others = _other_heads(asking, together, carriers, len(strong), rng)
+    alone = _other_heads(asking, together, carriers, 1, rng) if model.language else []
+    shared = _control(asking, together, others, rng) if not alone else ([asking.without(one, "z") for one in alone], 0)
     found: list[Causal | None] = []
     for head in heads:
-        of = group if head in strong else _Group(asking, [head], without)
-        control = ([asking.without(one, "z") for one in alone], 0) if alone else _other_directions(asking, head[0], rng)
+        of, control = group, shared
+        if head not in strong:
+            of = _Group(asking, [head], without)
+            own = of.heads
+            control = shared if alone else _control(asking, own, _other_heads(asking, own, carriers, 1, rng), rng)
         found.append(of.cause(head[0], *control))
     losses = {"as it is": asking.loss, "without them": asking.loss_without(together, group.whole)}
-    if others:
-        losses["without others"] = max(asking.loss_without(one, "z") for one in others)
+    losses |= {"without others": max(asking.loss_without(one, "z") for one in others)} if others else {}
     lost = max((float(asking.without(one, "z").mean()) for one in others), default=None)
     return Found(found, float(group.by_kind[group.whole].mean()), lost, losses)
 
@@ -109,8 +110,7 @@ class Asking:
         """None where too few answers are right, or not more than by giving another sequence's answers. A model keeps
         it, as motifs ask for the same heads.
         """
-        known = model.asking
-        if isinstance(known, Asking) and known.sample.tokens.equal(sample.tokens):
+        if isinstance(known := model.asking, Asking) and known.sample.tokens.equal(sample.tokens):
             return known
         with torch.no_grad():
             logits = model.run(sample.tokens, at=sample.asked)[0]
@@ -196,13 +196,13 @@ class _Group:
 
     def cause(self, head: Address, control: Sequence[Lost], dimensions: int) -> Causal:
         lost = min((self._lost(head, kind) for kind in self.kinds), key=lambda lost: float(lost.mean()))
-        shares = np.array([one.mean() for one in control])
+        shares = [one.mean() for one in control]
         return Causal(
             necessity=float(lost.mean()),
             sufficiency=self.kept,
-            control=float(shares.mean()) if len(shares) else None,
-            control_spread=float(shares.std()) if len(shares) else None,
-            p_value=max(mcnemar(lost, other) for other in control) if len(shares) else None,
+            control=float(np.mean(shares)) if shares else None,
+            control_spread=float(np.std(shares)) if shares else None,
+            p_value=max(mcnemar(lost, other) for other in control) if shares else None,
             pairs=len(lost),
             basis="asked_tokens",
             dimensions=dimensions,
@@ -219,6 +219,13 @@ class _Group:
 
 def _loss(logits: Float[Tensor, "asked answers"], answers: Int[Tensor, " asked"]) -> float:
     return float(torch.nn.functional.cross_entropy(logits.double(), answers))
+
+
+def _control(
+    asking: Asking, heads: Sequence[Address], others: list[list[Address]], rng: np.random.Generator
+) -> tuple[list[Lost], int]:
+    """What is lost without other heads, or without random directions, and how many directions."""
+    return ([asking.without(one, "z") for one in others], 0) if others else _other_directions(asking, heads, rng)
 
 
 def _other_heads(
@@ -245,20 +252,23 @@ def _sets(free: Sequence[Address], wanted: int, rng: np.random.Generator) -> lis
     return [[free[i] for i in numbers] for numbers in sorted(chosen)]
 
 
-def _other_directions(asking: Asking, head: Address, rng: np.random.Generator) -> tuple[list[Lost], int]:
-    """Without random directions orthogonal to those that a head writes to, and how many they are."""
-    own = _written(asking, head)
-    width, size = own.shape
-    taken = min(size, width - size)
-    if 2 * taken < size or not taken:
-        return [], 0
-    complement = torch.linalg.qr(own, mode="complete").Q[:, size:]
-    lost = []
+def _other_directions(asking: Asking, heads: Sequence[Address], rng: np.random.Generator) -> tuple[list[Lost], int]:
+    """Without random directions orthogonal to those that heads write to, and how many they are on the mean."""
+    written = {layer: _written(asking, [h.head for h in heads if h.layer == layer], layer) for layer in _layers(heads)}
+    draws, least = [], 0
     for _ in range(DRAWS):
-        turn = np.linalg.qr(rng.standard_normal((width - size, taken)))[0]
-        edit = _flattened(complement @ torch.from_numpy(turn).float(), asking)
-        lost.append(asking.lost({_behind(asking.model, head.layer): edit}))
-    return lost, taken
+        edits = {}
+        for layer, own in written.items():
+            width, size = own.shape
+            taken = min(size, width - size)
+            if 2 * taken < size or not taken:
+                return [], 0
+            complement = torch.linalg.qr(own, mode="complete").Q[:, size:]
+            turn = np.linalg.qr(rng.standard_normal((width - size, taken)))[0]
+            edits[_behind(asking.model, layer)] = _flattened(complement @ torch.from_numpy(turn).float(), asking)
+            least += taken
+        draws.append(asking.lost(edits))
+    return draws, least // DRAWS
 
 
 def _behind(model: SequenceView, layer: int) -> str:
@@ -271,12 +281,12 @@ def _layers(heads: Sequence[Address]) -> list[int]:
     return sorted({h.layer for h in heads})
 
 
-def _written(asking: Asking, head: Address) -> Float[Tensor, "d_model directions"]:
-    """Orthonormal directions of the residual stream that hold nearly all of what a head writes beyond its mean."""
-    name = f"blocks.{head.layer}.attn.hook_z"
+def _written(asking: Asking, of: list[int], layer: int) -> Float[Tensor, "d_model directions"]:
+    """Orthonormal directions of the residual stream that hold nearly all of what heads write beyond its mean."""
+    name = f"blocks.{layer}.attn.hook_z"
     with torch.no_grad():
-        z = asking.model.run(asking.sample.tokens, capture=(name,), at=asking.sample.asked)[1][name][:, :, head.head]
-    out = z @ asking.model.weights[f"blocks.{head.layer}.attn.W_O"].float()[head.head]
+        z = asking.model.run(asking.sample.tokens, capture=(name,), at=asking.at)[1][name][:, :, of]
+    out = torch.einsum("bphe,hed->bpd", z, asking.model.weights[f"blocks.{layer}.attn.W_O"].float()[of])
     out = (out - mean_of_stratum(out, asking.sample.stratum)).flatten(0, 1).double()
     power, directions = torch.linalg.eigh(out.T @ out)
     share = power.flip(0).clamp_min(0).cumsum(0) / power.clamp_min(0).sum().clamp_min(1e-300)

@@ -166,7 +166,8 @@ def asked(model: SequenceView, sought: Sought, p: Sequence[float | None], seed: 
         for i, c in zip(works, causal, strict=True)
     ]
     unasked = len(able(sought, p, most=len(score))) - len(asking)
-    return Asked(entries, causal, {"unasked": unasked, **found.together()})
+    together = {key: value for key, value in found._asdict().items() if key != "causes"}
+    return Asked(entries, causal, {"unasked": unasked, **together})
 
 
 def able(sought: Sought, p: Sequence[float | None], most: int = LISTED) -> list[int]:

@@ -23,7 +23,7 @@ from detectors.subjects.sequences.patterns import Looks, mean_of_stratum, patter
 from detectors.subjects.sequences.view import SequenceView
 
 FROM_UNIFORM = 0.2  # total variation of the mean pattern from uniform, at least
-WEAK = 0.75  # a score below which no cause is asked for
+WEAK = 0.8  # a score below which no cause is asked for
 
 
 @detector(

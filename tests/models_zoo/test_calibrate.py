@@ -126,7 +126,8 @@ def test_the_shipped_rates_of_heads(name):
     assert found["auc"] >= 0.96  # by the value alone, which an untrained head that knows its own token may have too
 
 
-MISSED: dict[str, list[str]] = {}
+# two heads share the job at two places each, so that one of 110 exchanges of places does as well as what was found
+MISSED = {"digit_alignment_heads": ["written.digits_below/11"]}
 
 
 # Random directions beside the embedding destroy two of them, which leaves their cause open; the third, trained without

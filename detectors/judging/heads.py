@@ -40,6 +40,9 @@ def judge_heads(
     best = next((j for _, j in found if j.verdict is Verdict.PRESENT), found[0][1])
     if len(present) > 1:
         best = Judgement(best.verdict, f"{best.reason}; present too: {', '.join(map(label, present[1:]))}")
+    if score.unasked:
+        weaker = f"{score.unasked} weaker heads have something too, whose causes were not asked for"
+        best = Judgement(best.verdict, f"{best.reason}; {weaker}")
     return best, [head for head, j in found if j.verdict is not Verdict.ABSENT]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ import torch
 from detectors.core.errors import CheckpointError, DetectorsError, TaskError
 from detectors.core.memory import check_memory
 from detectors.core.plain_files import read_text
+from detectors.core.visible import visible
+from detectors.loading.configuration import MAX_CONFIG
 from detectors.loading.containers import first_line
 from detectors.loading.language_network import LanguageNetwork
 from detectors.subjects.sequences.language import LanguageView
@@ -22,8 +25,10 @@ from detectors.subjects.sequences.words import repeats, windows
 from detectors.subjects.subject import Checkpoint
 
 LEAST = 1000  # words that a vocabulary has at the least, or all its tokens are taken
-TEXT = 2**26  # bytes of a text
-CONFIG = 2**24
+TEXT = 2**24  # bytes of a text
+MOST_LAYERS = 10_000
+ORDINARY = ("eager", "sdpa")
+PART = 256  # numbers: a *.bin does not say how many tensors it has, and none is much smaller on the mean
 COPIES = 2  # of the weights, while they are read: 1.2 GB measured for 135 million in float32
 
 
@@ -32,19 +37,30 @@ def gguf_or_folder(path: Path) -> Path | None:
     if path.is_file():
         return path if path.suffix == ".gguf" else None
     try:
-        config = json.loads(read_text(path / "config.json", CONFIG))
-        return path if isinstance(config, dict) and isinstance(config.get("model_type"), str) else None
+        config = json.loads(read_text(path / "config.json", MAX_CONFIG))
     except (OSError, ValueError, RecursionError):
         files = sorted(path.glob("*.gguf"))
         return files[0] if len(files) == 1 else None
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        return None
+    if named := sorted(_fetched(config)):
+        raise CheckpointError(f"{path / 'config.json'} sets {named[0]}, by which transformers may fetch and run code")
+    return path
+
+
+def _fetched(config: Any) -> Iterator[str]:
+    """Keys that name an implementation other than by a word, and quantisations, whose kernels come from a hub."""
+    for key, value in config.items() if isinstance(config, dict) else ():
+        elsewhere = "implementation" in key and not (value is None or isinstance(value, bool) or value in ORDINARY)
+        if elsewhere or key == "quantization_config":
+            yield visible(key)
+        yield from _fetched(value)
 
 
 def load_language(path: Path, task: str | None, text: str | Path | None) -> LanguageView:
     """task: `repeat`, or `data:FILE.npz` of tokens; text: a file whose own sequences are taken instead. Errors:
     CheckpointError for what `transformers` does not read, MemoryBudget before anything large is.
     """
-    numbers = numbers_of(path)
-    check_memory(numbers, f"{path.name}: {numbers / 1e6:,.0f} million weights", copies=COPIES)
     model, tokenizer = _read(path)
     view = from_transformers(model, tokenizer, task=task or "repeat", text=text)
     view.checkpoint = Checkpoint(
@@ -76,51 +92,86 @@ def from_transformers(
     return LanguageView(network, known, checkpoint=Checkpoint(layout="language model in memory", notes=(note,)))
 
 
-def numbers_of(path: Path) -> int:
-    """How many numbers the weights have, from headers and sizes alone."""
-    if path.suffix == ".gguf":
-        with _words_for(path):
-            from gguf import GGUFReader  # maps the file
-
-            return sum(int(np.prod(tensor.shape, dtype=np.int64)) for tensor in GGUFReader(path).tensors)
-    files = [*path.glob("*.safetensors")] or [*path.glob("*.bin")]
-    if not files:
-        raise CheckpointError(f"{path} has a config.json of transformers, and neither *.safetensors nor *.bin")
-    return sum(_numbers(file) for file in files)
-
-
-def _numbers(file: Path) -> int:
-    if file.suffix == ".bin":
-        return file.stat().st_size // 2  # of two bytes each, at the least
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, "pt") as tensors:
-            return sum(int(np.prod(tensors.get_slice(name).get_shape(), dtype=np.int64)) for name in tensors.keys())  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{file} is damaged: {first_line(error)}") from None
-
-
 def _read(path: Path) -> tuple[Any, Any]:
-    with _words_for(path):
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging as words
+    """Model and tokenizer. What the configuration asks for is held against what the files have, before it is made and
+    after: `transformers` draws at random what it does not find.
+    """
+    tensors = _tensors(path)
+    place, file = (str(path), {}) if path.is_dir() else (str(path.parent), {"gguf_file": path.name})
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, **file}
+    with _in_words(path):
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
 
-        words.disable_progress_bar()  # type: ignore[no-untyped-call]
-        place, file = (str(path), {}) if path.is_dir() else (str(path.parent), {"gguf_file": path.name})
-        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, **file}
+        config = AutoConfig.from_pretrained(place, **options)
+        _check_size(path, config, tensors)
+        read: Any = AutoModelForCausalLM.from_pretrained
+        wanted = {"dtype": torch.float32, "attn_implementation": "eager", "ignore_mismatched_sizes": True}
+        wanted |= {} if file else {"config": config}
+        level = logging.get_verbosity()
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # what it would warn of is refused below
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
-            model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, **options)
+            model, found = read(place, output_loading_info=True, **wanted, **options)
         finally:
-            words.enable_progress_bar()  # type: ignore[no-untyped-call]
+            logging.set_verbosity(level)
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    if absent := sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]])):
+        what = f"{len(absent)} tensors that its configuration asks for, or has them in other shapes"
+        raise CheckpointError(f"{path} lacks {what}: {absent[0]}")
     try:
         return model, AutoTokenizer.from_pretrained(place, **options)
     except Exception:  # a folder without one, or of a kind that is not installed: all tokens are drawn
         return model, None
 
 
+def _check_size(path: Path, config: Any, tensors: list[int]) -> None:
+    """By a skeleton without numbers. MemoryBudget, CheckpointError."""
+    from transformers import AutoModelForCausalLM
+
+    layers = config.get_text_config().num_hidden_layers
+    if layers > min(len(tensors), MOST_LAYERS):
+        raise CheckpointError(f"the configuration of {path} asks for {layers} layers, of {len(tensors)} tensors in all")
+    numbers = sum(tensors)
+    with torch.device("meta"):
+        made: Any = AutoModelForCausalLM
+        skeleton = made.from_config(config, trust_remote_code=False, attn_implementation="eager")
+    asked = sum(p.numel() for p in skeleton.parameters())
+    for many in (numbers, asked):
+        check_memory(many, f"{path.name}: {many / 1e6:,.0f} million weights", copies=COPIES)
+    if asked > 2 * numbers:  # a tied table counts twice at the most
+        raise CheckpointError(f"the configuration of {path} asks for {asked:,} weights; its files have {numbers:,}")
+
+
+def _tensors(path: Path) -> list[int]:
+    """Sizes of the tensors, from headers alone. A folder with anything but plain files is not opened."""
+    if path.suffix == ".gguf":
+        with _in_words(path):
+            from gguf import GGUFReader  # maps the file
+
+            return [math.prod(int(x) for x in tensor.shape) for tensor in GGUFReader(path).tensors]
+    if strange := [one.name for one in path.iterdir() if not one.is_file() and not one.is_dir()]:
+        raise CheckpointError(f"{path / strange[0]} is no plain file")
+    files = [*path.glob("*.safetensors")] or [*path.glob("*.bin")]
+    if not files:
+        raise CheckpointError(f"{path} has a config.json of transformers, and neither *.safetensors nor *.bin")
+    return [size for file in files for size in _sizes(file)]
+
+
+def _sizes(file: Path) -> list[int]:
+    if file.suffix == ".bin":
+        return [PART] * (file.stat().st_size // 2 // PART + 1)  # of two bytes each, at the least
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as tensors:
+            return [math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys()]  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{file} is damaged: {first_line(error)}") from None
+
+
 @contextmanager
-def _words_for(path: Path) -> Iterator[None]:
+def _in_words(path: Path) -> Iterator[None]:
     try:
         yield
     except DetectorsError:

@@ -33,12 +33,13 @@ class _Kept(NamedTuple):
 class LanguageNetwork:
     """As `SequenceNetwork`: tokens [batch, pos] to logits [batch, pos, vocabulary]; `run` makes less of both.
 
-    bos: the token that sequences start with, if any.
+    bos: the token that sequences start with, if any. The model is put in evaluation mode and gets our attention, which
+    is its eager one; what its passes give is kept, so a model that is trained on needs a network anew.
     """
 
-    any_length = True
-
     def __init__(self, model: Any, bos: int | None = None) -> None:
+        if getattr(model, "get_output_embeddings", lambda: None)() is None:
+            raise CheckpointError(f"{type(model).__name__} has no language head: load it with AutoModelForCausalLM")
         self.model, self.bos = model.eval(), bos
         config = model.config.get_text_config()
         self.n_layers, heads = int(config.num_hidden_layers), int(config.num_attention_heads)
@@ -81,7 +82,7 @@ class LanguageNetwork:
         kept = self._of(tokens)
         if not edited and read <= kept.patterns.keys():
             for name in read:
-                hook(name, kept.patterns[name])
+                hook(name, kept.patterns[name].clone())
             read = set()
         layers = sorted(int(name.split(".")[1]) for name in read | edited)
         answers = bool(at.any())
@@ -90,7 +91,7 @@ class LanguageNetwork:
         wanted = Pass(hook, at=at, last=self.n_layers if answers else layers[-1])
         if kept.outputs:
             wanted.first = layers[0] if layers else self.n_layers
-            wanted.given = kept.outputs[max(wanted.first - 1, 0)]
+            wanted.given = _copied(kept.outputs[max(wanted.first - 1, 0)])
         return self._pass(tokens, wanted)[0]
 
     def circuits(self, layer: int, tokens: Int[Tensor, " token"]) -> list[Circuit]:
@@ -108,7 +109,7 @@ class LanguageNetwork:
 
         wanted = Pass(hook, first=layer, last=layer, at=torch.zeros_like(texts, dtype=torch.bool))
         if layer > 0:
-            wanted.given = self._of(texts, last=0).outputs[0]
+            wanted.given = _copied(self._of(texts, last=0).outputs[0])
         with torch.no_grad():
             self._pass(texts, wanted)
         out = self._gain[:, None] * self.weights["unembed.W_U"][:, tokens].double()
@@ -205,6 +206,8 @@ class LanguageNetwork:
 
         def noted(name: str, tensor: Tensor) -> Tensor:
             nonlocal last
+            if name.endswith("hook_pattern") and bool(tensor[..., 0, 1].any()):
+                raise CheckpointError(f"{type(self.model).__name__} attends to what comes next: it is no causal model")
             last = int(name.split(".")[1]) if name.endswith("hook_z") else last
             return tensor
 
@@ -253,6 +256,11 @@ def _layer(wanted: Pass, number: int, original: Callable[..., Any], *args: Any, 
     stream = _stream(out)
     seen = wanted.hook(f"blocks.{number}.hook_resid_post", stream)
     return out if seen is stream else seen if isinstance(out, Tensor) else (seen, *out[1:])
+
+
+def _copied(out: Any) -> Any:
+    """A family may add to its stream in place."""
+    return out.clone() if isinstance(out, Tensor) else (out[0].clone(), *out[1:])
 
 
 def _stream(out: Any) -> Tensor:

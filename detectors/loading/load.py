@@ -69,7 +69,8 @@ def load(
             raise CheckpointError(f"{path} carries its task and training pairs: pass it without options")
         return _come_from(file, Checkpoint(path=str(path), layout="built in memory"))
     if (language := _language(file, task, loader)) is not None:
-        return load_language(language, task if isinstance(task, str) else None, text)
+        _check_unused(path, train_indices=train_indices, train_split=train_split, arch=arch, tokens=tokens, step=step)
+        return _language_model(language, path, task, text)
     if text is not None:
         raise CheckpointError(f"--text is for language models, and {path} is none")
     before = _identity(file)
@@ -93,17 +94,25 @@ def load(
         tried = None if is_tried(train_split) else paired
         view, sha = _recognised(contents, wanted, config, arch or {}, tokens, tried), contents.sha256
     view = _come_from(view, replace(view.checkpoint, path=str(path), sha256=sha))
-    if _identity(file) != before:
-        raise CheckpointError(
-            f"{path} was written to while it was read, so its digest is not of what was loaded: again"
-        )
-    return _run_once(paired(view), loader)
+    return _run_once(paired(_unchanged(view, file, before)), loader)
 
 
 def _language(file: Path, task: object, loader: str | None) -> Path | None:
     """Unless a loader or a task of small models is asked for, as of what Trainer saved."""
     asked = task is None or (isinstance(task, str) and task.partition(":")[0] in ("repeat", "data"))
     return gguf_or_folder(file) if asked and not loader else None
+
+
+def _check_unused(path: str | Path, **options: object) -> None:
+    if useless := [name for name, value in options.items() if value]:
+        raise CheckpointError(f"{path} is a language model: {', '.join(useless)} cannot be said of one")
+
+
+def _language_model(file: Path, path: str | Path, task: object, text: str | Path | None) -> ModelView | SequenceView:
+    before = _identity(file)
+    view = load_language(file, task if isinstance(task, str) else None, text)
+    origin = replace(view.checkpoint, path=str(path), sha256=sha256(file))
+    return _unchanged(_come_from(view, origin), file, before)
 
 
 def _check_memory(task: Task, contents: Contents | None) -> None:
@@ -192,6 +201,16 @@ def _come_from(view: ModelView | SequenceView, checkpoint: Checkpoint) -> ModelV
     other = copy(view)
     other.checkpoint = checkpoint
     return other
+
+
+def _unchanged(
+    view: ModelView | SequenceView, file: Path, before: list[tuple[int, ...] | None]
+) -> ModelView | SequenceView:
+    if _identity(file) != before:
+        raise CheckpointError(
+            f"{file} was written to while it was read, so its digest is not of what was loaded: again"
+        )
+    return view
 
 
 def _by_loader(loader: str, file: Path, task: Task | SequenceTask | None) -> ModelView | SequenceView:

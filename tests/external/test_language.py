@@ -58,7 +58,6 @@ def test_an_untrained_copy_has_none(view):
     from transformers import AutoModelForCausalLM
 
     config = copy.deepcopy(view.network.model.config)
-    for left in ("quantization_config",):
-        config.__dict__.pop(left, None)
+    config.__dict__.pop("quantization_config", None)  # of the file that it came from
     untrained = detectors.from_transformers(AutoModelForCausalLM.from_config(config))
     assert detectors.run(untrained, names=["induction_heads"])["induction_heads"].verdict == "absent"

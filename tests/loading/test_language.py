@@ -1,6 +1,8 @@
 """Language models: what is seen of them is what transformers computes, whatever the family; less is run for less."""
 
 import json
+import os
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -111,3 +113,95 @@ def test_a_folder_that_is_damaged_is_refused_in_words(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"x" * 40)
     with pytest.raises(CheckpointError, match="is damaged"):
         detectors.load(tmp_path)
+
+
+def edited(folder, **config):
+    """A saved model whose config.json says something else."""
+    model_of("llama").save_pretrained(folder)
+    said = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(said | config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"num_hidden_layers": 5}, "lacks 18 tensors that its configuration asks for"),
+        ({"hidden_size": 64}, "or has them in other shapes"),
+        ({"num_hidden_layers": 10**7}, "asks for 10000000 layers"),
+        ({"intermediate_size": 10**5}, "its files have"),
+        ({"_attn_implementation": "some/kernel"}, "may fetch and run code"),
+        ({"quantization_config": {"quant_method": "mxfp4"}}, "may fetch and run code"),
+        ({"model_type": "evil", "auto_map": {"AutoConfig": "evil.C"}}, "transformers does not read it"),
+    ],
+)
+def test_a_configuration_that_asks_for_what_is_not_there_is_refused(tmp_path, config, words):
+    """What transformers does not find it draws at random, and what a configuration names it may fetch."""
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    with pytest.raises(CheckpointError, match=words):
+        detectors.load(edited(tmp_path, **config))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_pickle_beside_a_configuration_runs_nothing(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    weights = model_of("llama").state_dict()
+    edited(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(OrderedDict(weights, evil=Evil()), tmp_path / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="transformers does not read it"):
+        detectors.load(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_is_no_plain_file_is_not_opened(tmp_path):
+    edited(tmp_path)
+    os.mkfifo(tmp_path / "tokenizer.json")
+    with pytest.raises(CheckpointError, match=r"tokenizer.json is no plain file"):
+        detectors.load(tmp_path)
+
+
+def test_models_that_are_no_causal_language_models_are_refused():
+    config = transformers.BertConfig(
+        vocab_size=200, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
+    )
+    with pytest.raises(CheckpointError, match="attends to what comes next"):
+        detectors.from_transformers(transformers.BertLMHeadModel(config))
+    with pytest.raises(CheckpointError, match="no language head"):
+        detectors.from_transformers(transformers.LlamaModel(FAMILIES["llama"]()))
+
+
+def test_options_of_small_models_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="language model: arch, step cannot be said of one"):
+        detectors.load(edited(tmp_path), arch={"act_fn": "gelu"}, step="3")
+
+
+def test_what_a_detector_does_to_a_pattern_stays_with_it():
+    view = detectors.from_transformers(model_of("llama"))
+    name, nowhere = "blocks.0.attn.hook_pattern", torch.zeros_like(view.sample.tokens, dtype=torch.bool)
+    first = view.run(view.sample.tokens, capture=[name], at=nowhere)[1][name]
+    before = first.clone()
+    first.zero_()
+    assert torch.equal(view.run(view.sample.tokens, capture=[name], at=nowhere)[1][name], before)
+
+
+def test_circuits_are_of_values_outputs_and_the_unembedding():
+    """By hand, for the first layer: its norm on the embedding, values of the group, outputs, the last norm's gain."""
+    model = model_of("llama")
+    with torch.no_grad():
+        model.model.norm.weight.uniform_(0.5, 2.0)
+    view = detectors.from_transformers(model)
+    tokens = torch.arange(10, 30)
+    layer, found = model.model.layers[0], view.network.circuits(0, tokens)
+    with torch.no_grad():
+        x = layer.input_layernorm(model.model.embed_tokens(tokens))
+        values = layer.self_attn.v_proj(x).reshape(20, 2, 8)
+        out = (model.lm_head.weight * model.model.norm.weight)[tokens].T
+        for head in range(4):
+            write = layer.self_attn.o_proj.weight[:, 8 * head : 8 * head + 8].T @ out
+            expected = values[:, head // 2] @ write
+            expected = expected - expected.mean(0) - (expected - expected.mean(0)).mean(1, keepdim=True)
+            assert torch.allclose((found[head].read @ found[head].write).float(), expected, atol=1e-6)

@@ -1,14 +1,16 @@
 """Thresholds and rates from scores made up for the purpose, the shipped table against its promises, and a run."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from detectors.core.registry import builtin
+from detectors.core.registry import builtin, load
 from detectors.core.score import Null, Score
 from detectors.judging.calibration import calibration
+from detectors.subjects.sequences import heads
 from models_zoo import population
 from models_zoo.__main__ import app
 from models_zoo.calibrate import Scored, levels, row, threshold
@@ -166,3 +168,10 @@ def test_calibration_from_the_command_line_is_reproducible(tmp_path):
         tables.append(json.loads(target.read_text()))
         assert [p.name for p in tmp_path.iterdir()].count(f"{i}.json.part") == 0
     assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize("name", builtin("sequences"))
+def test_causes_are_asked_for_wherever_a_value_is_enough(name):
+    """Else a head with the structure would be said to have too few right answers."""
+    module = sys.modules[load(name).__module__]
+    assert getattr(module, "WEAK", heads.WEAK) < TABLE["rows"][name]["threshold"]

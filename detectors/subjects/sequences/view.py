@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -23,6 +23,9 @@ from detectors.subjects.subject import Checkpoint, Size
 PATTERNS_KEPT = 4  # sequences: seven, by the copies that the budget reckons with and that patterns have two of
 PASS = 2**24  # numbers of the patterns of a layer in one pass, 64 MiB
 ROWS = 2**24  # logits that are turned to float64 at once
+
+
+Passing = Callable[[Tensor, Hook], Tensor]
 
 
 class SequenceNetwork(Protocol):
@@ -49,9 +52,7 @@ class SequenceView:
     """A sequence model with its task. There are no pairs, so what is measured is measured on drawn sequences."""
 
     kind, reads = "sequences", "sequences"
-    drawn = (
-        512  # sequences that accuracies and losses are measured on: a share of 95% is exact to a percent a token each
-    )
+    drawn = 512  # sequences for accuracies and losses: a share of 95% is exact to a percent where each asks one token
     for_causes = 256  # of those that patterns are read on
     language = False  # whether passes are dear, and heads that have nothing to say look at the first place
 
@@ -171,8 +172,17 @@ class SequenceView:
         """Logits [batch, pos, answers], or [asked, answers] where a mask says at which places; and the tensors captured
         at hook points. edit: by hook point, what is put in the place of its tensor.
         """
-        logits, seen = hooked_pass(self.network.forward, tokens, self.points, capture, edit)
-        return (logits if at is None else logits[at]), seen
+        capture, edit = set(capture), edit or {}
+        return hooked_pass(self._passing(capture, set(edit), at), tokens, self.points, capture, edit)
+
+    def _passing(self, read: set[str], edited: set[str], at: Bool[Tensor, "batch pos"] | None) -> Passing:
+        """What makes logits where they are wanted. read, edited: names of hook points."""
+
+        def forward(tokens: Tensor, hook: Hook) -> Tensor:
+            logits = self.network.forward(tokens, hook)
+            return logits if at is None else logits[at]
+
+        return forward
 
     def asked_figures(self, sequences: Sequences) -> tuple[Bool[Tensor, " asked"], Float64[Tensor, " asked"]]:
         """Whether each answer asked for is given, and its float64 loss."""

@@ -36,7 +36,7 @@ def repeats(words: Int[np.ndarray, " words"], bos: int | None) -> Draw:
         repeated, between = int(most * REPEATED), int(most * BETWEEN)
         if repeated < 2 * CHUNK[0]:
             raise TaskError(
-                f"repeats need a context of 31 tokens and 40 words at the least, not {n_ctx} and {len(words)}: other "
+                f"repeats need a context of 31 tokens and 20 words at the least, not {n_ctx} and {len(words)}: other "
                 "sequences by --text FILE or --task data:FILE.npz"
             )
         rows = [_one(rng, words, repeated, between) for _ in range(batch)]
@@ -80,17 +80,16 @@ def windows(text: Sequence[int], bos: int | None) -> Draw:
     pieces = np.array(text[: len(text) // size * size], dtype=np.int64).reshape(-1, size)
     if len(pieces) < 8:
         raise TaskError(f"the text has {len(text)} tokens: {8 * size} are needed at the least")
-    tokens = pieces if bos is None else np.insert(pieces, 0, bos, axis=1)
-    pairs = tokens[:, :-1] * (int(tokens.max()) + 1) + tokens[:, 1:]
-    again = (pairs[:, :, None] == pairs[:, None, :]).transpose(0, 2, 1)
-    known = np.triu(again, 1).any(1)  # the same pair begins earlier
-    targets = np.full(tokens.shape, NOTHING)
-    targets[:, :-1] = np.where(known, tokens[:, 1:], NOTHING)
 
     def draw(rng: np.random.Generator, batch: int, d_vocab: int, n_ctx: int) -> Sequences:
         if n_ctx < WINDOW:
             raise TaskError(f"texts are read {WINDOW} tokens at once, and the model reads {n_ctx}")
-        order = rng.permutation(len(tokens))[:batch]
-        return Sequences(torch.from_numpy(tokens[order]), torch.from_numpy(targets[order]))
+        drawn = pieces[rng.permutation(len(pieces))[:batch]]
+        tokens = drawn if bos is None else np.insert(drawn, 0, bos, axis=1)
+        pairs = tokens[:, :-1] * (int(tokens.max()) + 1) + tokens[:, 1:]
+        known = np.triu(pairs[:, :, None] == pairs[:, None, :], 1).any(1)  # the same pair begins earlier
+        targets = np.full(tokens.shape, NOTHING)
+        targets[:, :-1] = np.where(known, tokens[:, 1:], NOTHING)
+        return Sequences(torch.from_numpy(tokens), torch.from_numpy(targets))
 
     return draw

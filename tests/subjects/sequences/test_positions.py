@@ -1,0 +1,34 @@
+"""Exchange of places, by its definition and by the short way for keys that have a place each."""
+
+import numpy as np
+import torch
+
+from detectors.subjects.sequences.positions import _beyond, _exchanged, _one_key_each
+
+
+def test_the_short_way_has_the_law_of_the_long_one():
+    """Means over all exchanges: of each query the lead of its best key, over the keys that it might be; 0 where no
+    place is wanted. Keys without a place take no part.
+    """
+    rng = np.random.default_rng(0)
+    size, draws = 6, 4000
+    option = torch.arange(size).expand(size, size).clone()
+    option[torch.ones(size, size).triu(1).bool()] = size  # none behind the query
+    option[:, 0] = size  # nor at the first place
+    wanted = (torch.arange(size) - 1).clamp_min(-1)
+    available = torch.zeros(size, size + 1, dtype=torch.bool).scatter_(1, option, True)[:, :size]
+    wanted = wanted.masked_fill(~((wanted >= 1) & (available.sum(1) > 1)), -1)
+    mean = torch.from_numpy(rng.dirichlet(np.ones(size), (3, size))).float()
+    short = _one_key_each(mean, option, wanted, available, draws, rng)
+    long = torch.stack([_beyond(mean, _exchanged(option, size, rng), wanted, available).sum(1) for _ in range(draws)])
+    expected = torch.zeros(3)
+    for head in range(3):
+        for query in range(size):
+            if wanted[query] >= 0:
+                first, second = mean[head, query, 1 : query + 1].topk(2).values
+                expected[head] += (first - second) / query
+    spread = float(long.std(0).max()) / draws**0.5
+    for found in (short, long):
+        assert torch.allclose(found.mean(0), expected, atol=5 * spread)
+    assert torch.allclose(short.std(0), long.std(0), rtol=0.1)
+    assert float(expected.min()) > 20 * spread

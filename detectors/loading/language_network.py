@@ -24,10 +24,13 @@ POINTS = ("attn.hook_pattern", "attn.hook_v", "attn.hook_z", "hook_resid_post")
 
 
 class _Kept(NamedTuple):
-    """Of a batch, without edits: what layers gave, and their patterns; empty where that would be too much."""
+    """Of a batch, without edits: what layers gave, and their patterns; empty where that would be too much. means: of
+    patterns and outputs of heads, over sequences.
+    """
 
     outputs: list[Any]
     patterns: dict[str, Tensor]
+    means: dict[str, Tensor]
 
 
 class LanguageNetwork:
@@ -94,6 +97,10 @@ class LanguageNetwork:
             wanted.given = _copied(kept.outputs[max(wanted.first - 1, 0)])
         return self._pass(tokens, wanted)[0]
 
+    def means(self, tokens: Int[Tensor, "batch pos"]) -> Mapping[str, Tensor]:
+        """Patterns and outputs of heads without edits, by hook point, a mean over sequences [1, ...]."""
+        return self._of(tokens).means
+
     def circuits(self, layer: int, tokens: Int[Tensor, " token"]) -> list[Circuit]:
         """OV of every head of a layer: from what a token behind the start of a text is after the first layer, to the
         tokens as the unembedding has them.
@@ -151,17 +158,20 @@ class LanguageNetwork:
                 del self._kept[next(iter(self._kept))]
             small = self.n_layers * self.architecture["n_heads"] * len(tokens) * tokens.shape[1] ** 2 <= KEPT
             patterns: dict[str, Tensor] = {}
+            means: dict[str, Tensor] = {}
 
             def hook(name: str, tensor: Tensor) -> Tensor:
                 if small and name.endswith("hook_pattern"):
                     patterns[name] = tensor
+                if name.endswith(("hook_pattern", "hook_z")):
+                    means[name] = tensor.mean(0, keepdim=True).float()
                 return tensor
 
             wanted = Pass(hook, last=last, at=torch.zeros_like(tokens, dtype=torch.bool))
             with torch.no_grad():
                 self._pass(tokens, wanted)
             small = sum(_stream(x).numel() for x in wanted.outputs) <= KEPT
-            self._kept[key] = _Kept(wanted.outputs if small else [], patterns)
+            self._kept[key] = _Kept(wanted.outputs if small else [], patterns, means)
         return self._kept[key]
 
     def _pass(self, tokens: Tensor, wanted: Pass) -> Tensor:

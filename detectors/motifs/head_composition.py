@@ -24,7 +24,7 @@ from torch import Tensor
 from detectors.core.errors import NotApplicable
 from detectors.core.heads import Heads, spoken
 from detectors.core.registry import detector
-from detectors.subjects.sequences.heads import Scored, by_weights
+from detectors.subjects.sequences.heads import WEAK, Scored, by_weights
 from detectors.subjects.sequences.patterns import sample_of
 from detectors.subjects.sequences.view import SequenceView
 
@@ -77,7 +77,7 @@ def head_composition(model: SequenceView, /, *, draws: int = 199, seed: int = 0)
             best[layer, head] = {"with": pairs[place][0], "way": pairs[place][1], "ratio": ratio}
     nowhere = torch.full((len(score), sample.tokens.shape[1]), torch.nan)
     scored = Scored(score.clamp(0, 1), nowhere, score, null)
-    result = by_weights(model, sample, scored, "the two turned against each other", seed)
+    result = by_weights(model, sample, scored, "the two turned against each other", weak=WEAK, seed=seed)
     entries = tuple({**h, **best.get((h["layer"], h["head"]), {})} for h in result.heads)
     return replace(result, heads=entries)
 

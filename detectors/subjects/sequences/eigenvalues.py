@@ -9,9 +9,11 @@ from torch import Tensor
 from detectors.core.heads import Heads
 from detectors.core.nulls import permutations
 from detectors.subjects.sequences.circuits import Circuit, circuits
-from detectors.subjects.sequences.heads import Scored, by_weights
+from detectors.subjects.sequences.heads import WEAK, Scored, by_weights
 from detectors.subjects.sequences.patterns import sample_of
 from detectors.subjects.sequences.view import SequenceView
+
+OF_MANY = 0.5  # a score below which no cause is asked for in a language model, where many heads copy a little
 
 
 def by_eigenvalues(model: SequenceView, sign: float, *, draws: int, seed: int) -> Heads:
@@ -22,12 +24,13 @@ def by_eigenvalues(model: SequenceView, sign: float, *, draws: int, seed: int) -
     found = circuits(model, sample)
     order = permutations(len(found[0].read), draws, seed)
     shares = torch.stack([sign * share(c) for c in found])
-    matrices = [sign * (c.read @ c.write) for c in found]
-    score = torch.minimum(shares, torch.stack([_own(m) for m in matrices])).clamp(0, 1)
-    traces = torch.stack([_traces(m, order) for m in matrices], dim=1)
+    one_by_one = (sign * (c.read @ c.write) for c in found)  # together they take half a gigabyte in a language model
+    own, columns = zip(*((_own(m), _traces(m, order)) for m in one_by_one), strict=True)
+    score, traces = torch.minimum(shares, torch.stack(own)).clamp(0, 1), torch.stack(columns, dim=1)
     nowhere = torch.full((len(score), sample.tokens.shape[1]), torch.nan)
     scored = Scored(score.float(), nowhere, traces[0].float(), traces[1:].float())
-    return by_weights(model, sample, scored, "rows of OV", seed)
+    weak = OF_MANY if model.language else WEAK
+    return by_weights(model, sample, scored, "rows of OV", weak=weak, seed=seed)
 
 
 def share(circuit: Circuit) -> Tensor:

@@ -22,7 +22,8 @@ from detectors.core.errors import NotApplicable
 from detectors.core.heads import Heads, Seen
 from detectors.core.nulls import TIE, permutation_null, step_down
 from detectors.core.score import Causal
-from detectors.subjects.sequences.head_causes import Address, Without, causes
+from detectors.subjects.sequences.asking import Address, Without
+from detectors.subjects.sequences.head_causes import causes
 from detectors.subjects.sequences.patterns import (
     ALIKE,
     Looks,
@@ -97,9 +98,9 @@ def by_shape(model: SequenceView, sample: Sample, score: Scored, looks: Looks, *
     return heads_of(model, Sought(sample, score, looks, ("z",), "", weak=weak), seed)
 
 
-def by_weights(model: SequenceView, sample: Sample, scored: Scored, exchanged: str, seed: int) -> Heads:
+def by_weights(model: SequenceView, sample: Sample, scored: Scored, exchanged: str, *, weak: float, seed: int) -> Heads:
     """A motif of the weights, whose patterns say nothing."""
-    sought = Sought(sample, scored, Looks(sample.keys & False), ("z",), exchanged, alone=False)
+    sought = Sought(sample, scored, Looks(sample.keys & False), ("z",), exchanged, alone=False, weak=weak)
     return heads_of(model, sought, seed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,11 +18,15 @@ PROBE = 8  # tokens of the texts that the contract is tried on
 class LanguageView(SequenceView):
     """A language model with its task. Its network is a `LanguageNetwork`, which runs no more than is wanted."""
 
-    drawn, for_causes, language = 32, 8, True
+    drawn, for_causes, language = 32, 5, True
     network: Any
 
     def few(self, count: int) -> Int[Tensor, "batch pos"]:
         return self.draw(count, seed=0).tokens[:, :PROBE]
+
+    def means(self, tokens: Int[Tensor, "batch pos"]) -> Mapping[str, Tensor]:
+        means: Mapping[str, Tensor] = self.network.means(tokens)
+        return means
 
     def _passing(self, read: set[str], edited: set[str], at: Bool[Tensor, "batch pos"] | None) -> Passing:
         def forward(tokens: Tensor, hook: Hook) -> Tensor:

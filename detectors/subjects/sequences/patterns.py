@@ -41,9 +41,9 @@ class Sample:
     keys: Bool[Tensor, "batch query key"]
     stratum: Int[Tensor, " batch"]
 
-    def first(self, count: int) -> Sample:
-        """The first sequences of it."""
-        return Sample(*(x[:count] for x in (self.tokens, self.targets, self.keys, self.stratum)))
+    def some(self, numbers: Int[Tensor, " some"]) -> Sample:
+        """Of its sequences these."""
+        return Sample(*(x[numbers] for x in (self.tokens, self.targets, self.keys, self.stratum)))
 
     @cached_property
     def asked(self) -> Bool[Tensor, "batch pos"]:
@@ -72,9 +72,9 @@ class Looks(NamedTuple):
     at: Bool[Tensor, "batch query key"]
     not_at: Bool[Tensor, "batch query key"] | None = None
 
-    def first(self, count: int) -> Looks:
-        """Of the first sequences."""
-        return Looks(self.at[:count], None if self.not_at is None else self.not_at[:count])
+    def some(self, numbers: Int[Tensor, " some"]) -> Looks:
+        """Of these sequences."""
+        return Looks(self.at[numbers], None if self.not_at is None else self.not_at[numbers])
 
     @property
     def ideal(self) -> Float[Tensor, "batch query key"]:

@@ -53,7 +53,7 @@ class SequenceView:
 
     kind, reads = "sequences", "sequences"
     drawn = 512  # sequences for accuracies and losses: a share of 95% is exact to a percent where each asks one token
-    for_causes = 256  # of those that patterns are read on
+    for_causes = 256  # of those that patterns are read on, the ones with the most right answers
     language = False  # whether passes are dear, and heads that have nothing to say look at the first place
 
     def __init__(
@@ -66,7 +66,7 @@ class SequenceView:
         tokens = self.draw(1, seed=0).tokens  # what the task asks of vocabulary and context shows here
         self._check_memory(tokens.shape[1])
         self.points: set[str] = set()
-        self.asking: Any = None  # what `head_causes` has tried on it
+        self.asking: Any = None  # `asking.Asking`, what has been tried on it
 
         def record(name: str, tensor: Tensor) -> Tensor:
             self.points.add(name)
@@ -183,6 +183,10 @@ class SequenceView:
             return logits if at is None else logits[at]
 
         return forward
+
+    def means(self, tokens: Int[Tensor, "batch pos"]) -> Mapping[str, Tensor]:
+        """Patterns and outputs of heads without edits, a mean over sequences [1, ...], where a model keeps them."""
+        return {}
 
     def asked_figures(self, sequences: Sequences) -> tuple[Bool[Tensor, " asked"], Float64[Tensor, " asked"]]:
         """Whether each answer asked for is given, and its float64 loss."""

@@ -39,7 +39,7 @@ def gate(
     junit: o.Junit = None,
     markdown: o.Markdown = None,
     badge: Annotated[Path | None, o.option(help="Write a badge for shields.io as JSON.")] = None,
-    threads: o.Threads = 1,
+    threads: o.Threads = None,
     timeout: Annotated[float | None, o.option(min=0, metavar="SECONDS", help=TIMEOUT)] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only what failed.")] = False,
 ) -> None:

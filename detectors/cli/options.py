@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,7 +57,8 @@ Json = Annotated[Path | None, option(help="Write the report as JSON; `run` takes
 Html = Annotated[Path | None, option(help="Write a page with pictures, of one report.")]
 Junit = Annotated[Path | None, option(help="Write JUnit XML, a case a detector or, under a gate, a condition.")]
 Markdown = Annotated[Path | None, option(help=SUMMARY)]
-Threads = Annotated[int, typer.Option(min=1, help="torch threads; small models gain little from more.")]
+THREADS = "torch threads; small models gain little from more."
+Threads = Annotated[int | None, typer.Option(min=1, help=THREADS, show_default="1; all cores for a language model")]
 
 
 def arch_options(arch: list[str] | None) -> dict[str, str]:
@@ -99,24 +101,25 @@ def scored(
     *,
     draws: int | None,
     seed: int,
-    threads: int,
+    threads: int | None,
     quiet: bool,
 ) -> Any:
     """The report of a checkpoint, with progress. options: of `detectors.load`."""
     with progress_bar(quiet) as (_, progress):
-        import torch
-
         import detectors
+        from detectors.loading.threads import load_with_threads
 
-        torch.set_num_threads(threads)
-        model = detectors.load(path, **options)
+        model = load_with_threads(path, options, threads)
         return detectors.run(model, names=names, draws=draws, seed=seed, progress=progress)
 
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[tuple[Console, Callable[[str, int, int], None]]]:
-    """On stderr, where that is a terminal: what to print beside it with, and what moves it."""
+    """On stderr, where that is a terminal: what to print beside it with, and what moves it. What the library has to say
+    meanwhile (logging, "detectors") is printed there too.
+    """
     from rich.console import Console
+    from rich.logging import RichHandler
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -128,4 +131,11 @@ def progress_bar(quiet: bool) -> Iterator[tuple[Console, Callable[[str, int, int
         def progress(text: str, done: int, total: int) -> None:
             bar.update(shown, description=escape(visible(text)), completed=done, total=total)
 
-        yield console, progress
+        log, plain = logging.getLogger("detectors"), {"show_time": False, "show_level": False, "show_path": False}
+        handler = RichHandler(logging.WARNING if quiet else logging.INFO, console, **plain)  # type: ignore[arg-type]
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        try:
+            yield console, progress
+        finally:
+            log.removeHandler(handler)

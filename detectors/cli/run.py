@@ -37,7 +37,7 @@ def run(
     junit: o.Junit = None,
     markdown: o.Markdown = None,
     html: o.Html = None,
-    threads: o.Threads = 1,
+    threads: o.Threads = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no report on the terminal.")] = False,
 ) -> None:
     """Score a checkpoint with every detector and print the report.

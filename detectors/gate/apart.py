@@ -46,7 +46,7 @@ def score_apart(
     *,
     draws: int | None,
     seed: int,
-    threads: int = 1,
+    threads: int | None = None,
     page: bool = False,
     timeout: float | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
@@ -177,11 +177,9 @@ def child_main() -> None:
 
 
 def _score(request: Mapping[str, Any], progress: Callable[[str, int, int], None]) -> dict[str, str]:
-    import torch
-
     import detectors
+    from detectors.loading.threads import load_with_threads
 
-    torch.set_num_threads(request["threads"])
-    model = detectors.load(request["path"], **request["options"])
+    model = load_with_threads(request["path"], request["options"], request["threads"])
     report = detectors.run(model, draws=request["draws"], seed=request["seed"], progress=progress)
     return {"report": report.to_json(), "page": report.to_html() if request["page"] else ""}

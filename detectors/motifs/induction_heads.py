@@ -19,13 +19,24 @@ from dataclasses import replace
 import torch
 
 from detectors.core.errors import NotApplicable
-from detectors.core.heads import Heads, spoken
+from detectors.core.heads import Heads, label, spoken
 from detectors.core.registry import detector
 from detectors.subjects.sequences.circuits import circuits
 from detectors.subjects.sequences.eigenvalues import share
 from detectors.subjects.sequences.heads import by_content
 from detectors.subjects.sequences.patterns import Looks, Sample, sample_of
 from detectors.subjects.sequences.view import SequenceView
+
+
+def clause(score: Heads) -> str:
+    """What is said of them: those that copy against what they see are named apart."""
+    apart = [head for head in score.heads if head.get("copies") == -1]
+    said = spoken("induction")(replace(score, heads=tuple(h for h in score.heads if h not in apart)))
+    names = ", ".join(map(label, apart))
+    against = (
+        f"{names} of induction's shape, against what {'they see' if len(apart) > 1 else 'it sees'}" if apart else ""
+    )
+    return f"{said} ({against})" if said and against else said or against
 
 
 @detector(
@@ -36,7 +47,7 @@ from detectors.subjects.sequences.view import SequenceView
     formula="*A*_{*qk*} on *k* with *t*_{*k*−1} = *t*_{*q*}",  # noqa: RUF001
     invariant_to=("head_permutation", "head_gauge", "residual_rotation"),
     chose="heads",
-    clause=spoken("induction"),
+    clause=clause,
     order=110,
 )
 def induction_heads(model: SequenceView, /, *, draws: int = 199, seed: int = 0) -> Heads:

@@ -10,6 +10,7 @@ import torch
 import detectors
 from detectors.core.errors import CheckpointError, TaskError
 from detectors.core.memory import MemoryBudget
+from detectors.loading.threads import load_with_threads
 from detectors.subjects.contract import contract
 
 transformers = pytest.importorskip("transformers")
@@ -102,8 +103,36 @@ def test_a_folder_is_read_and_what_is_too_large_is_not(tmp_path, monkeypatch):
     with pytest.raises(TaskError, match="no tokenizer beside it"):
         detectors.load(tmp_path / "m", text=tmp_path / "text.txt")
     monkeypatch.setenv("DETECTORS_MEMORY", "0.0001")
-    with pytest.raises(MemoryBudget, match="million weights would need about"):
+    with pytest.raises(MemoryBudget, match="weights, and what passes keep would need about"):
         detectors.load(tmp_path / "m")
+
+
+def test_memory_is_said_before_it_is_taken_and_threads_are_all_that_there_are(tmp_path, caplog):
+    model_of("llama").save_pretrained(tmp_path / "m")
+    usual = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with caplog.at_level("INFO", "detectors"):
+            load_with_threads(str(tmp_path / "m"), {}, None)
+        assert torch.get_num_threads() == 2
+        assert " weights; about 0.5 GiB of memory to read and score" in caplog.text
+        load_with_threads(str(tmp_path / "m"), {}, 1)
+        assert torch.get_num_threads() == 1
+        torch.set_num_threads(2)
+        load_with_threads("zoo:add53_grokked", {}, None)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(usual)
+
+
+def test_means_are_of_a_pass_without_edits():
+    view = detectors.from_transformers(model_of("qwen3"))
+    tokens = view.sample.tokens
+    points = ["blocks.1.attn.hook_pattern", "blocks.2.attn.hook_z"]
+    seen = view.run(tokens, capture=points)[1]
+    for point in points:
+        assert torch.allclose(view.means(tokens)[point], seen[point].mean(0, keepdim=True), atol=1e-6)
+    assert len(view.means(tokens)) == 6
 
 
 def test_a_folder_that_is_damaged_is_refused_in_words(tmp_path):

@@ -4,6 +4,7 @@ Numbers from 100 on are of no model that thresholds were set on.
 """
 
 import importlib
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 import detectors
 from detectors.core.errors import NotApplicable
+from detectors.motifs.induction_heads import clause
 from detectors.subjects.sequences import positions as room
 from detectors.subjects.sequences.patterns import Looks
 from detectors.subjects.sequences.view import SequenceView
@@ -68,7 +70,11 @@ def test_the_heads_are_named():
     assert heads[0]["copies"] == 1
     against = {k: -w if k == "blocks.1.attn.W_O" else w for k, w in view("induction").weights.items()}
     network = type(view("induction").network)(against, view("induction").network.config)
-    assert detectors.induction_heads(SequenceView(network, "repeat")).heads[0]["copies"] == -1
+    score = detectors.induction_heads(SequenceView(network, "repeat"))
+    assert score.heads[0]["copies"] == -1
+    assert clause(score) == "1.0 of induction's shape, against what it sees"
+    both = replace(score, heads=(*score.heads, {**score.heads[0], "head": 1, "copies": 1}))
+    assert clause(both) == "induction by head 1.1 (1.0 of induction's shape, against what it sees)"
     before = report("induction")["previous_token_heads"].evidence["heads"][0]
     assert (before["layer"], before["head"]) == (0, 0)
     composed = report("induction")["head_composition"].evidence["heads"][0]

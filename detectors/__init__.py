@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.motifs.averaging_heads import averaging_heads as averaging_heads
     from detectors.motifs.copy_suppression_heads import copy_suppression_heads as copy_suppression_heads
     from detectors.motifs.copying_heads import copying_heads as copying_heads
+    from detectors.motifs.cyclic_concepts import cyclic_concepts as cyclic_concepts
     from detectors.motifs.digit_alignment_heads import digit_alignment_heads as digit_alignment_heads
     from detectors.motifs.duplicate_token_heads import duplicate_token_heads as duplicate_token_heads
     from detectors.motifs.generalisation import generalisation as generalisation
@@ -37,6 +38,7 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.motifs.induction_heads import induction_heads as induction_heads
     from detectors.motifs.memorisation import memorisation as memorisation
     from detectors.motifs.mirror_heads import mirror_heads as mirror_heads
+    from detectors.motifs.number_helix import number_helix as number_helix
     from detectors.motifs.position_heads import position_heads as position_heads
     from detectors.motifs.previous_token_heads import previous_token_heads as previous_token_heads
     from detectors.motifs.sparse_fourier_embedding import sparse_fourier_embedding as sparse_fourier_embedding
@@ -52,6 +54,7 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.subjects.sequences.heads import by_content as by_content
     from detectors.subjects.sequences.patterns import Looks as Looks
     from detectors.subjects.sequences.view import SequenceView as SequenceView
+    from detectors.subjects.words.view import RowsView as RowsView
 
 _HOME = {
     "DetectorsError": "core.errors",
@@ -78,6 +81,7 @@ _HOME = {
     "by_content": "subjects.sequences.heads",
     "Looks": "subjects.sequences.patterns",
     "SequenceView": "subjects.sequences.view",
+    "RowsView": "subjects.words.view",
 }
 _MOTIFS = [m.name for m in pkgutil.iter_modules([f"{__path__[0]}/motifs"]) if not m.name.endswith("_picture")]
 __all__ = [*_HOME, *_MOTIFS, "__version__"]

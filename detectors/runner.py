@@ -186,13 +186,13 @@ def _name(one: str | Detector) -> str:
 def _may_be_asked(name: str, model: Subject) -> bool:
     """Unless it is a motif of other models; one that cannot be loaded becomes an error line."""
     function = registry.known(name)
-    return function is None or spec_of(function).subject == model.kind
+    return function is None or spec_of(function).subject in (model.kind, *model.parts)
 
 
 def _asked_of(one: str | Detector, model: Subject) -> bool:
     """Whether it is calibrated, and a motif of such models."""
     function = one if callable(one) else registry.known(one)
-    return function is not None and _calibrated(_name(one)) and spec_of(function).subject == model.kind
+    return function is not None and _calibrated(_name(one)) and spec_of(function).subject in (model.kind, *model.parts)
 
 
 def _calibrated(name: str) -> bool:

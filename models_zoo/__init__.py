@@ -2,5 +2,17 @@
 
 from models_zoo.analytic import group_network, induction_head, logit_mixture, lookup_table, trig_mlp
 from models_zoo.cards import cards, digest, find
+from models_zoo.words import concept_rows, number_rows
 
-__all__ = ["cards", "digest", "find", "group_network", "induction_head", "logit_mixture", "lookup_table", "trig_mlp"]
+__all__ = [
+    "cards",
+    "concept_rows",
+    "digest",
+    "find",
+    "group_network",
+    "induction_head",
+    "logit_mixture",
+    "lookup_table",
+    "number_rows",
+    "trig_mlp",
+]

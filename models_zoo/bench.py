@@ -15,7 +15,8 @@ import numpy as np
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.tasks import of_two_operands
-from models_zoo import population
+from detectors.subjects.words.view import RowsView
+from models_zoo import population, words
 from models_zoo.behaviour import behaviour
 from models_zoo.cards import cards, expected
 from models_zoo.draws import FAMILIES, drawn
@@ -36,7 +37,7 @@ class Model(NamedTuple):
     name: str
     parent: str
     truth: Mapping[str, str]
-    view: ModelView | SequenceView
+    view: ModelView | SequenceView | RowsView
     told: bool = True
 
 
@@ -48,13 +49,14 @@ def jobs(draws: int) -> list[Job]:
     networks = [("population", str(m.number)) for m in population.members() if population.expected(m)]
     hostile = [("hostile", str(i)) for i in range(len(models()))]
     sequences = [("sequences", name) for name in heads.names()]
+    rows = [("words", name) for name in words.names()]
     drawn = [("drawn", f"{family}/{i}") for family in FAMILIES for i in range(draws)]
-    return zoo + networks + hostile + sequences + drawn
+    return zoo + networks + hostile + sequences + rows + drawn
 
 
 def subject(job: Job) -> str:
     """Kind of model."""
-    return "sequences" if job[0] == "sequences" else "operands"
+    return job[0] if job[0] in ("sequences", "words") else "operands"
 
 
 def model(job: Job) -> Model | None:
@@ -70,7 +72,7 @@ def family(job: Job) -> str:
     source, which = job
     if source == "zoo":
         return str(cards()[which]["family"])
-    if source == "sequences":
+    if source in ("sequences", "words"):
         return heads.family(which)
     if source == "population":
         return f"population, {population.card_of(population.member(int(which)))}"
@@ -126,12 +128,17 @@ def of_sequences(name: str) -> Model:
     return Model(heads.family(name), name, name, heads.truth(name, view), view)
 
 
+def of_words(name: str) -> Model:
+    return Model(heads.family(name), name, name, words.truth(name), words.view(name))
+
+
 BUILDERS: dict[str, Callable[[str], Model | None]] = {
     "zoo": of_zoo,
     "population": of_population,
     "hostile": of_hostile,
     "drawn": of_draws,
     "sequences": of_sequences,
+    "words": of_words,
 }
 
 

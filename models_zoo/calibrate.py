@@ -83,7 +83,7 @@ def work(job: Job, detector: str, motif: str, build: Callable[[Job], Model | Non
     chosen = [imported(detector)] if detector else [n for n in registry.builtin() if n in made.truth]
     if detector and motif not in made.truth:
         return []
-    kind = str(made.view.network.architecture.get("kind", "?"))
+    kind = str(made.view.architecture.get("kind", "?"))
     return [
         Scored(
             detector=o.name,

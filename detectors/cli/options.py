@@ -107,10 +107,18 @@ def scored(
     """The report of a checkpoint, with progress. options: of `detectors.load`."""
     with progress_bar(quiet) as (_, progress):
         import detectors
-        from detectors.loading.threads import load_with_threads
+        from detectors.core.threads import with_threads
 
-        model = load_with_threads(path, options, threads)
+        options = options | {"words": names is not None and all(map(_of_words, names))}
+        model = with_threads(lambda: detectors.load(path, **options), threads)
         return detectors.run(model, names=names, draws=draws, seed=seed, progress=progress)
+
+
+def _of_words(name: str) -> bool:
+    """Whether rows of words are all that a detector needs."""
+    from detectors.core.registry import known, spec_of
+
+    return (function := known(name)) is not None and spec_of(function).subject == "words"
 
 
 @contextmanager

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BySplit:
-    """A figure over all cases with an answer, and where the training cases are known over those, over all others (test)
-    and over the unseen ones among these, which are not even the flip (b, a) of a training case.
+    """A figure over all cases with an answer (None where nothing is answered), and where the training cases are known
+    over those, over all others (test) and over the unseen ones among these, which are not even the flip (b, a) of a
+    training case.
     """
 
-    all: float
+    all: float | None
     train: float | None
     test: float | None
     unseen: float | None = None

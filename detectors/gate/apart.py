@@ -178,8 +178,8 @@ def child_main() -> None:
 
 def _score(request: Mapping[str, Any], progress: Callable[[str, int, int], None]) -> dict[str, str]:
     import detectors
-    from detectors.loading.threads import load_with_threads
+    from detectors.core.threads import with_threads
 
-    model = load_with_threads(request["path"], request["options"], request["threads"])
+    model = with_threads(lambda: detectors.load(request["path"], **request["options"]), request["threads"])
     report = detectors.run(model, draws=request["draws"], seed=request["seed"], progress=progress)
     return {"report": report.to_json(), "page": report.to_html() if request["page"] else ""}

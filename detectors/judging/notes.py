@@ -27,11 +27,11 @@ CERTAIN = 1.5
 
 
 def at_chance(case: Case) -> bool:
-    return case.figures.accuracy.all < LUCK / max(case.task.n_answers, 1)
+    return (case.figures.accuracy.all or 0.0) < LUCK / max(case.task.n_answers, 1)
 
 
 def certain(case: Case) -> bool:
-    return case.figures.loss.all > CERTAIN * math.log(case.task.n_answers)
+    return (case.figures.loss.all or 0.0) > CERTAIN * math.log(case.task.n_answers)
 
 
 def notes(
@@ -60,19 +60,20 @@ SAME = 0.05  # two standard errors of the difference of two shares near one half
 
 
 def _doubts(case: Case) -> list[str]:
-    task, accuracy, loss = case.task, case.figures.accuracy, case.figures.loss
+    task, accuracy, loss = case.task, case.figures.accuracy, case.figures.loss.all or 0.0
+    right = accuracy.all or 0.0
     found, chance = [], LUCK / task.n_answers
     known = accuracy.train is not None and accuracy.test is not None
-    middling = max(MIDDLING[0], chance) < accuracy.all < MIDDLING[1]
+    middling = max(MIDDLING[0], chance) < right < MIDDLING[1]
     circuit = any(d.verdict == "present" and d.spec and d.spec.axis == "G" for d in case.found.values())
     if known and middling and not circuit and accuracy.train - accuracy.test < SAME:  # type: ignore[operator]
         found.append(
             f"the training pairs are answered no better than the others ({accuracy.train:.1%}, {accuracy.test:.1%}): "
             "are these the pairs it was trained on? If not, generalisation and memorisation mean nothing here."
         )
-    if accuracy.all < max(MIDDLING[0], chance) and certain(case):
+    if right < max(MIDDLING[0], chance) and certain(case):
         found.append(
-            f"the model is confident and wrong (loss {loss.all:.1f}, chance {math.log(task.n_answers):.1f}): another "
+            f"the model is confident and wrong (loss {loss:.1f}, chance {math.log(task.n_answers):.1f}): another "
             "task, or another numbering of the group's elements? Try --task infer, or table:FILE.npy with the table it "
             "was trained on."
         )

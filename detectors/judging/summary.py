@@ -23,6 +23,7 @@ class Row(NamedTuple):
 
 TABLE = (
     Row({"subject": "sequences"}, "It answers {share} what its sequences ask."),
+    Row({"subject": "words"}, "Rows of words, of which nothing is asked."),
     Row(
         {"group": "none", "task": "infer"},
         "Its answers follow no group's table, so the group motifs do not apply; which task it learnt stays open.",
@@ -129,7 +130,7 @@ def _answers(case: Case) -> str:
     if accuracy.all == 1:
         return "It answers every pair"
     if accuracy.train is None or accuracy.test is None:
-        return f"It answers {_percent(accuracy.all)} the pairs"
+        return f"It answers {_percent(accuracy.all or 0.0)} the pairs"
     if cases.echoed and accuracy.unseen is not None:
         unseen = f"{_percent(accuracy.unseen)} those seen in neither order"
         return f"It answers {_percent(accuracy.train)} its training pairs and {unseen}"
@@ -226,7 +227,7 @@ def _seen(case: Case) -> str:
 
 
 PARTS: dict[str, Callable[[Case], str]] = {
-    "share": lambda case: _percent(case.figures.accuracy.all),
+    "share": lambda case: _percent(case.figures.accuracy.all or 0.0),
     "answers": _answers,
     "form": _form,
     "irreps": _clause("trig_logits", " ({})"),

@@ -14,16 +14,18 @@ import numpy as np
 import torch
 
 from detectors.core.errors import CheckpointError, DetectorsError, TaskError
-from detectors.core.memory import check_memory
+from detectors.core.memory import MemoryBudget, check_memory
 from detectors.core.plain_files import read_text
 from detectors.core.visible import visible
 from detectors.loading.configuration import MAX_CONFIG
 from detectors.loading.containers import first_line
 from detectors.loading.language_network import KEPT, LanguageNetwork
+from detectors.loading.language_rows import rows_of
 from detectors.subjects.sequences.language import LanguageView
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.words import repeats, windows
 from detectors.subjects.subject import Checkpoint
+from detectors.subjects.words.view import RowsView
 
 LEAST = 1000  # words that a vocabulary has at the least, or all its tokens are taken
 TEXT = 2**24  # bytes of a text
@@ -62,11 +64,19 @@ def _fetched(config: Any) -> Iterator[str]:
         yield from _fetched(value)
 
 
-def load_language(path: Path, task: str | None, text: str | Path | None) -> LanguageView:
-    """task: `repeat`, or `data:FILE.npz` of tokens; text: a file whose own sequences are taken instead. Errors:
-    CheckpointError for what `transformers` does not read, MemoryBudget before anything large is.
+def load_language(
+    path: Path, task: str | None, text: str | Path | None, words: bool = False
+) -> LanguageView | RowsView:
+    """task: `repeat`, or `data:FILE.npz` of tokens; text: a file whose own sequences are taken instead. words: whether
+    rows of words do, of a model too large for memory. Errors: CheckpointError for what `transformers` does not read,
+    MemoryBudget before anything large is.
     """
-    model, tokenizer = _read(path)
+    try:
+        model, tokenizer = _read(path)
+    except MemoryBudget as error:
+        if words and path.is_dir():
+            return _rows(path)
+        raise MemoryBudget(f"{error}; motifs of words, named with -d, read rows of its embedding alone") from None
     view = from_transformers(model, tokenizer, task=task or "repeat", text=text)
     view.checkpoint = Checkpoint(
         path=str(path), layout=f"language model by transformers, {model.config.model_type}", notes=view.checkpoint.notes
@@ -94,7 +104,9 @@ def from_transformers(
     if bad := [name for name, tensor in model.named_parameters() if not bool(torch.isfinite(tensor).all())]:
         raise CheckpointError(f"{bad[0]} has NaN or infinite entries: not scored")
     known, note = _task(task, text, tokenizer, network, bos)
-    return LanguageView(network, known, checkpoint=Checkpoint(layout="language model in memory", notes=(note,)))
+    return LanguageView(
+        network, known, tokenizer, checkpoint=Checkpoint(layout="language model in memory", notes=(note,))
+    )
 
 
 def _read(path: Path) -> tuple[Any, Any]:
@@ -105,7 +117,7 @@ def _read(path: Path) -> tuple[Any, Any]:
     place, file = (str(path), {}) if path.is_dir() else (str(path.parent), {"gguf_file": path.name})
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, **file}
     with _in_words(path):
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoConfig, AutoModelForCausalLM
         from transformers.utils import logging
 
         config = AutoConfig.from_pretrained(place, **options)
@@ -124,27 +136,51 @@ def _read(path: Path) -> tuple[Any, Any]:
     if absent := sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]])):
         what = f"{len(absent)} tensors that its configuration asks for, or has them in other shapes"
         raise CheckpointError(f"{path} lacks {what}: {absent[0]}")
+    return model, _tokenizer(place, **file)
+
+
+def _tokenizer(place: str, **file: str) -> Any:
+    from transformers import AutoTokenizer
+
     try:
-        return model, AutoTokenizer.from_pretrained(place, **options)
+        return AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=False, **file)
     except Exception:  # a folder without one, or of a kind that is not installed: all tokens are drawn
-        return model, None
+        return None
 
 
-def _check_size(path: Path, config: Any, tensors: list[int]) -> None:
-    """By a skeleton without numbers. MemoryBudget, CheckpointError."""
+def _rows(path: Path) -> RowsView:
+    with _in_words(path):
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
+        return rows_of(path, _skeleton(path, config, _tensors(path)), _tokenizer(str(path)))
+
+
+def _skeleton(path: Path, config: Any, tensors: list[int]) -> Any:
+    """What a configuration asks for, without numbers."""
     from transformers import AutoModelForCausalLM
 
+    _check_layers(path, config, tensors)
+    with torch.device("meta"):
+        made: Any = AutoModelForCausalLM
+        return made.from_config(config, trust_remote_code=False, attn_implementation="eager")
+
+
+def _check_layers(path: Path, config: Any, tensors: list[int]) -> None:
+    """CheckpointError where more are asked for than the files can have."""
     layers = config.get_text_config().num_hidden_layers
     if layers > min(len(tensors), MOST_LAYERS):
         raise CheckpointError(f"the configuration of {path} asks for {layers} layers, of {len(tensors)} tensors in all")
+
+
+def _check_size(path: Path, config: Any, tensors: list[int]) -> None:
+    """MemoryBudget, CheckpointError."""
+    _check_layers(path, config, tensors)
     numbers = sum(tensors)
     kept = numbers_kept(config.get_text_config())
     for many in (COPIES * numbers, numbers + kept):
         check_memory(many, f"{path.name}: {numbers:,} weights, and what passes keep", copies=1)
-    with torch.device("meta"):
-        made: Any = AutoModelForCausalLM
-        skeleton = made.from_config(config, trust_remote_code=False, attn_implementation="eager")
-    asked = sum(p.numel() for p in skeleton.parameters())
+    asked = sum(p.numel() for p in _skeleton(path, config, tensors).parameters())
     if asked > 2 * numbers:  # a tied table counts twice at the most
         raise CheckpointError(f"the configuration of {path} asks for {asked:,} weights; its files have {numbers:,}")
     needed = 4 * max(COPIES * numbers, numbers + kept) / 2**30

@@ -101,12 +101,24 @@ class LanguageNetwork:
         """Patterns and outputs of heads without edits, by hook point, a mean over sequences [1, ...]."""
         return self._of(tokens).means
 
+    def streams(self, tokens: Int[Tensor, " token"]) -> dict[str, Float[Tensor, "token d_model"]]:
+        """The residual stream behind a quarter, half and three quarters of the layers, at a token behind the start."""
+        found = self._of(self._alone(tokens)).outputs
+        behind = (
+            sorted({len(found) * quarter // 4 for quarter in (1, 2, 3)} & set(range(1, len(found)))) if found else []
+        )
+        return {f"layer {layer - 1}": _stream(found[layer - 1])[:, -1].float() for layer in behind}
+
+    def _alone(self, tokens: Int[Tensor, " token"]) -> Int[Tensor, "token pos"]:
+        """Each behind the start of a text."""
+        start = [] if self.bos is None else [torch.full_like(tokens, self.bos)]
+        return torch.stack([*start, tokens], dim=1)
+
     def circuits(self, layer: int, tokens: Int[Tensor, " token"]) -> list[Circuit]:
         """OV of every head of a layer: from what a token behind the start of a text is after the first layer, to the
         tokens as the unembedding has them.
         """
-        start = [] if self.bos is None else [torch.full_like(tokens, self.bos)]
-        texts = torch.stack([*start, tokens], dim=1)
+        texts = self._alone(tokens)
         values: list[Tensor] = []
 
         def hook(name: str, tensor: Tensor) -> Tensor:

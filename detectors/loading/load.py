@@ -45,6 +45,7 @@ def load(
     tokens: str | None = None,
     step: str | None = None,
     text: str | Path | None = None,
+    words: bool = False,
 ) -> ModelView | SequenceView:
     """A checkpoint as a view that detectors can score: a `ModelView`, or a `SequenceView` for a task of sequences.
 
@@ -55,7 +56,8 @@ def load(
     `package.module:function`, called with (path, task). tokens: what the model reads, where the trial of the usual
     layouts does not settle it: `a op b =`, `= a b`, `a:1 b:1 =:0` with the numbers of the special tokens and of the
     digit 0. step: which state of a series, by its number or its key; the last otherwise. text: of a language model (a
-    Hugging Face folder, a GGUF file), a file whose sequences are taken instead of repeated words.
+    Hugging Face folder, a GGUF file), a file whose sequences are taken instead of repeated words;
+    words: of one too large for memory, a `RowsView` of its embedding, for motifs of words alone.
     Errors: CheckpointError, TaskError; each says what was found and what to do.
 
     >>> import detectors
@@ -70,7 +72,7 @@ def load(
         return _come_from(file, Checkpoint(path=str(path), layout="built in memory"))
     if (language := _language(file, task, loader)) is not None:
         _check_unused(path, train_indices=train_indices, train_split=train_split, arch=arch, tokens=tokens, step=step)
-        return _language_model(language, path, task, text)
+        return _language_model(language, path, task, text, words)
     if text is not None:
         raise CheckpointError(f"--text is for language models, and {path} is none")
     before = _identity(file)
@@ -108,9 +110,11 @@ def _check_unused(path: str | Path, **options: object) -> None:
         raise CheckpointError(f"{path} is a language model: {', '.join(useless)} cannot be said of one")
 
 
-def _language_model(file: Path, path: str | Path, task: object, text: str | Path | None) -> ModelView | SequenceView:
+def _language_model(
+    file: Path, path: str | Path, task: object, text: str | Path | None, words: bool
+) -> ModelView | SequenceView:
     before = _identity(file)
-    view = load_language(file, task if isinstance(task, str) else None, text)
+    view: Any = load_language(file, task if isinstance(task, str) else None, text, words)  # rows of words on request
     origin = replace(view.checkpoint, path=str(path), sha256=sha256(file))
     return _unchanged(_come_from(view, origin), file, before)
 

@@ -76,6 +76,8 @@ def facts(report: Document) -> list[tuple[str, str]]:
 
 
 def _split(figure: BySplit, form: str, report: Document) -> str:
+    if figure.all is None:
+        return ""
     if report.task.split == "fresh":
         return f"{figure.all:{form}}"
     if figure.train is None or figure.test is None:

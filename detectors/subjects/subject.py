@@ -35,8 +35,9 @@ class Subject(Protocol):
     """A model with its task, whatever it reads. Beside it, in its folder, lie its edits: what removes a motif, keeps it
     alone, or removes another in its stead.
 
-    kind: `operands`, `sequences`, `features`. reads: what it reads, for a sentence. parts: names that
-    `needs` of a detector may hold. size: for the range of calibration. few: inputs that its contract is tried on.
+    kind: `operands`, `sequences`, `features`, `words`; a language model, of `sequences`, has `words` among its parts.
+    reads: what it reads, for a sentence. parts: names that `needs` of a detector may hold. size: for the range of
+    calibration. few: inputs that its contract is tried on.
     """
 
     kind: str
@@ -62,12 +63,13 @@ KINDS = {
     "operands": "two-operand models",
     "sequences": "models of sequences",
     "features": "autoencoders of features",
+    "words": "rows of words",
 }
 
 
 def check_applicable(subject: Subject, kind: str, needs: tuple[str, ...]) -> None:
     """NotApplicable, in words, where a motif of models of that kind with these needs cannot be asked of the subject."""
-    if subject.kind != kind:
+    if kind not in (subject.kind, *subject.parts):
         raise NotApplicable(f"this motif is one of {KINDS.get(kind, kind)}, and the model reads {subject.reads}")
     missing = set(needs) - subject.parts
     if "group" in missing:

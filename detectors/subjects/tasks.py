@@ -11,8 +11,10 @@ from detectors.subjects.operands.view import ModelView, Tied
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.subject import Checkpoint
+from detectors.subjects.words.view import RowsView
 
 VIEWS: dict[str, Any] = {view.kind: view for view in (ModelView, SequenceView)}
+SUBJECTS = (*VIEWS.values(), RowsView)
 
 
 def parse_task(spec: str) -> Task | SequenceTask:
@@ -26,7 +28,7 @@ def parse_task(spec: str) -> Task | SequenceTask:
 
 def is_subject(model: object) -> bool:
     """Whether detectors can be run on it."""
-    return isinstance(model, tuple(VIEWS.values()))
+    return isinstance(model, SUBJECTS)
 
 
 def subject(network: Any, task: Task | SequenceTask, checkpoint: Checkpoint | None = None) -> ModelView | SequenceView:

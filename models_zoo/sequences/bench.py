@@ -120,7 +120,7 @@ def _does_it(kind: str, model: SequenceView) -> bool:
     """Answers, and where it was trained on repeats looks at the tokens behind copies (prefix matching of
     arXiv:2209.11895): there are other ways, such as to look one place further at what a first layer has moved there.
     """
-    if model.figures().accuracy.all < DOES:
+    if (model.figures().accuracy.all or 0.0) < DOES:
         return False
     return kind != "trained.repeat" or prefix_matching(model) >= MATCHES
 

@@ -10,7 +10,7 @@ import torch
 import detectors
 from detectors.core.errors import CheckpointError, TaskError
 from detectors.core.memory import MemoryBudget
-from detectors.loading.threads import load_with_threads
+from detectors.core.threads import with_threads
 from detectors.subjects.contract import contract
 
 transformers = pytest.importorskip("transformers")
@@ -113,13 +113,13 @@ def test_memory_is_said_before_it_is_taken_and_threads_are_all_that_there_are(tm
     try:
         torch.set_num_threads(2)
         with caplog.at_level("INFO", "detectors"):
-            load_with_threads(str(tmp_path / "m"), {}, None)
+            with_threads(lambda: detectors.load(tmp_path / "m"), None)
         assert torch.get_num_threads() == 2
         assert " weights; about 0.5 GiB of memory to read and score" in caplog.text
-        load_with_threads(str(tmp_path / "m"), {}, 1)
+        with_threads(lambda: detectors.load(tmp_path / "m"), 1)
         assert torch.get_num_threads() == 1
         torch.set_num_threads(2)
-        load_with_threads("zoo:add53_grokked", {}, None)
+        with_threads(lambda: detectors.load("zoo:add53_grokked"), None)
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(usual)

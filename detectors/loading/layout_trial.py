@@ -73,4 +73,4 @@ def _said(
     )
     now, names = f"--arch act_fn={act_fn}", [o.reading.act_fn for o in tied[:MOST_TIED]]
     more = tuple(Tied(now, f"--arch act_fn={name}", build(w, name)[0]) for name in names)
-    return replace(read, network=network, account=(sentence,), tied=more, answers=True)
+    return replace(read, network=network, account=(sentence,), tied=more, answers=True, accuracy=winner.accuracy)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from detectors.core.memory import check_memory
 from detectors.loading.configuration import asked_for, check_declared, configuration
 from detectors.loading.language import gguf_or_folder, load_language
 from detectors.loading.numbering import with_doubts
-from detectors.loading.recognise import DECLARED, recognise
+from detectors.loading.recognise import DECLARED, as_another, recognise
 from detectors.loading.tensors import Contents, read_contents
 from detectors.loading.train_pairs import with_train_pairs
 from detectors.loading.train_splits import is_tried
+from detectors.loading.trial import RIGHT
 from detectors.loading.user_loader import call_loader
 from detectors.subjects.operands.inference import task_of
 from detectors.subjects.operands.task import Task
@@ -94,7 +96,8 @@ def load(
         sha = sha256(file)
     else:
         tried = None if is_tried(train_split) else paired
-        view, sha = _recognised(contents, wanted, config, arch or {}, tokens, tried), contents.sha256
+        last = None if step is None else partial(read_contents, file)
+        view, sha = _recognised(contents, wanted, config, arch or {}, tokens, tried, last), contents.sha256
     view = _come_from(view, replace(view.checkpoint, path=str(path), sha256=sha))
     return _run_once(paired(_unchanged(view, file, before)), loader)
 
@@ -145,9 +148,10 @@ def _recognised(
     arch: Mapping[str, str],
     tokens: str | None,
     paired: Callable[[ModelView | SequenceView], ModelView | SequenceView] | None,
+    last: Callable[[], Contents] | None,
 ) -> ModelView | SequenceView:
     """What a layout, or the structure, makes of a file. arch: over what config.json says. paired: with training pairs,
-    on which a reading is tried; None where they are found by the loss of the reading.
+    on which a reading is tried; None where they are found by the loss of the reading. last: the last state of a series.
     """
     own = {key: str(value) for key, value in config.get("model", {}).items() if key in DECLARED and value is not None}
     own = {"act_fn": "relu", **own} if "model" in config else own  # a folder of ours says what is not the usual
@@ -157,6 +161,10 @@ def _recognised(
         return getattr(view, "train_mask", None)
 
     read = recognise(contents.weights, task, {**own, **arch}, tokens, given)
+    if last is not None and task is not None and not of_sequences(task) and read.accuracy < RIGHT:
+        other = recognise(last().weights, task, {**own, **arch}, tokens, given)
+        if other.answers and other.accuracy > read.accuracy:
+            read = as_another(contents.weights, task, other, {**own, **arch})
     check_declared(config, read.network.architecture)
     _check_finite(read.network.weights)
     known = task or task_of(read.network)

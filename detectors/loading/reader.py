@@ -40,13 +40,15 @@ PINS = {  # options of --arch, and the axis that each settles
 }
 DISTINCT = 0.9  # of the answers of a row; those of a map at random are distinct to 1 - 1/e
 ARITHMETIC = ("add", "sub", "mul", "div", "quad", "max", "min")
+SERIES = "read as the last state of its series, which answers better"
 MOST_TIED = 6  # readings whose verdicts are compared: each costs as long as a run
 
 
 @dataclass(frozen=True)
 class Read:
     """A network and how it was come by. account: how each part was read. notes: what to know before the verdicts.
-    tied: other readings under which it answers as well. answers: whether it does, beyond chance.
+    tied: other readings under which it answers as well. answers: whether it does, beyond chance; accuracy: on the pairs
+    that it was tried on.
     """
 
     network: Any
@@ -56,6 +58,7 @@ class Read:
     notes: tuple[str, ...] = ()
     tied: tuple[Tied, ...] = ()
     answers: bool = False
+    accuracy: float = 0.0
 
 
 def read(
@@ -122,7 +125,20 @@ def result(trial: Trial, outcome: Outcome) -> Read:
     unused = tuple(name for name in trial.weights if name not in s.used)
     tied = _tied(trial, outcome) if outcome.answers else ()
     notes = tuple(account.doubts(trial, outcome, network.architecture))
-    return Read(network, f"{network.architecture['kind']} {NAME}", unused, sentences, notes, tied, outcome.answers)
+    layout = f"{network.architecture['kind']} {NAME}"
+    return Read(network, layout, unused, sentences, notes, tied, outcome.answers, outcome.best.accuracy)
+
+
+def as_another(weights: Weights, task: Task, other: Read) -> Read | None:
+    """A state read as another of its series was; None where that was not read by structure, or shapes differ."""
+    network, found = other.network, structures(weights, task.n_tokens)
+    if not isinstance(network, Stack) or network.reading.structure >= len(found):
+        return None
+    s = found[network.reading.structure][1]
+    if s.used != network.structure.used:
+        return None
+    own = Stack(s, network.reading, task.n_tokens, {name: weights[name] for name in s.used})
+    return replace(other, network=own, tied=(), account=(account.shown(s), SERIES), notes=())
 
 
 def _tied(trial: Trial, outcome: Outcome) -> tuple[Tied, ...]:

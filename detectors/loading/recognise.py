@@ -135,6 +135,14 @@ def recognise(
     raise refused or _unknown(weights, task)
 
 
+def as_another(weights: Weights, task: Task, other: Read, arch: Mapping[str, str]) -> Read:
+    """A state read as another of its series that answers better."""
+    if (found := reader.as_another(weights, task, other)) is not None:
+        return found
+    options = {**arch, "act_fn": str(other.network.architecture.get("act_fn", arch.get("act_fn", "relu")))}
+    return recognise(weights, task, options)
+
+
 def _by_layout(layout: Any, weights: Weights, task: Any, options: Mapping[str, Any], given: Any) -> Read:
     if task and task.subject not in layout.SUBJECTS:
         reads = " or ".join(VIEWS[kind].reads for kind in sorted(layout.SUBJECTS))

@@ -1,0 +1,43 @@
+"""A state of a series is read as the one that answers: at chance nothing tells readings apart."""
+
+import json
+
+import pytest
+import torch
+
+import detectors
+
+pytestmark = pytest.mark.external
+
+
+@pytest.fixture(params=["encoder.pt", "decoder.pt", "proj.pth"])
+def series(request, external, tmp_path):
+    """The weights of a published file in another order, and as they are."""
+    file = external / "layouts" / request.param
+    weights = torch.load(file, weights_only=True)
+    mixed = torch.Generator().manual_seed(0)
+    early = {
+        k: w.flatten()[torch.randperm(w.numel(), generator=mixed)].reshape(w.shape) if w.is_floating_point() else w
+        for k, w in weights.items()
+    }
+    torch.save({"0": early, "500": dict(weights)}, tmp_path / "run.pt")
+    return tmp_path / "run.pt", json.loads(file.with_suffix(".json").read_text())["task"]
+
+
+def test_an_early_state_is_read_as_the_last(series):
+    file, task = series
+    last, early = detectors.load(file, task=task), detectors.load(file, task=task, step="0")
+    assert last.figures().accuracy.all > 0.9
+    assert early.figures().accuracy.all < 0.2
+    assert early.network.reading == last.network.reading
+    assert "read as the last state of its series, which answers better" in early.checkpoint.reading
+    alone = file.with_name("alone.pt")
+    torch.save(torch.load(file, weights_only=True)["0"], alone)
+    assert "at chance" in " ".join(
+        detectors.load(alone, task=task).checkpoint.reading + detectors.load(alone, task=task).checkpoint.notes
+    )
+
+
+def test_a_state_that_answers_is_read_by_itself(series):
+    file, task = series
+    assert "its series" not in " ".join(detectors.load(file, task=task, step="500").checkpoint.reading)

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from detectors.core.errors import CheckpointError
 from detectors.loading.token_layout import TokenLayout, layouts
-from detectors.loading.wrap import of_operands
+from detectors.loading.wrap import ENOUGH, WAYS, answering, of_operands, to_try
 from detectors.subjects.hooks import Hook
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
+from detectors.subjects.right import answered
 from detectors.subjects.subject import Checkpoint
 from detectors.subjects.tasks import of_two_operands, parse_task, subject
 
@@ -37,7 +38,8 @@ def from_hooked(
 
     model: has `run_with_hooks(tokens, fwd_hooks=[(name, function)])`, `hook_dict`, `cfg.n_layers`, and parameters
     `embed.W_E` [d_vocab, d_model] and `unembed.W_U`; logits are [batch, pos, d_vocab_out], the last position
-    answers. tokens: what it reads, as in `--tokens`; the usual layout of its vocabulary and context without it.
+    answers. tokens: what it reads, as in `--tokens`; without it the layouts that its vocabulary and context allow
+    are tried, and the one that answers most is taken.
     Errors: CheckpointError where it lacks one of these.
     """
     known = of_operands(parse_task(task) if isinstance(task, str) else task)
@@ -47,7 +49,7 @@ def from_hooked(
             f"{type(model).__name__} has no {', '.join(lacking)}: it is no model of TransformerLens. "
             "detectors.wrap takes any nn.Module"
         )
-    network = Hooked(model, known, tokens)
+    network = Hooked(model, known, TokenLayout.parse(tokens, known.n_tokens)) if tokens else _tried(model, known)
     origin = Checkpoint(layout=f"{type(model).__name__} in memory", reading=(f'it reads tokens "{network.layout}"',))
     return of_two_operands(subject(network, known, origin)).with_train_mask(train_mask)
 
@@ -55,24 +57,16 @@ def from_hooked(
 class Hooked:
     """A `Network` around it."""
 
-    def __init__(self, model: Any, task: Task, tokens: str | None) -> None:
-        self.model, self.task = model, task
+    def __init__(self, model: Any, task: Task, layout: TokenLayout) -> None:
+        self.model, self.task, self.layout = model, task, layout
         self.named: Mapping[str, Tensor] = dict(_weights(model))
         if missing := [name for name in ("embed.W_E", "unembed.W_U") if name not in self.named]:
             raise CheckpointError(f"{type(model).__name__} has no {', '.join(missing)} among its parameters")
-        rows = len(self.named["embed.W_E"])
-        if rows < task.n_tokens:
-            raise CheckpointError(f"the task {task.spec} has {task.n_tokens} tokens, and embed.W_E {rows} rows")
         self.n_tokens, self.n_layers = task.n_tokens, int(model.cfg.n_layers)
-        self.layout = TokenLayout.parse(tokens, task.n_tokens) if tokens else self._usual(rows)
         self.architecture: Mapping[str, Any] = {
             "kind": "transformer",
             **{k: v for k in ("n_layers", "d_model", "n_heads", "d_mlp", "act_fn") if (v := _of(model.cfg, k))},
         }
-
-    def _usual(self, rows: int) -> TokenLayout:
-        length = min(int(_of(self.model.cfg, "n_ctx") or 3), 2 + max(rows - self.task.n_tokens, 0))
-        return next(layout for _, layout in layouts(rows, self.task.n_tokens, [max(length, 2)]))
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
@@ -108,6 +102,27 @@ class Hooked:
         if layer != self.n_layers - 1 or out is None or _of(self.model.cfg, "normalization_type"):
             return None
         return (out.detach().float() @ self.named["unembed.W_U"].detach().float()).cpu()[:, : self.task.n_answers]
+
+
+def _tried(model: Any, task: Task) -> Hooked:
+    """Under the layout that answers most, of those that vocabulary and context allow; the usual one at chance."""
+    table = dict(_weights(model)).get("embed.W_E")
+    rows, context = task.n_tokens if table is None else len(table), int(_of(model.cfg, "n_ctx") or 3)
+    if rows < task.n_tokens:
+        raise CheckpointError(f"the task {task.spec} has {task.n_tokens} tokens, and embed.W_E {rows} rows")
+    usual = max(min(context, 2 + rows - task.n_tokens), 2)
+    lengths = [usual, *(k for k in (2, 3, 4) if k != usual and k <= context)]
+    tokens, answers = to_try(task)
+    ran: list[tuple[float, Hooked]] = []
+    for _, layout in list(layouts(rows, task.n_tokens, lengths))[:WAYS]:
+        network = Hooked(model, task, layout)
+        with torch.no_grad():
+            logits = network.forward(tokens, lambda _, x: x)[:, : task.n_answers]
+        ran.append((float(answered(logits, answers).double().mean()), network))
+        if ran[-1][0] > ENOUGH:
+            break
+    found: Hooked = answering(ran, task, len(answers))
+    return found
 
 
 def _weights(model: Any) -> Mapping[str, Tensor]:

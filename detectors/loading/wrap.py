@@ -31,6 +31,7 @@ from detectors.subjects.subject import Checkpoint
 from detectors.subjects.tasks import of_sequences, of_two_operands, parse_task, subject
 
 _ATTENTION = re.compile(r"attn|attention|(^|[._])(to_)?[qkvo](_proj|_lin|_linear)?$|query|key|value", re.IGNORECASE)
+ENOUGH = 0.99  # accuracy from which no other way is tried
 TRIED = 256  # pairs that a way of passing tokens is tried on
 WAYS = 12  # token layouts that are tried
 
@@ -151,11 +152,22 @@ def _by_layout(layout: TokenLayout) -> Way:
     return Way(f'tokens "{layout}"', lambda t: (layout.sequence(t),))
 
 
-def _tried(module: nn.Module, task: Task, found: Found, ways: Sequence[Way], named: bool) -> Wrapped:
-    """The way that answers most. Errors: CheckpointError, with what each raised, where none runs."""
+def to_try(task: Task) -> tuple[Tensor, Tensor]:
+    """Pairs to try ways of passing tokens on, and their answers."""
     pairs = np.random.default_rng(0).permutation(task.domain)[:TRIED]
     tokens = torch.from_numpy(np.stack([pairs // task.n_tokens, pairs % task.n_tokens], axis=1))
-    answers = torch.from_numpy(task.answer.ravel()[pairs])
+    return tokens, torch.from_numpy(task.answer.ravel()[pairs])
+
+
+def answering(ran: Sequence[tuple[float, Any]], task: Task, pairs: int) -> Any:
+    """Of networks with their accuracies the one that answers most; the first, the usual one, where none does."""
+    best = max(ran, key=lambda pair: pair[0])
+    return best[1] if beyond_chance(best[0], task, pairs) else ran[0][1]
+
+
+def _tried(module: nn.Module, task: Task, found: Found, ways: Sequence[Way], named: bool) -> Wrapped:
+    """The way that answers most. Errors: CheckpointError, with what each raised, where none runs."""
+    tokens, answers = to_try(task)
     ran: list[tuple[float, Wrapped]] = []
     raised = []
     for way in ways:
@@ -166,7 +178,7 @@ def _tried(module: nn.Module, task: Task, found: Found, ways: Sequence[Way], nam
             ran.append((float(answered(logits, answers).double().mean()), network))
         except Exception as error:  # the user's code, called in a way that it may not know
             raised.append(f"{way.said}: {told(error)}")
-        if ran and ran[-1][0] > 0.99:
+        if ran and ran[-1][0] > ENOUGH:
             break
     if not ran:
         raise CheckpointError(
@@ -174,8 +186,7 @@ def _tried(module: nn.Module, task: Task, found: Found, ways: Sequence[Way], nam
             + "; ".join(raised[:4])
             + '. Say what it reads: detectors.wrap(module, task, tokens="a b =")'
         )
-    best = max(ran, key=lambda pair: pair[0])
-    network = best[1] if beyond_chance(best[0], task, len(answers)) else ran[0][1]  # at chance none is better
+    network = answering(ran, task, len(answers))
     return Wrapped(module, task, network.found if named else _checked(module, network, tokens), network.way)
 
 

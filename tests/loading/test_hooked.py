@@ -6,6 +6,8 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -47,6 +49,29 @@ def test_a_bridge_through_its_hooks_is_the_bridge_that_is_copied(bridge):
     assert [d.verdict for d in ours] == [d.verdict for d in theirs]
     for one, other in zip(ours, theirs, strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-4)
+
+
+class Subtracts:
+    """a - b mod 7 where it reads `= a b`, through the hook points that are asked for."""
+
+    cfg = SimpleNamespace(n_layers=1, d_model=8, n_ctx=3, n_heads=1)
+    hook_dict: ClassVar = {"hook_embed": None}
+
+    def named_parameters(self):
+        return {"embed.W_E": torch.eye(8), "unembed.W_U": torch.eye(8)[:, :7]}.items()
+
+    def run_with_hooks(self, tokens, return_type, fwd_hooks, reset_hooks_end):
+        embedded = dict(fwd_hooks)["hook_embed"](torch.eye(8)[tokens], hook=None)
+        a, b = (embedded[:, i, :7] for i in (1, 2))
+        turned = torch.stack([a.roll(-k, 1) for k in range(7)], dim=1)  # [batch, k, c] is a's at c + k
+        return torch.einsum("bk,bkc->bc", b, turned)[:, None]
+
+
+def test_the_layout_that_answers_is_taken():
+    view = detectors.from_hooked(Subtracts(), task="sub:7")
+    assert view.figures().accuracy.all == 1
+    assert view.checkpoint.reading == ('it reads tokens "=:7 a b"',)
+    assert detectors.from_hooked(Subtracts(), task="sub:7", tokens="a b =").figures().accuracy.all < 0.5
 
 
 def test_what_is_no_such_model_says_what_it_lacks(bridge):

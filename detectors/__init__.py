@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.loading.language import from_transformers as from_transformers
     from detectors.loading.load import load as load
     from detectors.loading.wrap import wrap as wrap
+    from detectors.motifs.addition_mechanism import addition_mechanism as addition_mechanism
     from detectors.motifs.averaging_heads import averaging_heads as averaging_heads
     from detectors.motifs.copy_suppression_heads import copy_suppression_heads as copy_suppression_heads
     from detectors.motifs.copying_heads import copying_heads as copying_heads

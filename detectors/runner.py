@@ -67,7 +67,7 @@ def run(
     report("forward pass", 0, len(chosen) + 1)
     hold_to_contract(model)
     figures = model.figures()
-    draws = enough_draws(sum(_asked_of(one, model) for one in chosen)) if draws is None else draws
+    draws = enough_draws(_most_asked(model, chosen)) if draws is None else draws
     check_memory(draws * (model.size.order or 1), f"{draws} permutations of {model.size.order or 1} elements")
     outcomes = attempt_all(model, chosen, draws=draws, seed=seed, progress=report)
     report("done", len(chosen) + 1, len(chosen) + 1)
@@ -154,7 +154,7 @@ def attempt_all(
     model: Subject, chosen: Sequence[str | Detector], *, draws: int, seed: int, progress: Progress | None = None
 ) -> list[Outcome]:
     """Call every detector once, whatever becomes of the others, and adjust the p-values: those of the calibrated ones
-    together, and apart from them those of others, whose number is no reason to doubt a calibrated one.
+    of one question together, and apart from them those of others, whose number is no reason to doubt a calibrated one.
     """
     outcomes = []
     for done, one in enumerate(chosen, start=1):
@@ -162,8 +162,8 @@ def attempt_all(
         if progress:
             progress(name, done, len(chosen) + 1)
         outcomes.append(_attempt(name, model, draws, seed, None if isinstance(one, str) else one))
-    for family in (True, False):
-        tested = [o for o in outcomes if o.score is not None and o.score.null and _calibrated(o.name) == family]
+    for family in sorted({_family(o) for o in outcomes}):
+        tested = [o for o in outcomes if o.score is not None and o.score.null and _family(o) == family]
         p_values = [o.score.null.p_value for o in tested if o.score is not None and o.score.null is not None]
         for outcome, adjusted in zip(tested, holm(p_values), strict=True):
             outcome.p_adjusted = adjusted
@@ -193,6 +193,17 @@ def _asked_of(one: str | Detector, model: Subject) -> bool:
     """Whether it is calibrated, and a motif of such models."""
     function = one if callable(one) else registry.known(one)
     return function is not None and _calibrated(_name(one)) and spec_of(function).subject in (model.kind, *model.parts)
+
+
+def _family(outcome: Outcome) -> tuple[bool, str]:
+    return _calibrated(outcome.name), outcome.spec.question if outcome.spec else ""
+
+
+def _most_asked(model: Subject, chosen: Sequence[str | Detector]) -> int:
+    """The largest number of calibrated motifs of such models that ask one question."""
+    asked = [one if callable(one) else registry.load(one) for one in chosen if _asked_of(one, model)]
+    questions = [spec_of(one).question for one in asked]
+    return max((questions.count(question) for question in set(questions)), default=0)
 
 
 def _calibrated(name: str) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from detectors import testing_heads
+from detectors import testing_heads, testing_words
 from detectors.core.errors import DetectorsError, MissingPart, NotApplicable
 from detectors.core.registry import Detector, spec_of
 from detectors.core.score import Score
@@ -34,11 +34,10 @@ DRAWS = 39  # the fewest with which a p-value can be 0.025, so that a check take
 # in standard deviations of what it is added to: from a trace, which leaves our examples 0.8 of their values and more,
 # to nothing but noise, which leaves at most 0.04; 3 is not enough, as right answers survive it
 NOISE = (0.3, 1.0, 3.0, 300.0)
-# between float32 rounding, which moves values of ours that count no pairs by at most 2.4e-7 on any of MODELS, and the
-# tenths by which differences of large numbers move; values that count pairs do not move where they are the highest
+# between float32 rounding, which moves values of ours that count no pairs by at most 2.4e-7, and the tenths by which
+# differences of large numbers move
 SAME = 2e-3
-# a relabelling changes which permutations are drawn, and with 39 of them values of ours by at most 0.004, as another
-# seed does: an order above that, and below the tenths of a value that hangs on a name
+# a relabelling changes the permutations drawn, and with 39 of them values of ours by at most 0.004: an order above that
 NEARLY = 0.03
 # what a model must have for a change of coordinates to be one, by how its name begins
 ABLE: dict[str, tuple[str, Callable[[ModelView], bool]]] = {
@@ -46,6 +45,7 @@ ABLE: dict[str, tuple[str, Callable[[ModelView], bool]]] = {
     "norm_": ("normalisation", lambda m: any(name.endswith("ln_final.w") for name in m.weights)),
     "": ("logits", lambda m: "logits" in m.parts),
 }
+KITS: dict[str, Any] = {"sequences": testing_heads, "words": testing_words}  # of other subjects than two operands
 OPTIONAL = {"split", "train_mask", "readout"}  # of which a view may say that they are unknown
 
 
@@ -67,16 +67,15 @@ def detector_checks(detector: Detector, /, *, models: Sequence[ModelView | str] 
     """Checks of a detector, each able to fail alone.
 
     models: views, or what `detectors.load` takes; those that lack a part which the detector needs are left out, and
-    the one that it scores highest is the example that is turned, relabelled and drowned in noise. Nothing is run
-    before a check is called.
+    the one that it scores highest is the example that is changed. Nothing is run before a check is called.
 
     >>> import detectors
     >>> [check.name for check in detector_checks(detectors.generalisation)[:4]]
     ['record', 'range', 'finite', 'deterministic']
     """
-    of_heads = spec_of(detector).subject == "sequences"
-    bench = _Bench(detector, testing_heads.MODELS if of_heads and models is MODELS else models)
-    every, held = (SHARED + testing_heads.EVERY, testing_heads.invariant) if of_heads else (EVERY, invariant)
+    kit = KITS.get(spec_of(detector).subject)
+    bench = _Bench(detector, kit.MODELS if kit and models is MODELS else models)
+    every, held = (SHARED + kit.EVERY, kit.invariant) if kit else (EVERY, invariant)
     free = [(f"invariant_to_{name}", partial(held, name=name)) for name in spec_of(detector).invariant_to]
     named = [(check.__name__.rstrip("_"), check) for check in every] + free
     return [Check(name, partial(check, bench)) for name, check in named]
@@ -185,13 +184,14 @@ def float32_is_enough(bench: _Bench) -> None:
 
 
 def needs_exact(bench: _Bench) -> None:
-    """`needs` lists what is used and nothing else, over all models; what may be unknown may be used undeclared, and so
-    may what the detector does without where `parts` lacks it.
+    """`needs` lists what is used and nothing else; what may be unknown may be used undeclared, and so may what the
+    detector does without where `parts` lacks it.
     """
     views = [_Recording(model) for model in bench.models]
     for view in views:
         bench.score(view)
-    used, needs = set().union(*(view.used for view in views)), set(bench.spec.needs)
+    used = set().union(*(view.used for view in views))
+    needs = {"group" if need.endswith(" group") else need for need in bench.spec.needs}
     if extra := frozenset(used - needs - OPTIONAL):
         try:
             for model in bench.models:
@@ -227,7 +227,7 @@ def noise_degrades(bench: _Bench) -> None:
 
 
 def permuted_tokens_are_chance(bench: _Bench) -> None:
-    """Under other names for the tokens the motif is gone: low values, and p-values that are not all small."""
+    """Under other names for the tokens the motif is gone: low values, p-values that are not all small."""
     rng = np.random.default_rng(3)
     scores = [bench.score(renamed(bench.example, rng.permutation(bench.example.task.n_tokens))) for _ in range(8)]
     values = [s.value for s in scores]

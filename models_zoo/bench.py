@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from detectors.core.registry import load, spec_of
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.tasks import of_two_operands
@@ -62,7 +63,19 @@ def subject(job: Job) -> str:
 def model(job: Job) -> Model | None:
     """The model of a job; None where nothing of it is settled."""
     source, which = job
-    return BUILDERS[source](which)
+    if (made := BUILDERS[source](which)) is None:
+        return None
+    return made._replace(truth={motif: word for motif, word in made.truth.items() if arises(motif, made.view)})
+
+
+def arises(motif: str, view: ModelView | SequenceView | RowsView) -> bool:
+    """Whether the question does: not that of groups of another kind, nor of the mechanism of several layers or of
+    neurons without preactivations.
+    """
+    spec = spec_of(load(motif))
+    if spec.question == "what":
+        return True
+    return len(getattr(view, "neuron_layers", ())) <= 1 and set(spec.needs) <= view.parts
 
 
 def family(job: Job) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from detectors.core.groups import Group
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.sequences.view import SequenceView
+from detectors.subjects.words.view import RowsView
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights"
@@ -62,7 +63,7 @@ def digest() -> str:
     ).hexdigest()
 
 
-def find(name: str) -> Path | ModelView | SequenceView:
+def find(name: str) -> Path | ModelView | SequenceView | RowsView:
     """Folder of a trained member, or the view of a built one. KeyError, with what to do, if there is neither.
 
     A series is found as its last checkpoint, and `NAME/step_00500` as that one; `population/017` as network 17.
@@ -78,6 +79,12 @@ def find(name: str) -> Path | ModelView | SequenceView:
         if step not in bench.names():
             raise KeyError(f"no model {step!r} of sequences; there are {', '.join(bench.names()[:3])}, ...")
         return bench.view(step)
+    if member == "words":
+        from models_zoo import words
+
+        if step not in words.names():
+            raise KeyError(f"no rows {step!r} of words; there are {', '.join(words.names()[:3])}, ...")
+        return words.view(step)
     if member not in cards():
         close = get_close_matches(member, cards(), 1)
         hint = f"did you mean zoo:{close[0]}?" if close else "python -m models_zoo list shows them"

@@ -21,7 +21,7 @@ def _value(value: float) -> Score:
 @detector(needs=("neurons", "group"), version=1, source="arXiv:2301.05217", causal=False)
 def neurons_over_85_percent(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Score:
     """The share of neurons of which one frequency explains over 85% (section 4.1 of the source)."""
-    found = families(model, model.neuron_layers[-1], torch.ones(model.neurons().shape[1], dtype=torch.float64))
+    found = families(model, model.neurons(), torch.ones(model.neurons().shape[1], dtype=torch.float64))
     live = alive(found.total)
     share = found.power[live].amax(1) / found.total[live]
     return _value(float((share > 0.85).double().mean()) if len(live) else 0.0)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import detectors
 from detectors.core import registry
 from detectors.report.report import Report
 from detectors.subjects.subject import Subject
+from models_zoo.bench import arises
 from models_zoo.cards import WEIGHTS, Card, cards, expected, folders, measured
 
 
@@ -22,7 +24,7 @@ def faults(name: str, verdicts: bool = False) -> Iterator[str]:
         exact = report.accuracy.train if card["family"] == "table" else report.accuracy.all
         if card["family"] in ("analytic", "table") and exact != 1.0:
             yield f"{name}: exact by construction, but answers only {exact}"
-        yield from _disagreements(name, card, report) if verdicts else ()
+        yield from _disagreements(name, card, view, report) if verdicts else ()
         return
     for folder in folders(name):
         where = str(folder.relative_to(WEIGHTS))
@@ -37,7 +39,7 @@ def faults(name: str, verdicts: bool = False) -> Iterator[str]:
             continue
         report = detectors.run(view, names=None if verdicts and expected(card) else [])
         yield from _changes(where, facts, view, report)
-        yield from _disagreements(where, card, report) if verdicts else ()
+        yield from _disagreements(where, card, view, report) if verdicts else ()
 
 
 def _changes(where: str, facts: Card, view: Subject, report: Report) -> Iterator[str]:
@@ -51,8 +53,10 @@ def _changes(where: str, facts: Card, view: Subject, report: Report) -> Iterator
             yield f"{where}: {split} accuracy {accuracy}, recorded {recorded}"
 
 
-def _disagreements(where: str, card: Card, report: Report) -> Iterator[str]:
+def _disagreements(where: str, card: Card, view: Any, report: Report) -> Iterator[str]:
     for motif in expected(card).keys() & set(registry.names()):  # a card may know of motifs that have no detector yet
+        if not arises(motif, view):
+            continue
         verdict, found = expected(card)[motif], report[motif]
         if found.verdict != verdict:
             yield f"{where}: {motif} should be {verdict} ({card['known']}); found {found.verdict}: {found.reason}"

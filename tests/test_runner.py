@@ -77,6 +77,14 @@ def test_scores_hold_numpy_free_json(grokked):
         assert not any(isinstance(v, np.ndarray | torch.Tensor) for v in score.evidence.values())
 
 
+def test_questions_are_families_of_their_own(grokked):
+    """Beside the mechanism what is there has the p-values and the draws that it has alone."""
+    whole = detectors.run(grokked)
+    alone = detectors.run(grokked, names=[d.detector for d in whole if d.detector != "addition_mechanism"])
+    assert whole["addition_mechanism"].p_adjusted == whole["addition_mechanism"].p_value == 0.005
+    assert [(d.p_value, d.p_adjusted) for d in alone] == [(d.p_value, d.p_adjusted) for d in whole][: len(alone)]
+
+
 def test_thirty_detectors_more_change_no_verdict(grokked):
     """Others' p-values are a family of their own: Holm over all 35 would leave 0.005 * 35 > 0.05 of any of ours."""
 
@@ -89,12 +97,12 @@ def test_thirty_detectors_more_change_no_verdict(grokked):
         one.__detector__ = replace(one.__detector__, name=f"dummy_{number}")
         return one
 
-    alone = detectors.run(grokked)
+    alone, own = detectors.run(grokked), len(builtin("operands"))
     beside = detectors.run(grokked, names=[*builtin("operands"), *map(dummy, range(30))])
-    assert [d.p_adjusted for d in alone] == [d.p_adjusted for d in beside][:5]
-    assert [d.verdict for d in alone] == [d.verdict for d in beside][:5]
+    assert [d.p_adjusted for d in alone] == [d.p_adjusted for d in beside][:own]
+    assert [d.verdict for d in alone] == [d.verdict for d in beside][:own]
     assert alone["trig_logits"].verdict == "present"
-    assert {d.verdict for d in beside.detections[5:]} == {"inconclusive"}
+    assert {d.verdict for d in beside.detections[own:]} == {"inconclusive"}
     assert beside["dummy_0"].p_adjusted == pytest.approx(30 / 200)
 
 

@@ -12,6 +12,8 @@ from jaxtyping import Float
 from detectors.core.picture import Bars, HeatMap, Picture
 from detectors.core.score import Causal, Score, for_picture
 
+DRAWN = 24  # keys of a query
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
@@ -28,7 +30,8 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heads(Score):
-    """Evidence. value: of the strongest head; null and causal are its own.
+    """Evidence. value: of the strongest head; null and causal are its own, in a report causal that of the head that the
+    verdict speaks of.
 
     heads: strongest first, each `{layer, head, score, p_value, necessity, sufficiency, control, positions}`: p_value
     is adjusted for all heads looked at, None where the motif has no null; positions: queries where the head works;
@@ -98,23 +101,26 @@ def _maps(seen: Seen) -> list[Picture]:
 
 
 def _row(seen: Seen) -> Picture:
-    """Keys of one query, as far as it sees."""
+    """Keys of one query: those that it looks at most, and those that the motif would have it look at."""
     row, asked = seen.pattern[seen.query], seen.template[seen.query]
-    last = int(np.flatnonzero(row > 0).max(initial=0)) + 1
-    names = [f"{place}: {token}" for place, token in enumerate(seen.tokens[:last])]
+    shown = np.sort(np.lexsort((np.arange(len(row)), -row, asked <= 0))[:DRAWN])
+    shown = shown[(row[shown] > 0) | (asked[shown] > 0)]
+    names = [f"{place}: {seen.tokens[place]}" for place in shown]
     reading = (
         f"Attention of query {seen.query}, token {seen.tokens[seen.query]}, to the tokens of one sequence (place: "
-        "token); dark where the motif looks."
+        f"token), the {len(shown)} that it looks at most; dark where the motif looks."
     )
     return Picture(
         title=f"Head {seen.layer}.{seen.head} on one sequence",
         reading=reading,
         data=Bars(
             names=names,
-            heights=[float(x) for x in row[:last]],
-            chance=[float(x) for x in seen.mean[seen.query][:last]],
-            key=[n for n, x in zip(names, asked[:last], strict=True) if x > 0],
+            heights=[float(x) for x in row[shown]],
+            chance=[float(x) for x in seen.mean[seen.query][shown]],
+            key=[n for n, x in zip(names, asked[shown], strict=True) if x > 0],
             unit="attention",
             form=".0%",
+            of="token",
+            band="the mean pattern",
         ),
     )

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bars:
-    """A bar an irrep (or whatever `names` are), with the reach of chance behind.
+    """A bar an irrep (or whatever `names` are: `of`), with the reach of chance behind, or what `band` says.
 
     names, heights, chance: parallel, strongest first; `freq_3` stands at 3 on an axis of frequencies. key: the names
     that stand out. unit: of the heights; form: how they are written, `.0%`.
@@ -24,6 +24,8 @@ class Bars:
     key: Sequence[str]
     unit: str
     form: str
+    of: str = "irrep"
+    band: str = "reach of chance (1 draw in 100)"
 
     def __post_init__(self) -> None:
         _parallel(self.names, self.heights, self.chance)

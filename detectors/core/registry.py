@@ -48,7 +48,8 @@ class Spec:
     needs: parts of the subject. version: of what its value means. source: the paper. subject: kind of model that it
     takes. formula: what is claimed, with *italics*, _{below} and ^{above}. invariant_to: edits that leave the score as
     it is. causal: False for a motif that is itself a decomposition of the logits and so has no cause of its own.
-    chance: False for one that no permutation separates, so that value and cause decide. news:
+    chance: False for one that no permutation separates, so that value and cause decide. question: `how` of one that
+    asks for the mechanism of what others find; p-values are adjusted among the motifs of one question. news:
     `bad` where a release is better without it. chose: the evidence that lists what it chose (irreps, heads, features,
     layers), shown in the tables and compared by baselines. parallel: evidence lists of which entry i speaks of the same
     thing, shown as one table. axis: of the plane of G and M. carrier: the part of the
@@ -64,6 +65,7 @@ class Spec:
     invariant_to: tuple[str, ...] = ()
     causal: bool = True
     chance: bool = True
+    question: Literal["what", "how"] = "what"
     news: Literal["good", "bad"] = "good"
     chose: str = ""
     parallel: tuple[str, ...] = ()

@@ -19,15 +19,15 @@ def judged(spec: Spec, score: Score, p_adjusted: float | None, row: dict[str, An
     """The verdict, and the score as a report has it: of heads those that are not absent, with their verdicts."""
     if not isinstance(score, Heads):
         return judge(spec, score, p_adjusted, row), score
-    verdict, heads = judge_heads(spec, score, p_adjusted, row)
-    return verdict, replace(score, heads=tuple(heads), causes=None)
+    verdict, heads, causal = judge_heads(spec, score, p_adjusted, row)
+    return verdict, replace(score, heads=tuple(heads), causal=causal, causes=None)
 
 
 def judge_heads(
     spec: Spec, score: Heads, p_adjusted: float | None, row: dict[str, Any] | None
-) -> tuple[Judgement, list[dict[str, Any]]]:
+) -> tuple[Judgement, list[dict[str, Any]], Causal | None]:
     """The motif is present where any head has it; else the strongest head's verdict stands. Of the heads those that are
-    not absent, each with its verdict.
+    not absent, each with its verdict. The cause is that of the head that the verdict speaks of.
 
     A head's p-value is adjusted for the other heads, and is no smaller than the motif's after Holm: the motif is tested
     among the motifs of a report, and heads among those of a motif that passes.
@@ -35,15 +35,16 @@ def judge_heads(
     found = []
     for head, causes in zip(score.heads, score.causes or _unknown(score), strict=True):
         own = [judge(spec, claim, adjusted, row) for claim, adjusted in _claims(score, head, causes, p_adjusted)]
-        found.append((_said(head, own), min(own, key=lambda j: BEST.index(j.verdict))))
-    present = [head for head, j in found if j.verdict is Verdict.PRESENT]
-    best = next((j for _, j in found if j.verdict is Verdict.PRESENT), found[0][1])
+        decides = min(range(len(own)), key=lambda i: BEST.index(own[i].verdict))
+        found.append((_said(head, own), own[decides], causes[decides]))
+    present = [head for head, j, _ in found if j.verdict is Verdict.PRESENT]
+    best, causal = next(((j, c) for _, j, c in found if j.verdict is Verdict.PRESENT), found[0][1:])
     if len(present) > 1:
         best = Judgement(best.verdict, f"{best.reason}; present too: {', '.join(map(label, present[1:]))}")
     if score.unasked:
         weaker = f"{score.unasked} weaker heads have something too, whose causes were not asked for"
         best = Judgement(best.verdict, f"{best.reason}; {weaker}")
-    return best, [head for head, j in found if j.verdict is not Verdict.ABSENT]
+    return best, [head for head, j, _ in found if j.verdict is not Verdict.ABSENT], causal
 
 
 def _claims(

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from detectors.core.errors import DetectorsError
 from detectors.loading import reader
+from detectors.loading.language import gguf_or_folder
+from detectors.loading.language_rows import headers
 from detectors.loading.load import load
 from detectors.loading.recognise import LAYOUTS
 from detectors.loading.tensors import read_tensors
@@ -48,6 +50,8 @@ def inspect(path: str | Path, *, task: str | None = None, **options: Any) -> Ins
 
     Errors: CheckpointError for what is no checkpoint at all; a file that is not recognised is an answer.
     """
+    if task is None and (language := gguf_or_folder(Path(path))) is not None:
+        return Inspection(path=str(path), tensors=tuple(headers(language)), layout="language model by transformers")
     weights = read_tensors(path)
     tensors = tuple((name, tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in weights.items())
     known = next((layout.NAME for layout in LAYOUTS if layout.matches(weights)), None)

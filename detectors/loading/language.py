@@ -279,5 +279,6 @@ def _words(tokenizer: Any, size: int, bos: int | None) -> tuple[np.ndarray, str]
     found = [i for token, i in vocabulary.items() if token[:1] in "Ġ▁" and token[1:].isalpha() and i < size]
     if len(found) >= LEAST:
         return np.array(sorted(found)), "words"
+    kind = "tokens" if tokenizer is not None else "tokens (there is no tokenizer, so no words)"
     special: Sequence[int] = getattr(tokenizer, "all_special_ids", None) or []
-    return np.setdiff1d(np.arange(size), [*special, -1 if bos is None else bos]), "tokens"
+    return np.setdiff1d(np.arange(size), [*special, -1 if bos is None else bos]), kind

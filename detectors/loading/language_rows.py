@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,20 @@ def rows_of(path: Path, skeleton: Any, tokenizer: Any) -> RowsView:
     said = f"the model was not loaded: rows of its embedding alone ({key})"
     origin = Checkpoint(path=str(path), layout=f"rows of a language model, {skeleton.config.model_type}", notes=(said,))
     return RowsView.reading(partial(single_tokens, tokenizer), partial(_rows, file, key), tuple(table.shape), origin)
+
+
+def headers(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    """Name, shape and kind of number of every tensor in the safetensors of a folder; nothing of other files."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in sorted(path.glob("*.safetensors")) if path.is_dir() else ():
+        try:
+            with safe_open(file, "pt") as tensors:
+                for key in sorted(tensors.keys()):
+                    found = tensors.get_slice(key)
+                    yield key, tuple(found.get_shape()), str(found.get_dtype())
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{file} is damaged: {first_line(error)}") from None
 
 
 def _holder(path: Path, name: str, shape: tuple[int, ...]) -> tuple[Path, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations, permutations
 
 import torch
@@ -92,6 +93,11 @@ def layouts(rows: int, n_tokens: int, lengths: list[int]) -> Iterator[tuple[int,
     >>> [(cost, str(layout)) for cost, layout in layouts(6, 5, [3])][:4]
     [(0, 'a b =:5'), (1, 'a:1 b:1 =:0'), (1, 'a op:5 b'), (1, '=:5 a b')]
     """
+    yield from _layouts(rows, n_tokens, tuple(lengths))
+
+
+@lru_cache(maxsize=64)  # asked for with every reading that is tried
+def _layouts(rows: int, n_tokens: int, lengths: tuple[int, ...]) -> list[tuple[int, TokenLayout]]:
     found = []
     for place, length in enumerate(lengths):
         for at in combinations(range(length), 2):
@@ -99,7 +105,7 @@ def layouts(rows: int, n_tokens: int, lengths: list[int]) -> Iterator[tuple[int,
                 rest = list(specials)
                 items = [("ab"[at.index(i)], start) if i in at else (_name(i, at), rest.pop(0)) for i in range(length)]
                 found.append((place + unusual + _order(at, length), TokenLayout(tuple(items))))
-    yield from sorted(found, key=lambda pair: pair[0])
+    return sorted(found, key=lambda pair: pair[0])
 
 
 def _name(position: int, operands: tuple[int, int]) -> str:

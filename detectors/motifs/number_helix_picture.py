@@ -17,6 +17,8 @@ def picture(score: NumberHelix) -> list[Picture]:
         key=[f"{period:.3g}" for period in score.found],
         unit="share of the rows' variance",
         form=".1%",
+        of="period",
+        band="rows without order",
     )
     reading = "What a circle of each period explains beyond a line and one slow turn; grey: of rows without order."
     return [Picture(title=f"Numbers 0 to {NUMBERS - 1}, {score.where}", reading=reading, data=data)]

@@ -133,7 +133,7 @@ def _basis(model: ModelView) -> tuple[Int[Tensor, " pairs"], str]:
 def _check_neurons(model: ModelView, explained: float, peaked: float) -> None:
     """Undetermined where the neurons beside a flat spectrum are of one irrep each: the network may use all irreps."""
     for layer in model.neuron_layers:
-        found = families(model, layer, effects(model, layer))
+        found = families(model, model.neurons(layer), effects(model, layer))
         pure = found.of(alive(found.total)).shares()[0]
         if pure >= PURE:
             raise Undetermined(

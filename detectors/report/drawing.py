@@ -49,8 +49,9 @@ def pictures(detection: Detection, report: Document) -> list[Drawn]:
 
 
 def _reading(picture: Picture) -> str:
-    n = len(picture.data.names) if isinstance(picture.data, Bars) else 0
-    return picture.reading + (f" The {MOST} strongest of {n} irreps are drawn." if n > MOST else "")
+    if not isinstance(picture.data, Bars) or (n := len(picture.data.names)) <= MOST:
+        return picture.reading
+    return f"{picture.reading} The {MOST} strongest of {n} {picture.data.of}s are drawn."
 
 
 @singledispatch
@@ -66,19 +67,19 @@ def _(bars: Bars, order: int) -> tuple[Figure, int]:
     at = [frequency(name) for name, _, _ in rows]
     axis: Figure = {"title": {"text": "frequency k"}, "range": [0.3, max(*(k or 0 for k in at), order // 2, 8) + 0.7]}
     if None in at:
-        at, axis = list(range(len(rows))), names_axis("irrep", [label(name) for name, _, _ in rows], 8)
+        at, axis = list(range(len(rows))), names_axis(bars.of, [label(name) for name, _, _ in rows], 8)
     placed = [(x, *row, row[0] in bars.key) for x, row in zip(at, rows, strict=True)]
-    data = [_bars("reach of chance (1 draw in 100)", BAND, 1.0, bars.form, [(x, cut, n) for x, n, _, cut, _ in placed])]
-    for name, colour, key in (("key irreps", BLUE, True), ("other irreps", GREY, False)):
+    data = [_bars(bars.band, BAND, 1.0, bars, [(x, cut, n) for x, n, _, cut, _ in placed])]
+    for name, colour, key in ((f"key {bars.of}s", BLUE, True), (f"other {bars.of}s", GREY, False)):
         if chosen := [(x, height, n) for x, n, height, _, is_key in placed if is_key == key]:
-            data.append(_bars(name, colour, 0.66, bars.form, chosen, labelled=key))
+            data.append(_bars(name, colour, 0.66, bars, chosen, labelled=key))
     heights = [h for _, *pair in rows for h in pair]
     bounds = [min(0.0, *heights), max(*heights, 1e-9) * 1.25]
     yaxis = {"title": {"text": bars.unit}, "range": bounds, "tickformat": bars.form}
     return figure(data, xaxis={**axis, "showgrid": False}, yaxis=yaxis), 320
 
 
-def _bars(name: str, colour: str, width: float, form: str, rows: list[Any], labelled: bool = False) -> Figure:
+def _bars(name: str, colour: str, width: float, bars: Bars, rows: list[Any], labelled: bool = False) -> Figure:
     """rows: (place, height, irrep). Irreps that are not key are hatched, so that colour is not all that tells."""
     shape = "/" if colour == GREY else ""
     return {
@@ -88,11 +89,11 @@ def _bars(name: str, colour: str, width: float, form: str, rows: list[Any], labe
         "y": [y for _, y, _ in rows],
         "width": width,
         "customdata": [label(irrep) for _, _, irrep in rows],
-        "text": [f"{label(irrep)}<br>{y:{form}}" if labelled else "" for _, y, irrep in rows],
+        "text": [f"{label(irrep)}<br>{y:{bars.form}}" if labelled else "" for _, y, irrep in rows],
         **OUTSIDE,
         "constraintext": "none",
         "marker": {"color": colour, "pattern": {"shape": shape}, "line": {"width": 0}},
-        "hovertemplate": f"irrep %{{customdata}}: %{{y:{form}}}<extra>{name}</extra>",
+        "hovertemplate": f"{bars.of} %{{customdata}}: %{{y:{bars.form}}}<extra>{name}</extra>",
     }
 
 

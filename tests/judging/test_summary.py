@@ -124,6 +124,7 @@ ROWS = [
         FEW_UNSEEN,
         "It answers every pair; what carries over to unseen pairs stays open, as only 9 pairs are unseen.",
     ),
+    ({}, {"subject": "words"}, {}, "Rows of words, of which nothing is asked."),
     ({"trig_logits": "error"}, {}, {}, "It answers every pair; trig_logits error."),
     ({}, {}, {}, "It answers every pair; no detector was run."),
 ]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from detectors.core.registry import builtin, load
+from detectors.core.registry import builtin, load, spec_of
 from detectors.core.score import Null, Score
 from detectors.judging.calibration import calibration
 from detectors.subjects.sequences import heads
@@ -109,8 +109,9 @@ def test_the_shipped_rates_keep_the_promise(name):
     hits = found["true_positives"]["verdict"]
     assert found["false_positives"]["verdict"]["high"] <= 0.02
     assert found["missed"] == IN_THE_WAY.get(name, [])
-    assert hits["low"] >= (0.96 if name in IN_THE_WAY else 0.97)
-    assert hits["of"] >= 160
+    asks_how = spec_of(load(name)).question == "how"  # of networks of one kind of group and one layer alone
+    assert hits["low"] >= (0.95 if asks_how else 0.96 if name in IN_THE_WAY else 0.97)
+    assert hits["of"] >= (140 if asks_how else 160)
     assert found["auc"] >= 0.99
 
 
@@ -134,13 +135,23 @@ MISSED = {"digit_alignment_heads": ["written.digits_below/11"]}
 
 # Random directions beside the embedding destroy two of them, which leaves their cause open; the third, trained without
 # decay, holds its frequencies among others: a Gini of 0.25 beyond chance.
-IN_THE_WAY = {"sparse_fourier_embedding": ["population/108", "population/231", "population/234"]}
+# Of the mechanisms: neurons of clock31 are products without preactivations, where the question does not arise (it was
+# counted); population/108 has a value of 0.49.
+IN_THE_WAY = {
+    "sparse_fourier_embedding": ["population/108", "population/231", "population/234"],
+    "addition_mechanism": ["clock31", "population/108"],
+}
+
+
+NO_NEURONS = ("lookup_table",)
 
 
 def test_the_shipped_table_counts_every_family_of_draws():
     for family, (_, absent) in FAMILIES.items():
         for name in absent:
-            assert TABLE["rows"][name]["families"][family]["absent"]["models"] >= 160
+            of_all = spec_of(load(name)).question == "what"  # those of cyclic groups are about half
+            found = TABLE["rows"][name]["families"].get(family, {"absent": {"models": 0}})
+            assert found["absent"]["models"] >= (160 if of_all else 70) or (family in NO_NEURONS and not of_all)
 
 
 def test_the_shipped_table_is_of_this_zoo_and_this_population():

@@ -30,7 +30,7 @@ def test_accuracy_on_both_sides_decides_what_a_network_is(train, unseen, side):
 def test_a_card_says_only_what_behaviour_and_the_published_analyses_settle():
     grokked, memorised = population.expected(member(1.0, 1.0)), population.expected(member(1.0, 0.0))
     assert grokked == {**dict.fromkeys(grokked, "present"), "memorisation": "absent"}
-    assert len(grokked) == 5
+    assert len(grokked) == 6
     assert memorised["memorisation"] == "present"
     assert memorised["generalisation"] == "absent"
     assert memorised["trig_logits"] == "unused"

@@ -25,11 +25,13 @@ ALLOWED = {
     "detectors.runner": ("detectors.core", "detectors.subjects", "detectors.judging", "detectors.report"),
     "detectors.rewire_heads": ("detectors.core", "detectors.subjects"),
     "detectors.testing_heads": ("detectors.core", "detectors.subjects", "detectors.rewire_heads"),
+    "detectors.testing_words": ("detectors.core", "detectors.subjects"),
     "detectors.testing": (
         "detectors.core",
         "detectors.subjects",
         "detectors.rewire",
         "detectors.testing_heads",
+        "detectors.testing_words",
         "detectors.loading",
     ),
     # the public names, for those above it

@@ -53,9 +53,9 @@ class Families(NamedTuple):
         return Families(self.total[neurons], self.power[neurons])
 
 
-def families(model: ModelView, layer: int, effect: Float[Tensor, " m"]) -> Families:
+def families(model: ModelView, neurons: Float[Tensor, "pairs m"], effect: Float[Tensor, " m"]) -> Families:
     """Of every neuron of a layer, weighed by its effect."""
-    group, neurons = model.group, model.neurons(layer)
+    group = model.group
     some = torch.arange(neurons.shape[1]).split(max(1, BUDGET // group.order**2))
     parts = (family_power(group, grid_neurons(neurons, model.grid, columns)) for columns in some)
     total, power = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -150,11 +150,16 @@ class Permuted(NamedTuple):
 
 
 def permuted(
-    model: ModelView, layer: int, strongest: Int[Tensor, " live"], effect: Float[Tensor, " m"], draws: int, seed: int
+    model: ModelView,
+    neurons: Float[Tensor, "pairs m"],
+    strongest: Int[Tensor, " live"],
+    effect: Float[Tensor, " m"],
+    draws: int,
+    seed: int,
 ) -> Permuted:
     """One permutation of the tokens for both operands, on a low-rank approximation of the strongest neurons."""
     group, top = model.group, strongest[:NULL_NEURONS]
-    cube = grid_neurons(model.neurons(layer), model.grid, top).double()
+    cube = grid_neurons(neurons, model.grid, top).double()
     cube = (cube - cube.mean((1, 2), keepdim=True)) * effect[top, None, None].sqrt()
     u, v = low_rank(cube, NULL_RANK, torch.Generator().manual_seed(seed))
     total = torch.einsum("ams,amr,bms,bmr->m", u, u, v, v)
@@ -178,12 +183,19 @@ class Layer(NamedTuple):
     weighed: bool
 
 
-def layer_of(model: ModelView, number: int, draws: int, seed: int) -> Layer:
-    """The weighted mean share of the live neurons, corrected for chance, with its null."""
-    effect = effects(model, number)
-    found = families(model, number, effect)
+def layer_of(model: ModelView, number: int, draws: int, seed: int, before: bool = False) -> Layer:
+    """The weighted mean share of the live neurons, corrected for chance, with its null. before: of what they are before
+    their activation function, weighed as they are behind it.
+    """
+    effect, neurons = effects(model, number), model.neurons(number)
+    if before:
+        behind, neurons = neurons, model.preactivations(number)
+        domain = torch.from_numpy(model.task.domain)
+        power, own = (x[domain].double().var(0, correction=0) for x in (neurons, behind))
+        effect = effect * own / power.clamp_min(torch.finfo(torch.float64).tiny)
+    found = families(model, neurons, effect)
     live = alive(found.total)
-    null = permuted(model, number, live, effect, draws, seed)
+    null = permuted(model, neurons, live, effect, draws, seed)
     mean = float(null.means.mean())
     weighed = known_effects(model, number) is not None
     return Layer(number, found, live, corrected(found.of(live).shares()[0], mean, 1.0), null, mean, weighed)

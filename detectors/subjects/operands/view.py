@@ -188,7 +188,8 @@ class ModelView:
         have |= {"preactivations"} if f"blocks.{last}.mlp.hook_pre" in self._shapes else set()
         have |= {"attention"} if any("hook_pattern" in name for name in self._shapes) else set()
         have |= {"readout"} if self.network.readout(last) is not None else set()
-        have |= {"group"} if self.task.labels is not None else set()
+        if self.task.labels is not None:
+            have |= {"group", "cyclic group" if self.group.is_cyclic else "non-cyclic group"}
         return frozenset(have)
 
     @property

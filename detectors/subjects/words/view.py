@@ -47,7 +47,7 @@ class RowsView:
             raise ValueError("rows of words are finite")
         numbers = {word: number for number, word in enumerate(rows)}
         self._know(lambda words: [numbers.get(w) for w in words], lambda tokens: {EMBEDDING: table[list(tokens)]})
-        self.size_of = tuple(table.shape)
+        self.size_of = (len(table), int(table.shape[1]))
         self.checkpoint = checkpoint or Checkpoint()
 
     @classmethod

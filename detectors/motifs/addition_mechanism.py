@@ -1,0 +1,108 @@
+"""How a first layer adds: its neurons in clusters of one frequency, and where each stands between disc and torus.
+
+Source: arXiv:2512.25060 (disc, torus, circle; linear CKA), arXiv:2306.17844 (gradient symmetricity, distance
+irrelevance, circularity). "Clock" and "pizza" were published as two algorithms; since, first layers were found to
+make a disc (cos *wa* + cos *wb*, one phase for both operands) or a torus (each operand for itself), and practically
+never the product form. So these are coordinates, and no label.
+
+Score: the share of the preactivations' variance in cos and sin of *wa*, *wb*, *w*(*a*+*b*), *w*(*a*−*b*) of one
+frequency a neuron, each neuron weighed by what it does to the logits; 0 is what tokens in random order reach, 1 every
+neuron in one cluster. Null: one permutation of the tokens for both operands. The coordinates are in the checkpoint's
+own units, as published: a neuron times 1e4 moves them, and neither value nor verdict. There is no cause of its own.
+
+What fools it: a disc has a CKA of 1/√2 = 0.707 with the torus, so 0.70 is a floor and no evidence; phase
+concentration separates the two. Any network that sees *E*[*a*] + *E*[*b*] alone has gradient symmetricity 1, trained
+or not. A pattern of distances shows early in training too: under 99% right it is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from detectors.core.errors import Undetermined
+from detectors.core.nulls import permutation_null
+from detectors.core.registry import FREE, detector
+from detectors.core.score import Score
+from detectors.subjects.operands.clusters import clusters
+from detectors.subjects.operands.families import layer_of
+from detectors.subjects.operands.symmetry import circularity, distance_irrelevance, gradient_symmetricity
+from detectors.subjects.operands.view import ModelView
+
+CONVERGED = 0.99  # of the pairs answered right
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdditionMechanism(Score):
+    """Evidence. clusters: by frequency, each `{frequency, neurons, energy, disc, torus, circle, logits_circle,
+    phase_concentration}`, those of at least 2% of the energy. mean: their coordinates weighed by energy. The published
+    scalars: gradient_symmetricity with its standard error, over 20,480 random triples, None where no gradient passes;
+    distance_irrelevance, None where the right logit is constant; circularity of the embedding, a mean over operands
+    with tables of their own.
+    """
+
+    clusters: tuple[Mapping[str, Any], ...]
+    mean: Mapping[str, float | None]
+    gradient_symmetricity: float | None
+    gradient_symmetricity_error: float | None
+    distance_irrelevance: float | None
+    circularity: float
+
+
+def clause(score: AdditionMechanism) -> str:
+    """Coordinates."""
+    many, at = len(score.clusters), ", ".join(str(c["frequency"]) for c in score.clusters)
+    placed = ", ".join(f"{k.replace('_', ' ')} {score.mean[k]:.2f}" for k in ("disc", "torus", "phase_concentration"))
+    return f"first layer in {many} cluster{'s' if many != 1 else ''} of one frequency ({at}): {placed}"
+
+
+@detector(
+    needs=("neurons", "preactivations", "cyclic group", "logits", "run"),
+    version=1,
+    source="arXiv:2512.25060",
+    formula="cos *wa* + cos *wb* (disc), {cos, sin} *wa*, {cos, sin} *wb* (torus), cos *w*(*a*+*b*) (circle)",
+    invariant_to=tuple(edit for edit in FREE if edit not in ("neuron_scale", "residual_rotation")),
+    question="how",
+    causal=False,
+    clause=clause,
+    order=60,
+)
+def addition_mechanism(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> AdditionMechanism:
+    """The first layer's neurons are clusters of one frequency.
+
+    model: a cyclic group; preactivations and neurons of its only layer. Errors: NotApplicable for other groups;
+    Undetermined where there are several layers.
+
+    >>> import detectors, models_zoo
+    >>> score = detectors.addition_mechanism(models_zoo.trig_mlp(p=11, frequencies=(3,), act_fn="square"))
+    >>> [c["frequency"] for c in score.clusters], round(score.mean["disc"], 3), round(score.mean["torus"], 3)
+    ([3], 1.0, 0.707)
+    """
+    if len(model.neuron_layers) > 1:
+        raise Undetermined(f"its logits are not read off the first of {len(model.neuron_layers)} layers with neurons")
+    number = model.neuron_layers[0]
+    layer = layer_of(model, number, draws, seed, before=True)
+    found = clusters(model, number)
+    symmetric = gradient_symmetricity(model, seed)
+    accuracy = model.figures().accuracy.all or 0.0
+    return AdditionMechanism(
+        value=layer.score,
+        null=permutation_null(layer.null.observed, layer.null.means, "tokens of the strongest neurons"),
+        causal=None,
+        remark=f"it is right on {accuracy:.1%} alone" if accuracy < CONVERGED else "",
+        clusters=tuple(c._asdict() for c in found),
+        mean={key: _mean(found, key) for key in ("disc", "torus", "circle", "logits_circle", "phase_concentration")},
+        gradient_symmetricity=symmetric.mean,
+        gradient_symmetricity_error=symmetric.error,
+        distance_irrelevance=distance_irrelevance(model),
+        circularity=circularity(model),
+    )
+
+
+def _mean(found: list[Any], key: str) -> float | None:
+    """By energy."""
+    values = [(getattr(c, key), c.energy) for c in found]
+    if not values or any(value is None for value, _ in values):
+        return None
+    return float(sum(value * energy for value, energy in values) / sum(energy for _, energy in values))

@@ -1,0 +1,137 @@
+"""Neurons of one frequency before their activation function: which functions of a and b they are, by linear CKA.
+
+Linear CKA of X and Y, columns about their means: ||X^T Y||^2 / (||X^T X|| ||Y^T Y||) in Frobenius norms (Kornblith et
+al. 2019, arXiv:1905.00414). A *disc* is cos wa + cos wb and sin wa + sin wb, one phase for both operands but for a
+fixed offset, which is fitted; a *torus* cos and sin of wa and of wb, each for itself; a *circle* cos and sin of
+w(a + b). A perfect disc has a CKA of 1 / sqrt 2 with the torus.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Complex, Float, Float64, Int
+from torch import Tensor
+
+from detectors.core.spectrum import BUDGET, grid_neurons
+from detectors.subjects.operands.view import ModelView
+
+LEAST = 0.02  # of the energy: smaller clusters are left out, as in the published figures
+HALVES = 91  # offsets tried
+IDLE = 1e-6  # of the median energy: neurons that do not vary
+
+
+class Cluster(NamedTuple):
+    """energy: share of that of all neurons about their means. phase_concentration: |sum A conj(B)| / sum |A| |B| over
+    the neurons' Fourier coefficients in a and in b. logits_circle: CKA of what they add to the logits with the circle,
+    None where something lies between.
+    """
+
+    frequency: int
+    neurons: int
+    energy: float
+    disc: float
+    torus: float
+    circle: float
+    logits_circle: float | None
+    phase_concentration: float
+
+
+def clusters(model: ModelView, layer: int) -> list[Cluster]:
+    """Of a cyclic group, by frequency, in the checkpoint's own units."""
+    n, grid = model.group.order, model.grid
+    before = model.preactivations(layer)
+    some = torch.arange(before.shape[1]).split(max(1, BUDGET // n**2))
+    total, family, of_a, of_b = (
+        torch.cat(x) for x in zip(*(_spectra(grid_neurons(before, grid, c)) for c in some), strict=True)
+    )
+    best, everything = family.argmax(1), total.sum().clamp_min(1e-300)
+    varies = total > IDLE * total[total > 0].median() if bool((total > 0).any()) else total > 0
+    found = []
+    for k in best[varies].unique().tolist():
+        of = (varies & (best == k)).nonzero()[:, 0]
+        if (energy := float(total[of].sum() / everything)) < LEAST:
+            continue
+        a, b = of_a[of, k], of_b[of, k]
+        rows = before[grid.reshape(-1)][:, of].double()
+        gram = (rows - rows.mean(0)).T @ (rows - rows.mean(0))
+        concentration = (a * b.conj()).sum().abs() / (a.abs() * b.abs()).sum().clamp_min(1e-300)
+        waves = _Waves(n, k + 1)
+        found.append(
+            Cluster(
+                frequency=k + 1,
+                neurons=len(of),
+                energy=energy,
+                disc=_disc(rows, gram, waves, torch.angle((a * b.conj()).sum())),
+                torus=_cka(rows, gram, waves.torus()),
+                circle=_cka(rows, gram, waves.circle()),
+                logits_circle=_of_logits(model, layer, of, waves),
+                phase_concentration=float(concentration),
+            )
+        )
+    return found
+
+
+def _spectra(
+    cube: Float[Tensor, "m a b"],
+) -> tuple[Float64[Tensor, " m"], Float64[Tensor, "m k"], Complex[Tensor, "m k"], Complex[Tensor, "m k"]]:
+    """Energy about the mean; that in cos and sin of wa, wb, w(a + b), w(a - b) by frequency; coefficients in a, b."""
+    cube = cube.double()
+    cube = cube - cube.mean((1, 2), keepdim=True)
+    n = cube.shape[-1]
+    angle = 2 * torch.pi * torch.arange(1, n // 2 + 1)[:, None].double() * torch.arange(n) / n
+    cos, sin = angle.cos(), angle.sin()
+    alone = [torch.complex(side @ cos.T, -(side @ sin.T)) for side in (cube.sum(2), cube.sum(1))]
+    products = [(first @ cube * second).sum(-1).square() for first in (cos, sin) for second in (cos, sin)]
+    family = sum(x.abs().square() for x in alone) + 2 * torch.stack(products).sum(0)
+    return cube.square().sum((1, 2)), family, alone[0], alone[1]
+
+
+class _Waves:
+    """Functions of (a, b) of one frequency, in the order of the grid."""
+
+    def __init__(self, n: int, k: int) -> None:
+        self.n, self.half = n, 2 * k == n
+        self.step = 2 * torch.pi * k / n
+        self.a = torch.arange(n, dtype=torch.float64).repeat_interleave(n)
+        self.b = torch.arange(n, dtype=torch.float64).repeat(n)
+
+    def of(self, angle: Float64[Tensor, " pairs"]) -> Float64[Tensor, "pairs wave"]:
+        return torch.stack([angle.cos(), angle.sin()], dim=1)
+
+    def torus(self) -> Float64[Tensor, "pairs wave"]:
+        return torch.cat([self.of(self.step * self.a), self.of(self.step * self.b)], dim=1)
+
+    def circle(self) -> Float64[Tensor, "pairs wave"]:
+        return self.of(self.step * (self.a + self.b))
+
+    def disc(self, offset: float) -> Float64[Tensor, "pairs wave"]:
+        return self.of(self.step * self.a) + self.of(self.step * self.b - offset)
+
+
+def _disc(rows: Float64[Tensor, "pairs m"], gram: Float64[Tensor, "m m"], waves: _Waves, phase: Tensor) -> float:
+    """With the offset between the operands that fits best: the phase of sum A conj(B). Of half the order, where a phase
+    is a sign, by trial; an offset then makes both waves of the torus, and disc and torus are one.
+    """
+    offsets = torch.linspace(0, torch.pi, HALVES).tolist() if waves.half else [float(phase)]
+    return max(_cka(rows, gram, waves.disc(offset)) for offset in offsets)
+
+
+def _cka(x: Float64[Tensor, "pairs m"], gram: Float64[Tensor, "m m"], y: Float64[Tensor, "pairs wave"]) -> float:
+    """gram: of x about its mean."""
+    y = y - y.mean(0)
+    return float((x.T @ y).square().sum() / (gram.norm() * (y.T @ y).norm()).clamp_min(1e-300))
+
+
+def _of_logits(model: ModelView, layer: int, of: Int[Tensor, " m"], waves: _Waves) -> float | None:
+    if (readout := model.readout(layer)) is None:
+        return None
+    neurons = model.neurons(layer)[model.grid.reshape(-1)][:, of].double()
+    neurons, out = neurons - neurons.mean(0), readout[of].double()
+    circle = waves.circle()
+    circle = circle - circle.mean(0)
+    shared = (out.T @ (neurons.T @ circle)).square().sum()
+    inner = out @ out.T @ (neurons.T @ neurons)  # tr((out^T N out)^2) = tr(inner^2)
+    own = (inner * inner.T).sum().clamp_min(0).sqrt()
+    return float(shared / (own * (circle.T @ circle).norm()).clamp_min(1e-300))

@@ -1,0 +1,89 @@
+"""Published figures that tell the clock from the pizza: gradient symmetricity, distance irrelevance, circularity.
+
+Source: "The Clock and the Pizza" (arXiv:2306.17844), definitions 4.1, 4.2 and B.1.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from detectors.subjects.operands.view import ModelView
+
+TRIPLES = 20_480
+PASS = 4096
+COMPONENTS = 4
+
+
+class Symmetricity(NamedTuple):
+    """Mean cosine, and its standard error; None where no gradient reaches both embeddings."""
+
+    mean: float | None
+    error: float | None
+
+
+def gradient_symmetricity(model: ModelView, seed: int) -> Symmetricity:
+    """Mean over random triples (a, b, c) of the cosine between the gradients of logit c by the embeddings of a and b.
+
+    1 of whatever sees E[a] + E[b] alone, untrained or not: it can rule a clock out, and shows no pizza.
+    """
+    n = model.group.order
+    triples = torch.randint(0, n, (TRIPLES, 3), generator=torch.Generator().manual_seed(seed))
+    found = torch.cat([_cosines(model, some) for some in triples.split(PASS)])
+    found = found[found.isfinite()]
+    if len(found) < 2:
+        return Symmetricity(None, None)
+    return Symmetricity(float(found.mean()), float(found.std() / len(found) ** 0.5))
+
+
+def _cosines(model: ModelView, triples: Tensor) -> Float64[Tensor, " triple"]:
+    """NaN where a gradient is zero."""
+    seen: list[Tensor] = []
+
+    def watch(x: Tensor) -> Tensor:
+        seen.append(x.detach().requires_grad_(True))
+        return seen[0]
+
+    pairs = model.grid[triples[:, 0], triples[:, 1]]
+    answers = model.plane.answers[triples[:, 2]]
+    with torch.enable_grad():
+        logits = model.run(model.tokens_of(pairs), edit={"hook_embed": watch})[0]
+        own = logits.gather(1, answers[:, None]).sum()
+        if not own.requires_grad:  # a network that gives detached logits
+            return torch.zeros(0, dtype=torch.float64)
+        (grads,) = torch.autograd.grad(own, seen[0], allow_unused=True, materialize_grads=True)
+    a, b = (grads[:, operand].double() for operand in range(2))
+    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+
+
+def distance_irrelevance(model: ModelView) -> float | None:
+    """Mean over d of the standard deviation over a of the right logit of (a, a + d), over that of all right logits: 0
+    of what sees the distance alone, 1 of what sees the sum alone. None where the right logit is constant.
+    """
+    plane, n = model.plane, model.group.order
+    table = model.logits()[plane.pairs, plane.answers[plane.product]].double().reshape(n, n)
+    a = torch.arange(n)
+    apart = torch.stack([table[a, (a + d) % n].std(correction=0) for d in range(n)]).mean()
+    whole = table.std(correction=0)
+    return float(apart / whole) if float(whole) > 1e-9 * float(table.abs().max()) else None
+
+
+def circularity(model: ModelView) -> float:
+    """Mean over the first four principal components of the embedding of the largest share of one frequency, and over
+    the operands where they have tables of their own.
+    """
+    n = model.group.order
+    sides = (model.labels.left, model.labels.right)
+    tokens = torch.arange(model.task.n_tokens)
+    rows = model.run(torch.stack([tokens, tokens], dim=1), capture=("hook_embed",))[1]["hook_embed"].double()
+    found = []
+    for operand, side in enumerate(sides):
+        table = rows[torch.from_numpy(side), operand]
+        u, s, _ = torch.linalg.svd(table - table.mean(0), full_matrices=False)
+        scores = (u * s)[:, :COMPONENTS]
+        power = torch.fft.fft(scores, dim=0)[1:].abs().square().amax(0)
+        found.append((2 * power / (n * scores.square().sum(0)).clamp_min(1e-300)).clamp(0, 1).mean())
+    return float(torch.stack(found).mean())

@@ -1,0 +1,131 @@
+"""Coordinates of a first layer: published networks by others' figures, exact discs and tori, and what is neither."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import detectors
+from detectors.core.errors import Undetermined
+from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
+from detectors.subjects.operands.view import ModelView
+
+P, M, W = 17, 48, 2 * np.pi * 3 / 17
+A = np.arange(P)
+
+
+def network(first, second, seed=0):
+    """ReLU neurons cos(wa + first_i) + cos(wb + second_i), read out at the sum of the phases."""
+    rows = [np.cos(W * A[:, None] + phases) for phases in (first, second)]
+    out = np.cos(W * A[None] + (first + second)[:, None])
+    weights = {"W_x": rows[0], "W_y": rows[1], "W": np.concatenate([np.eye(M), np.eye(M)]), "W_U": out}
+    return ModelView(TwoEmbeddingMLP({k: torch.from_numpy(w).float() for k, w in weights.items()}), f"add:{P}")
+
+
+def phases(seed, offset=None):
+    first = np.random.default_rng(seed).uniform(0, 2 * np.pi, M)
+    return first, first + offset if offset is not None else np.random.default_rng(seed + 1).uniform(0, 2 * np.pi, M)
+
+
+@pytest.mark.external
+def test_clusters_are_those_that_others_measured(external, capsys):
+    """Every figure of truth_mechanism.json within 1e-3 (a neuron that is all but dead may be counted or not)."""
+    pizza = {t["id"]: t for t in json.loads((external / "truth_pizza.json").read_text())}
+    apart = []
+    for name, truth in json.loads((external / "truth_mechanism.json").read_text()).items():
+        if name in pizza:
+            arch = {"attn_coeff": str(pizza[name]["attention_rate"]), "act_fn": "relu"}
+            view = detectors.load(external / pizza[name]["file"], task="add:59", arch=arch)
+        else:
+            view = detectors.load(external / "group" / f"{name}.pt", task=f"add:{name[1:4]}")
+        score = detectors.addition_mechanism(view)
+        found = {c["frequency"]: c for c in score.clusters}
+        assert found.keys() == {c["frequency"] for c in truth["clusters"]}, name
+        for one in truth["clusters"]:
+            mine = found[one["frequency"]]
+            assert abs(mine["neurons"] - one["neurons"]) <= 1
+            apart += [(abs(mine[key] - value), name, key) for key, value in one.items() if key != "neurons"]
+        apart += [(abs(score.mean[key] - value), name, key) for key, value in truth["mean"].items()]
+        assert score.value > 0.9
+    with capsys.disabled():
+        print(f"\nclusters: {len(apart)} published figures, the furthest apart {max(apart)}")
+    assert max(apart)[0] < 1e-3
+
+
+@pytest.mark.external
+def test_scalars_are_those_of_the_authors_code(external, capsys):
+    """Circularity of a model with tables of their own is of each; the published 0.53 is of both under each other."""
+    rows = []
+    for truth in json.loads((external / "truth_pizza.json").read_text()):
+        arch = {} if truth["attention_rate"] is None else {"attn_coeff": str(truth["attention_rate"])}
+        arch |= {} if truth["act_fn"] is None else {"act_fn": truth["act_fn"].lower()}
+        view = detectors.load(external / truth["file"], task="add:59", arch=arch)
+        if len(view.neuron_layers) > 1:
+            with pytest.raises(Undetermined, match="not read off the first of 2 layers"):
+                detectors.addition_mechanism(view)
+            continue
+        score = detectors.addition_mechanism(view)
+        rows.append((truth["id"], score.distance_irrelevance, score.gradient_symmetricity, score.circularity))
+        assert score.distance_irrelevance == pytest.approx(truth["distance_irrelevance"], abs=1e-3)
+        published = truth["gradient_symmetricity_20480_triples"]
+        assert score.gradient_symmetricity == pytest.approx(
+            published, abs=max(1e-3, 4 * score.gradient_symmetricity_error)
+        )
+        if not truth["separate_vocabularies"]:
+            assert score.circularity == pytest.approx(truth["circularity"], abs=1e-3)
+        assert bool(score.remark) == (truth["accuracy"] < 0.99)
+    with capsys.disabled():
+        print("\nid, distance irrelevance, gradient symmetricity, circularity:", *rows, sep="\n")
+    assert len(rows) >= 4
+
+
+def test_an_exact_disc_and_an_exact_torus():
+    disc, torus = (detectors.addition_mechanism(network(*phases(0, offset))) for offset in (0.0, None))
+    (of_disc,), (of_torus,) = disc.clusters, torus.clusters
+    assert (of_disc["frequency"], of_disc["neurons"], of_torus["frequency"]) == (3, M, 3)
+    assert of_disc["phase_concentration"] == pytest.approx(1, abs=1e-6)
+    assert of_torus["phase_concentration"] < 0.4
+    assert of_disc["torus"] == pytest.approx(0.5**0.5, abs=0.02)
+    assert of_disc["disc"] > 0.98
+    assert of_torus["torus"] > 0.95
+    assert max(of_disc["circle"], of_torus["circle"]) < 1e-6
+    assert "disc" in detectors.run(network(*phases(0, 0.0)), names=["addition_mechanism"]).summary
+
+
+@pytest.mark.parametrize("offset", [0.7, 2.0, -1.3])
+def test_an_offset_between_the_operands_is_fitted(offset):
+    """Separate vocabularies have one; without the fit it is (1 + cos(offset)) / 2 of a disc."""
+    plain, moved = (detectors.addition_mechanism(network(*phases(0, x))).clusters[0] for x in (0.0, offset))
+    assert moved["disc"] == pytest.approx(plain["disc"], abs=1e-4)
+    assert moved["phase_concentration"] == pytest.approx(1, abs=1e-6)
+
+
+def test_what_sees_a_sum_alone_is_symmetric_untrained_or_not():
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal((P, M))
+    weights = {"W_x": table, "W_y": table, "W": np.concatenate([np.eye(M)] * 2), "W_U": rng.standard_normal((M, P))}
+    view = ModelView(TwoEmbeddingMLP({k: torch.from_numpy(w).float() for k, w in weights.items()}), f"add:{P}")
+    report = detectors.run(view, names=["addition_mechanism"])["addition_mechanism"]
+    assert report.evidence["gradient_symmetricity"] == pytest.approx(1, abs=1e-6)
+    assert report.verdict == "absent"
+
+
+def test_units_of_a_neuron_move_coordinates_and_neither_value_nor_verdict():
+    view = network(*phases(0))
+    grown = {k: w.clone() for k, w in view.weights.items()}
+    for name in ("W_x", "W_y"):
+        grown[name][:, 0] *= 1e4
+    grown["W_U"][0] /= 1e4
+    before, after = (detectors.addition_mechanism(v) for v in (view, ModelView(TwoEmbeddingMLP(grown), f"add:{P}")))
+    assert after.value == pytest.approx(before.value, abs=1e-4)
+    assert after.clusters[0]["phase_concentration"] == pytest.approx(1, abs=1e-3)
+
+
+def test_memorisers_other_groups_and_several_layers():
+    report = detectors.run(detectors.load("zoo:add53_memorised"), names=["addition_mechanism"])
+    assert report["addition_mechanism"].verdict == "absent"
+    with pytest.raises(Undetermined, match="first of 2 layers"):
+        detectors.addition_mechanism(detectors.load("zoo:add53_two_layers"))
+    other = detectors.run(detectors.load("zoo:d15_transformer"), names=["addition_mechanism"])["addition_mechanism"]
+    assert (other.verdict, other.reason) == ("not_applicable", "this model has no cyclic group")

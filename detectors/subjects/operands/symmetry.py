@@ -78,7 +78,8 @@ def circularity(model: ModelView) -> float:
     n = model.group.order
     sides = (model.labels.left, model.labels.right)
     tokens = torch.arange(model.task.n_tokens)
-    rows = model.run(torch.stack([tokens, tokens], dim=1), capture=("hook_embed",))[1]["hook_embed"].double()
+    with torch.no_grad():
+        rows = model.run(torch.stack([tokens, tokens], dim=1), capture=("hook_embed",))[1]["hook_embed"].double()
     found = []
     for operand, side in enumerate(sides):
         table = rows[torch.from_numpy(side), operand]

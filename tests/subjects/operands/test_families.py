@@ -96,7 +96,7 @@ def test_a_readout_that_raises_all_answers_alike_does_nothing():
     ):
         found = effects(other, 0)
         assert float(found[4]) < 1e-6 * float(found.max())
-        kept = alive(families(other, 0, found).total)
+        kept = alive(families(other, other.neurons(0), found).total)
         assert 4 not in kept.tolist()
         assert len(kept) == len(found) - 1
 
@@ -151,7 +151,7 @@ def half_detached(view):
 def test_trig_neurons_that_write_nothing_have_no_weight():
     view = circuits.unread_trig_neurons(p=17)
     trig = torch.nonzero(view.network.weights["b_in"] == 0).squeeze(1)
-    kept = alive(families(view, 0, effects(view, 0)).total)
+    kept = alive(families(view, view.neurons(0), effects(view, 0)).total)
     assert len(trig) == 9
     assert not set(trig.tolist()) & set(kept.tolist())
 
@@ -167,7 +167,7 @@ def test_a_neuron_in_other_units_is_the_same_neuron(linear, seed):
     other = rescaled(view, factors)
     torch.testing.assert_close(other.logits(), view.logits(), atol=1e-3, rtol=1e-4)
     found = [(v if linear else unread(v)) for v in (view, other)]
-    first, second = (families(v, 0, effects(v, 0)) for v in found)
+    first, second = (families(v, v.neurons(0), effects(v, 0)) for v in found)
     torch.testing.assert_close(second.total, first.total, rtol=1e-3, atol=0)
     assert torch.equal(alive(second.total).sort().values, alive(first.total).sort().values)
     torch.testing.assert_close(second.shares()[1], first.shares()[1], rtol=1e-3, atol=1e-6)
@@ -178,7 +178,7 @@ def test_without_the_effect_units_would_decide():
     factors = torch.ones(18)
     factors[0] = 1e4
     ones = torch.ones(18, dtype=torch.float64)
-    first, second = (families(v, 0, ones).shares()[1] for v in (view, rescaled(view, factors)))
+    first, second = (families(v, v.neurons(0), ones).shares()[1] for v in (view, rescaled(view, factors)))
     assert float((first - second).abs().max()) > 0.3
 
 
@@ -201,7 +201,7 @@ def test_shares_are_the_weighted_mean_of_each_neurons_largest():
 def test_square_neurons_of_one_frequency_are_in_its_family_and_the_next_harmonic():
     """(cos x + cos y)^2 = 1 + cos 2x / 2 + cos 2y / 2 + 2 cos x cos y, of powers 0, 1/8, 1/8 and 1."""
     view = trig_mlp(p=11, frequencies=(2,), act_fn="square")
-    found = families(view, 0, effects(view, 0))
+    found = families(view, view.neurons(0), effects(view, 0))
     names = [i.name for i in view.group.irreps[1:]]
     shares = (found.power / found.total[:, None]).numpy()
     np.testing.assert_allclose(shares[:, names.index("freq_2")], 0.8, rtol=1e-5)
@@ -217,17 +217,19 @@ def test_under_a_permutation_shares_are_those_of_renamed_tokens(spec):
     draws, seed = 4, spec[1]
     view = trig_mlp(p=11, frequencies=(2, 3), amplitudes=(1.0, 0.5), act_fn="square")
     effect = effects(view, 0)
-    strongest = alive(families(view, 0, effect).total)[: spec[0] or None]
-    observed, null, shares, alike = permuted(view, 0, strongest, effect, draws, seed)
-    own = families(view, 0, effect).of(strongest).shares()[0]
+    strongest = alive(families(view, view.neurons(0), effect).total)[: spec[0] or None]
+    observed, null, shares, alike = permuted(view, view.neurons(0), strongest, effect, draws, seed)
+    own = families(view, view.neurons(0), effect).of(strongest).shares()[0]
     assert observed == pytest.approx(own, rel=1e-4)
     grid = view.grid
     for draw, perm in enumerate(permutations(11, draws, seed)):
         view.grid = grid[perm][:, perm]
-        mean, by_irrep = families(view, 0, effect).of(strongest).shares()
+        mean, by_irrep = families(view, view.neurons(0), effect).of(strongest).shares()
         assert float(null[draw]) == pytest.approx(mean, rel=1e-4)
         torch.testing.assert_close(shares[draw], by_irrep, rtol=1e-3, atol=1e-6)
-        torch.testing.assert_close(alike[draw], families(view, 0, effect).of(strongest).alike(), rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(
+            alike[draw], families(view, view.neurons(0), effect).of(strongest).alike(), rtol=1e-3, atol=1e-6
+        )
 
 
 def test_neurons_counted_alike_do_not_know_of_weights():

@@ -120,4 +120,4 @@ def test_a_hooked_transformer_of_2x(tmp_path):
     run = [str(env / "bin" / "python"), "-c", SCRIPT, str(ROOT), json.dumps(SIZES)]
     done = subprocess.run(run, capture_output=True, text=True, check=False, env=os.environ | {"HF_HUB_OFFLINE": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
-    assert len(json.loads(done.stdout.splitlines()[-1])) == 5
+    assert len(json.loads(done.stdout.splitlines()[-1])) == 6

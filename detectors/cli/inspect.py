@@ -67,8 +67,6 @@ def _print(console: Console, found: Any) -> None:
         console.print(Text(f"Note: {note}", style="yellow"), soft_wrap=True)
     if found.settles:
         console.print(Text(f"would settle what is open: {', or '.join(found.settles)}"), soft_wrap=True)
-    if found.layout == "language model by transformers":
-        return
     if found.architecture is None and not found.why:
         sizes = ", ".join(map(str, found.sizes))
         likely = f"the shapes allow {sizes} operands; " if sizes else ""

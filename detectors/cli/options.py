@@ -141,9 +141,11 @@ def progress_bar(quiet: bool) -> Iterator[tuple[Console, Callable[[str, int, int
 
         log, plain = logging.getLogger("detectors"), {"show_time": False, "show_level": False, "show_path": False}
         handler = RichHandler(logging.WARNING if quiet else logging.INFO, console, **plain)  # type: ignore[arg-type]
+        level = log.level
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         try:
             yield console, progress
         finally:
             log.removeHandler(handler)
+            log.setLevel(level)

@@ -36,11 +36,12 @@ class Heads(Score):
     heads: strongest first, each `{layer, head, score, p_value, necessity, sufficiency, control, positions}`: p_value
     is adjusted for all heads looked at, None where the motif has no null; positions: queries where the head works;
     necessity: the larger of what is lost without the head and what it gives back to a model without any of the heads
-    listed; the causal figures are None where too few answers are right, or the head is too weak to ask. A report keeps
-    those that are not absent, each with its verdict. heads_looked_at: how many there are in all. group, group_control:
-    what is lost without all heads that share a job, and without as many others at the most; losses: as it is, and
-    without either, in nats. unasked: heads beyond those listed that have something too, and whose causes were not asked
-    for. causes: of each head, one for each thing that is said of it.
+    listed; the causal figures are None where too few answers are right, or the head is too weak to ask. A report
+    keeps those that are not absent, each with its verdict. heads_looked_at: how many there are in all. group,
+    group_control: what is lost without all heads that share a job, and without as many others at the most; losses: as
+    it is, and without either, in nats, of the sequences that causes are asked on. unasked: heads beyond those listed
+    that have something too, and whose causes were not asked for. causes: of each head, one for each thing that is
+    said of it.
     """
 
     heads: tuple[Mapping[str, Any], ...]

@@ -51,7 +51,13 @@ def inspect(path: str | Path, *, task: str | None = None, **options: Any) -> Ins
     Errors: CheckpointError for what is no checkpoint at all; a file that is not recognised is an answer.
     """
     if task is None and (language := gguf_or_folder(Path(path))) is not None:
-        return Inspection(path=str(path), tensors=tuple(headers(language)), layout="language model by transformers")
+        files = sorted(language.glob("*.safetensors")) if language.is_dir() else []  # of others nothing is shown
+        return Inspection(
+            path=str(path),
+            tensors=tuple(tensor for file in files for tensor in headers(file)),
+            layout="language model by transformers",
+            architecture={"kind": "language model"},
+        )
     weights = read_tensors(path)
     tensors = tuple((name, tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in weights.items())
     known = next((layout.NAME for layout in LAYOUTS if layout.matches(weights)), None)

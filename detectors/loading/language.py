@@ -20,7 +20,7 @@ from detectors.core.visible import visible
 from detectors.loading.configuration import MAX_CONFIG
 from detectors.loading.containers import first_line
 from detectors.loading.language_network import KEPT, LanguageNetwork
-from detectors.loading.language_rows import rows_of
+from detectors.loading.language_rows import headers, rows_of
 from detectors.subjects.sequences.language import LanguageView
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.words import repeats, windows
@@ -36,6 +36,7 @@ PART = 256  # numbers: a *.bin does not say how many tensors it has, and none is
 COPIES = 2  # of the weights, while they are read: 1.2 GB measured for 135 million in float32
 BASE = 2**27  # numbers that fit where torch and transformers lie, half a GiB
 LOGITS = 3  # as they are, and in float64
+OFFLINE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 LOG = logging.getLogger("detectors")
 
 
@@ -115,7 +116,7 @@ def _read(path: Path) -> tuple[Any, Any]:
     """
     tensors = _tensors(path)
     place, file = (str(path), {}) if path.is_dir() else (str(path.parent), {"gguf_file": path.name})
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, **file}
+    options: dict[str, Any] = {**OFFLINE, **file}
     with _in_words(path):
         from transformers import AutoConfig, AutoModelForCausalLM
         from transformers.utils import logging
@@ -143,7 +144,7 @@ def _tokenizer(place: str, **file: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=False, **file)
+        return AutoTokenizer.from_pretrained(place, **OFFLINE, **file)
     except Exception:  # a folder without one, or of a kind that is not installed: all tokens are drawn
         return None
 
@@ -152,7 +153,7 @@ def _rows(path: Path) -> RowsView:
     with _in_words(path):
         from transformers import AutoConfig
 
-        config = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(str(path), **OFFLINE)
         return rows_of(path, _skeleton(path, config, _tensors(path)), _tokenizer(str(path)))
 
 
@@ -215,13 +216,7 @@ def _tensors(path: Path) -> list[int]:
 def _sizes(file: Path) -> list[int]:
     if file.suffix == ".bin":
         return [PART] * (file.stat().st_size // 2 // PART + 1)  # of two bytes each, at the least
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, "pt") as tensors:
-            return [math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys()]  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{file} is damaged: {first_line(error)}") from None
+    return [math.prod(tensor.shape) for tensor in headers(file)]
 
 
 @contextmanager

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,35 +27,36 @@ def rows_of(path: Path, skeleton: Any, tokenizer: Any) -> RowsView:
     file, key = _holder(path, name, tuple(table.shape))
     said = f"the model was not loaded: rows of its embedding alone ({key})"
     origin = Checkpoint(path=str(path), layout=f"rows of a language model, {skeleton.config.model_type}", notes=(said,))
-    return RowsView.reading(partial(single_tokens, tokenizer), partial(_rows, file, key), tuple(table.shape), origin)
+    known = partial(single_tokens, tokenizer, len(table))
+    return RowsView.reading(known, partial(_rows, file, key), tuple(table.shape), origin)
 
 
-def headers(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    """Name, shape and kind of number of every tensor in the safetensors of a folder; nothing of other files."""
+class Header(NamedTuple):
+    """Of a tensor in a file of safetensors. kind: of number."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+
+
+def headers(file: Path) -> list[Header]:
+    """By name. Errors: CheckpointError."""
     from safetensors import SafetensorError, safe_open
 
-    for file in sorted(path.glob("*.safetensors")) if path.is_dir() else ():
-        try:
-            with safe_open(file, "pt") as tensors:
-                for key in sorted(tensors.keys()):
-                    found = tensors.get_slice(key)
-                    yield key, tuple(found.get_shape()), str(found.get_dtype())
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{file} is damaged: {first_line(error)}") from None
+    try:
+        with safe_open(file, "pt") as tensors:
+            found = [(name, tensors.get_slice(name)) for name in sorted(tensors.keys())]
+            return [Header(name, tuple(part.get_shape()), str(part.get_dtype())) for name, part in found]
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{file} is damaged: {first_line(error)}") from None
 
 
 def _holder(path: Path, name: str, shape: tuple[int, ...]) -> tuple[Path, str]:
     """The file that has the table, and its name there, which may lack the first parts of it."""
-    from safetensors import SafetensorError, safe_open
-
     for file in sorted(path.glob("*.safetensors")):
-        try:
-            with safe_open(file, "pt") as tensors:
-                for key in tensors.keys():  # noqa: SIM118
-                    if name.endswith(key) and tuple(tensors.get_slice(key).get_shape()) == shape:
-                        return file, key
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{file} is damaged: {first_line(error)}") from None
+        for tensor in headers(file):
+            if name.endswith(tensor.name) and tensor.shape == shape:
+                return file, tensor.name
     raise CheckpointError(f"no *.safetensors of {path} has {name} of shape {list(shape)}")
 
 

@@ -26,24 +26,27 @@ from detectors.core.nulls import permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.subjects.operands.clusters import clusters
-from detectors.subjects.operands.families import layer_of
+from detectors.subjects.operands.families import effects_before, layer_of
 from detectors.subjects.operands.symmetry import circularity, distance_irrelevance, gradient_symmetricity
 from detectors.subjects.operands.view import ModelView
 
+COORDINATES = ("disc", "torus", "circle", "logits_circle", "phase_concentration")
 CONVERGED = 0.99  # of the pairs answered right
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdditionMechanism(Score):
     """Evidence. clusters: by frequency, each `{frequency, neurons, energy, disc, torus, circle, logits_circle,
-    phase_concentration}`, those of at least 2% of the energy. mean: their coordinates weighed by energy. The published
-    scalars: gradient_symmetricity with its standard error, over 20,480 random triples, None where no gradient passes;
-    distance_irrelevance, None where the right logit is constant; circularity of the embedding, a mean over operands
-    with tables of their own.
+    phase_concentration}`, those of at least 2% of the energy. mean: their coordinates weighed by energy. weighed: the
+    same with every neuron in units of what it does to the logits, which no rescaling moves, and of which the sentence
+    speaks. The published scalars: gradient_symmetricity with its standard error, over 20,480 random triples, None
+    where no gradient passes; distance_irrelevance, None where the right logit is constant; circularity of the
+    embedding, a mean over operands with tables of their own.
     """
 
     clusters: tuple[Mapping[str, Any], ...]
     mean: Mapping[str, float | None]
+    weighed: Mapping[str, Any]
     gradient_symmetricity: float | None
     gradient_symmetricity_error: float | None
     distance_irrelevance: float | None
@@ -51,9 +54,12 @@ class AdditionMechanism(Score):
 
 
 def clause(score: AdditionMechanism) -> str:
-    """Coordinates."""
-    many, at = len(score.clusters), ", ".join(str(c["frequency"]) for c in score.clusters)
-    placed = ", ".join(f"{k.replace('_', ' ')} {score.mean[k]:.2f}" for k in ("disc", "torus", "phase_concentration"))
+    """Coordinates, of which units of neurons are no part."""
+    found = score.weighed["frequencies"]
+    many, at = len(found), ", ".join(map(str, found))
+    placed = ", ".join(
+        f"{k.replace('_', ' ')} {score.weighed[k]:.2f}" for k in ("disc", "torus", "phase_concentration")
+    )
     return f"first layer in {many} cluster{'s' if many != 1 else ''} of one frequency ({at}): {placed}"
 
 
@@ -84,6 +90,7 @@ def addition_mechanism(model: ModelView, /, *, draws: int = 199, seed: int = 0) 
     number = model.neuron_layers[0]
     layer = layer_of(model, number, draws, seed, before=True)
     found = clusters(model, number)
+    weighed = clusters(model, number, effects_before(model, number).sqrt())
     symmetric = gradient_symmetricity(model, seed)
     accuracy = model.figures().accuracy.all or 0.0
     return AdditionMechanism(
@@ -92,7 +99,8 @@ def addition_mechanism(model: ModelView, /, *, draws: int = 199, seed: int = 0) 
         causal=None,
         remark=f"it is right on {accuracy:.1%} alone" if accuracy < CONVERGED else "",
         clusters=tuple(c._asdict() for c in found),
-        mean={key: _mean(found, key) for key in ("disc", "torus", "circle", "logits_circle", "phase_concentration")},
+        mean={key: _mean(found, key) for key in COORDINATES},
+        weighed={"frequencies": [c.frequency for c in weighed], **{key: _mean(weighed, key) for key in COORDINATES}},
         gradient_symmetricity=symmetric.mean,
         gradient_symmetricity_error=symmetric.error,
         distance_irrelevance=distance_irrelevance(model),

@@ -114,7 +114,7 @@ def _each(
         {
             "name": name,
             "where": where,
-            "order": -math.log(p) / math.log(len(orders) + 1),
+            "order": abs(math.log(p)) / math.log(len(orders) + 1),
             "order_p_value": p,
             "closure": closure(c),
             "r2": r2_of_circle(c),
@@ -165,4 +165,4 @@ def r2_of_circle(cosines: Float64[Tensor, "word word"]) -> float:
     """Share of the variance of rows, each made of length 1, that a circle with the words in this order explains."""
     angle = 2 * torch.pi * torch.arange(len(cosines), dtype=torch.float64) / len(cosines)
     waves = torch.stack([angle.cos(), angle.sin()]) * (2 / len(cosines)) ** 0.5
-    return float((waves @ cosines @ waves.T).trace() / cosines.trace())
+    return float((waves @ cosines @ waves.T).trace() / cosines.trace().clamp_min(1e-300))

@@ -9,6 +9,7 @@ import torch
 import detectors
 from detectors.core.errors import Undetermined
 from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
+from detectors.motifs.addition_mechanism import clause
 from detectors.subjects.operands.view import ModelView
 
 P, M, W = 17, 48, 2 * np.pi * 3 / 17
@@ -120,6 +121,23 @@ def test_units_of_a_neuron_move_coordinates_and_neither_value_nor_verdict():
     before, after = (detectors.addition_mechanism(v) for v in (view, ModelView(TwoEmbeddingMLP(grown), f"add:{P}")))
     assert after.value == pytest.approx(before.value, abs=1e-4)
     assert after.clusters[0]["phase_concentration"] == pytest.approx(1, abs=1e-3)
+
+
+def test_the_sentence_is_of_no_units():
+    """A torus of which one neuron is in units of 1e-4: the same function, and its own coordinates those of a disc."""
+    view = network(*phases(0))
+    grown = {k: w.clone() for k, w in view.weights.items()}
+    for name in ("W_x", "W_y"):
+        grown[name][:, 0] *= 1e4
+    grown["W_U"][0] /= 1e4
+    other = ModelView(TwoEmbeddingMLP(grown), f"add:{P}")
+    torch.testing.assert_close(other.logits(), view.logits(), rtol=1e-4, atol=1e-4)
+    before, after = (detectors.addition_mechanism(v) for v in (view, other))
+    assert after.mean["phase_concentration"] > 0.99
+    assert after.weighed["frequencies"] == before.weighed["frequencies"] == [3]
+    for key in ("disc", "torus", "phase_concentration"):
+        assert after.weighed[key] == pytest.approx(before.weighed[key], abs=1e-4)
+    assert clause(after) == clause(before)
 
 
 def test_memorisers_other_groups_and_several_layers():

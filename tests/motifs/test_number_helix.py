@@ -73,6 +73,21 @@ def test_the_score_is_of_the_circle_inside_an_ellipse():
     assert values[2] < 0.01
 
 
+def test_what_other_periods_explain_as_well_is_none_of_it():
+    """A table of last digits has as much of 10/3, which is no period of the helix."""
+    assert detectors.number_helix(models_zoo.number_rows("digits", seed=1000)).value < 0.02
+
+
+def test_one_period_of_many_that_are_alike_is_no_helix():
+    """Period 10 stands out from its neighbours, which numbers permuted never show, and so do eight others."""
+    many = (10, 7.1, 13.3, 4.3, 3.7, 3.1, 2.7, 2.3, 6.1)
+    score = detectors.number_helix(view(laid(turns(*many), noise=0.5)))
+    assert score.null.permuted == "periods"
+    assert score.null.p_value > 0.05
+    assert score.found == []
+    assert detectors.number_helix(view(laid(turns(10), noise=0.5))).found == [10]
+
+
 def test_a_rotation_and_another_unit_change_nothing():
     rows = laid(turns(2, 5, 10, 100), noise=1.0)
     turned = 7 * rows @ np.linalg.qr(np.random.default_rng(1).standard_normal((64, 64)))[0] + 3

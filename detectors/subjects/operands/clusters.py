@@ -38,10 +38,11 @@ class Cluster(NamedTuple):
     phase_concentration: float
 
 
-def clusters(model: ModelView, layer: int) -> list[Cluster]:
-    """Of a cyclic group, by frequency, in the checkpoint's own units."""
+def clusters(model: ModelView, layer: int, units: Float[Tensor, " m"] | None = None) -> list[Cluster]:
+    """Of a cyclic group, by frequency. units: that each neuron is multiplied by; the checkpoint's own without."""
     n, grid = model.group.order, model.grid
     before = model.preactivations(layer)
+    before = before if units is None else (before.double() * units).float()
     some = torch.arange(before.shape[1]).split(max(1, BUDGET // n**2))
     total, family, of_a, of_b = (
         torch.cat(x) for x in zip(*(_spectra(grid_neurons(before, grid, c)) for c in some), strict=True)

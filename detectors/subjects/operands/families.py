@@ -74,6 +74,15 @@ def effects(model: ModelView, layer: int) -> Float[Tensor, " m"]:
     return torch.ones(model.neurons(layer).shape[1], dtype=torch.float64) if found is None else found
 
 
+def effects_before(model: ModelView, layer: int) -> Float[Tensor, " m"]:
+    """[m] the same per unit of the preactivation: the effect times the power of the neuron over that of its
+    preactivation.
+    """
+    domain = torch.from_numpy(model.task.domain)
+    power, own = (x[domain].double().var(0, correction=0) for x in (model.preactivations(layer), model.neurons(layer)))
+    return effects(model, layer) * own / power.clamp_min(torch.finfo(torch.float64).tiny)
+
+
 def known_effects(model: ModelView, layer: int) -> Float[Tensor, " m"] | None:
     """[m] `effects`; None where they are nothing for all neurons, or where the network is not differentiable. Rounding
     of what a neuron adds to all answers alike is nothing.
@@ -85,8 +94,8 @@ def known_effects(model: ModelView, layer: int) -> Float[Tensor, " m"] | None:
 
 
 def embedded_effects(model: ModelView) -> Float[Tensor, " d"] | None:
-    """[d] what the first neurons do to the logits per unit of preactivation, where the embeddings add up to those:
-    their effect times the power of the neuron over that of its preactivation. None where something lies between.
+    """[d] `effects_before` of the first neurons, where the embeddings add up to their preactivations. None where
+    something lies between.
     """
     if not {"neurons", "preactivations"} <= model.parts or model.neuron_layers[0] != 0:
         return None
@@ -98,8 +107,7 @@ def embedded_effects(model: ModelView) -> Float[Tensor, " d"] | None:
     rest = before - rows[0] - rows[1]
     if bool(((rest - rest.mean(0)).abs().amax(0) > ROUNDING * before.abs().amax(0)).any()):
         return None
-    power, own = (x.double().var(0, correction=0) for x in (before, model.neurons(0)[domain]))
-    return effects(model, 0) * own / power.clamp_min(torch.finfo(torch.float64).tiny)
+    return effects_before(model, 0)
 
 
 def weighed_by(model: ModelView) -> str:
@@ -187,12 +195,8 @@ def layer_of(model: ModelView, number: int, draws: int, seed: int, before: bool 
     """The weighted mean share of the live neurons, corrected for chance, with its null. before: of what they are before
     their activation function, weighed as they are behind it.
     """
-    effect, neurons = effects(model, number), model.neurons(number)
-    if before:
-        behind, neurons = neurons, model.preactivations(number)
-        domain = torch.from_numpy(model.task.domain)
-        power, own = (x[domain].double().var(0, correction=0) for x in (neurons, behind))
-        effect = effect * own / power.clamp_min(torch.finfo(torch.float64).tiny)
+    effect = effects_before(model, number) if before else effects(model, number)
+    neurons = model.preactivations(number) if before else model.neurons(number)
     found = families(model, neurons, effect)
     live = alive(found.total)
     null = permuted(model, neurons, live, effect, draws, seed)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from detectors.subjects.right import answered, enough, still_answered
+from detectors.subjects.right import MIN_RIGHT, answered, enough, still_answered
 from detectors.subjects.sequences.patterns import Looks, Sample, mean_of_stratum
 from detectors.subjects.sequences.view import SequenceView
 
@@ -35,8 +35,9 @@ class Outcome(NamedTuple):
 class Asking:
     """The answers that a model gives right, and which of them an edit loses.
 
-    Asked are as many sequences as the model has `for_causes`, those with the most right answers where it has more:
-    without a right answer there is nothing to lose, and passes of a language model are dear.
+    Asked are as many sequences as the model has `for_causes`, those with the most right answers where it has more, and
+    as many more as enough right answers take: without one there is nothing to lose, and passes of a language model are
+    dear.
     """
 
     def __init__(self, model: SequenceView, whole: Sample, chosen: Int[Tensor, " some"]) -> None:
@@ -62,8 +63,10 @@ class Asking:
             right = torch.zeros_like(sample.asked)
             right[sample.asked] = answered(logits, sample.targets[sample.asked])
             luck = int((logits.argmax(-1) == sample.targets.roll(1, 0)[sample.asked]).sum())
-            best = right.sum(1).argsort(descending=True, stable=True)[: model.for_causes].sort().values
-            model.asking = cls(model, sample, best) if enough(int(right.sum()), luck) else None
+            counts, order = right.sum(1).sort(descending=True, stable=True)
+            size = max(model.for_causes, 1 + int((counts.cumsum(0) < MIN_RIGHT).sum()))
+            able = enough(int(right.sum()), luck)
+            model.asking = cls(model, sample, order[:size].sort().values) if able else None
         return model.asking
 
     def tried(self, edit: dict[str, Callable[[Tensor], Tensor]]) -> Outcome:

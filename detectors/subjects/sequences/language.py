@@ -37,7 +37,7 @@ class LanguageView(SequenceView):
 
     def tokens_of(self, words: Sequence[str]) -> list[int | None]:
         """The token that each word is, None for one that is none by itself."""
-        return single_tokens(self.tokenizer, words)
+        return single_tokens(self.tokenizer, self.network.n_tokens, words)
 
     def rows(self, tokens: Sequence[int]) -> Mapping[str, Float64[Tensor, "word d_model"]]:
         """Of the embedding, and of the residual stream where the token stands behind the start of a text."""

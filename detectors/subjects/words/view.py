@@ -15,6 +15,7 @@ from detectors.subjects.subject import Checkpoint, Size
 
 EMBEDDING = "embedding"
 
+Known = Callable[[Sequence[str]], list[int | None]]
 Reading = Callable[[Sequence[int]], Mapping[str, Tensor]]
 
 
@@ -46,26 +47,23 @@ class RowsView:
         if not bool(torch.isfinite(table).all()):
             raise ValueError("rows of words are finite")
         numbers = {word: number for number, word in enumerate(rows)}
-        self._know(lambda words: [numbers.get(w) for w in words], lambda tokens: {EMBEDDING: table[list(tokens)]})
+        self._known: Known = lambda words: [numbers.get(word) for word in words]
+        self._rows: Reading = lambda tokens: {EMBEDDING: table[list(tokens)]}
         self.size_of = (len(table), int(table.shape[1]))
         self.checkpoint = checkpoint or Checkpoint()
 
     @classmethod
     def reading(
         cls,
-        known: Callable[[Sequence[str]], list[int | None]],
+        known: Known,
         rows: Reading,
         shape: tuple[int, int],
         origin: Checkpoint,
     ) -> RowsView:
         """known: the tokens of words; rows: of tokens, read when they are asked for; shape: of the whole table."""
         view = cls.__new__(cls)
-        view._know(known, rows)
-        view.size_of, view.checkpoint = shape, origin
+        view._known, view._rows, view.size_of, view.checkpoint = known, rows, shape, origin
         return view
-
-    def _know(self, known: Callable[[Sequence[str]], list[int | None]], rows: Reading) -> None:
-        self._known, self._rows = known, rows
 
     def tokens_of(self, words: Sequence[str]) -> list[int | None]:
         """The token that each word is, None for one that is none by itself."""
@@ -118,9 +116,9 @@ class RowsView:
         """Nothing is run."""
 
 
-def single_tokens(tokenizer: Any, words: Sequence[str]) -> list[int | None]:
+def single_tokens(tokenizer: Any, size: int, words: Sequence[str]) -> list[int | None]:
     """The token of each word that is one by itself: with a space before all of them, or without, whichever more words
-    have. Words that share a token have none.
+    have. Words that share a token have none, nor those whose token is no row of a table of that size.
     """
     if tokenizer is None:
         return [None] * len(words)
@@ -128,7 +126,7 @@ def single_tokens(tokenizer: Any, words: Sequence[str]) -> list[int | None]:
     best: list[int | None] = [None] * len(words)
     for before in (" ", ""):
         ids = [tokenizer.encode(before + word, add_special_tokens=False) for word in words]
-        found = [one[0] if len(one) == 1 and one[0] != unknown else None for one in ids]
+        found = [one[0] if len(one) == 1 and one[0] != unknown and one[0] < size else None for one in ids]
         found = [one if found.count(one) == 1 else None for one in found]
         if sum(one is not None for one in found) > sum(one is not None for one in best):
             best = found

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import models_zoo
+from detectors.subjects.right import MIN_RIGHT
 from detectors.subjects.sequences.asking import Address, Asking
 from detectors.subjects.sequences.patterns import sample_of
 from detectors.subjects.sequences.view import SequenceView
@@ -27,6 +28,16 @@ def test_sequences_with_the_most_right_answers_are_asked(view):
     assert not spoilt[asking.chosen].any()
     assert bool(asking.right.all())
     assert Asking.of(view, sample) is asking
+
+
+def test_as_many_are_asked_as_enough_right_answers_take(view):
+    """Of one sequence with a few right answers nothing could be said."""
+    view.for_causes = 1
+    sample = sample_of(view)
+    answered = Asking.of(view, sample)
+    assert int(answered.right.sum()) >= MIN_RIGHT
+    assert int(answered.right.sum()) - int(answered.sample.asked.sum(1).min()) < MIN_RIGHT + sample.tokens.shape[1]
+    assert len(answered.chosen) > 1
 
 
 def test_the_mean_of_all_sequences_takes_a_head_s_place_where_a_model_keeps_it(view):

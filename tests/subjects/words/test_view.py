@@ -11,6 +11,7 @@ from detectors.core.errors import CheckpointError
 from detectors.report.markdown import to_markdown
 from detectors.report.report import Report
 from detectors.subjects.subject import Checkpoint
+from detectors.subjects.words.names import MONTHS, WEEKDAYS
 from detectors.subjects.words.view import single_tokens
 
 
@@ -28,16 +29,17 @@ class Tokenizer:
 
 
 def test_a_word_is_one_token_with_a_space_before_it_or_without():
-    assert single_tokens(Tokenizer(" a1", " b1", "a1"), ["a1", "b1"]) == [1, 2]
-    assert single_tokens(Tokenizer("1", "2", " 1"), ["1", "2"]) == [1, 2]
+    assert single_tokens(Tokenizer(" a1", " b1", "a1"), 9, ["a1", "b1"]) == [1, 2]
+    assert single_tokens(Tokenizer("1", "2", " 1"), 9, ["1", "2"]) == [1, 2]
 
 
 def test_what_is_unknown_shared_or_in_pieces_is_none():
-    assert single_tokens(Tokenizer("1"), ["1", "?", "12"]) == [1, None, None]
+    assert single_tokens(Tokenizer("1"), 9, ["1", "?", "12"]) == [1, None, None]
     same = Tokenizer("1")
     same.pieces["one"] = 1
-    assert single_tokens(same, ["1", "one"]) == [None, None]
-    assert single_tokens(None, ["1"]) == [None]
+    assert single_tokens(same, 9, ["1", "one"]) == [None, None]
+    assert single_tokens(None, 9, ["1"]) == [None]
+    assert single_tokens(Tokenizer("1", "2"), 2, ["1", "2"]) == [1, None]  # no row of the table
 
 
 def test_a_report_of_rows_has_no_accuracy():
@@ -53,6 +55,16 @@ def test_a_report_of_rows_has_no_accuracy():
     assert json.loads(report.to_json())["accuracy"]["all"] is None
     assert "accuracy" not in to_markdown(report)
     assert "Weekdays, embedding" in report.to_html()
+
+
+def test_rows_that_are_all_alike_hold_nothing():
+    """And nothing of them is no number."""
+    names = [*map(str, range(100)), *WEEKDAYS, *MONTHS]
+    for row in (np.ones(3), np.zeros(3)):
+        report = detectors.run(detectors.RowsView(dict.fromkeys(names, row)))
+        assert [str(d.verdict) for d in report] == ["absent", "absent"]
+        assert "null" not in json.dumps([d.evidence for d in report])
+        assert "-0.000" not in report["cyclic_concepts"].reason
 
 
 def test_other_motifs_say_what_is_missing():

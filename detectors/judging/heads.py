@@ -20,7 +20,7 @@ def judged(spec: Spec, score: Score, p_adjusted: float | None, row: dict[str, An
     if not isinstance(score, Heads):
         return judge(spec, score, p_adjusted, row), score
     verdict, heads, causal = judge_heads(spec, score, p_adjusted, row)
-    return verdict, replace(score, heads=tuple(heads), causal=causal, causes=None)
+    return verdict, replace(score, heads=tuple(heads), causal=causal if score.causes else score.causal, causes=None)
 
 
 def judge_heads(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from detectors.core.activations import ACTIVATIONS
@@ -81,7 +82,9 @@ def parse_options(arch: Mapping[str, str]) -> dict[str, Any]:
     """What `--arch` says that shapes cannot show. Errors: CheckpointError."""
     if unknown := arch.keys() - OPTIONS.keys():
         known = "; ".join(f"{key} ({about})" for key, (about, _) in OPTIONS.items())
-        raise CheckpointError(f"unknown --arch option {', '.join(sorted(unknown))}; known: {known}")
+        meant = get_close_matches(min(unknown), OPTIONS, 1)
+        hint = f"did you mean {meant[0]} ({OPTIONS[meant[0]][0]})?" if meant else f"known: {known}"
+        raise CheckpointError(f"unknown --arch option {', '.join(sorted(unknown))}; {hint}")
     parsed = {}
     for key, text in arch.items():
         about, parse = OPTIONS[key]

@@ -37,6 +37,15 @@ def test_each_head_has_its_own_verdict_and_absent_ones_are_left_out():
     assert verdicts(heads(head(0, 0.2), causes=((USED,),), value=0.2)) == ("absent", {})
 
 
+def test_the_cause_is_that_of_the_head_that_decides():
+    """The strongest head's would say beside `present` that nothing is lost without it."""
+    score = heads(head(0, 0.9), head(1, 0.5), causes=((UNUSED,), (USED,)))
+    assert judged(SPEC, score, 0.005, ROW)[1].causal is USED
+    assert judged(SPEC, heads(head(0, 0.9), causes=((UNUSED,),)), 0.005, ROW)[1].causal is UNUSED
+    plain = Heads(value=0.9, null=NULL, causal=USED, heads=(head(0, 0.9),), heads_looked_at=9)
+    assert judged(SPEC, plain, 0.005, ROW)[1].causal is USED
+
+
 def test_a_head_is_held_to_its_own_p_value_and_the_motifs_after_holm():
     score = heads(head(0, 0.9), head(1, 0.5, p=0.06), causes=((USED,), (USED,)))
     assert verdicts(score) == ("present", {"0.0": "present"})

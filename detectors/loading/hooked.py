@@ -14,12 +14,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from detectors.core.errors import CheckpointError
-from detectors.loading.token_layout import TokenLayout, layouts
-from detectors.loading.wrap import ENOUGH, WAYS, answering, of_operands, to_try
+from detectors.loading.token_layout import TokenLayout
+from detectors.loading.wrap import answering, likely, of_operands
 from detectors.subjects.hooks import Hook
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
-from detectors.subjects.right import answered
 from detectors.subjects.subject import Checkpoint
 from detectors.subjects.tasks import of_two_operands, parse_task, subject
 
@@ -112,17 +111,8 @@ def _tried(model: Any, task: Task) -> Hooked:
         raise CheckpointError(f"the task {task.spec} has {task.n_tokens} tokens, and embed.W_E {rows} rows")
     usual = max(min(context, 2 + rows - task.n_tokens), 2)
     lengths = [usual, *(k for k in (2, 3, 4) if k != usual and k <= context)]
-    tokens, answers = to_try(task)
-    ran: list[tuple[float, Hooked]] = []
-    for _, layout in list(layouts(rows, task.n_tokens, lengths))[:WAYS]:
-        network = Hooked(model, task, layout)
-        with torch.no_grad():
-            logits = network.forward(tokens, lambda _, x: x)[:, : task.n_answers]
-        ran.append((float(answered(logits, answers).double().mean()), network))
-        if ran[-1][0] > ENOUGH:
-            break
-    found: Hooked = answering(ran, task, len(answers))
-    return found
+    named = ((f'tokens "{layout}"', Hooked(model, task, layout)) for layout in likely(rows, task.n_tokens, lengths))
+    return answering(named, task, type(model).__name__, 'detectors.from_hooked(model, task=task, tokens="a b =")')
 
 
 def _weights(model: Any) -> Mapping[str, Tensor]:

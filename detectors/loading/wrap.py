@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
-from typing import Any
+from itertools import islice, pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from detectors.core.errors import CheckpointError
 from detectors.loading.evidence import beyond_chance
 from detectors.loading.token_layout import TokenLayout, layouts
 from detectors.loading.wrapped import PARTS, Found, Way, Wrapped
+from detectors.subjects.operands.network import Network
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.right import answered
@@ -32,8 +33,9 @@ from detectors.subjects.tasks import of_sequences, of_two_operands, parse_task, 
 
 _ATTENTION = re.compile(r"attn|attention|(^|[._])(to_)?[qkvo](_proj|_lin|_linear)?$|query|key|value", re.IGNORECASE)
 ENOUGH = 0.99  # accuracy from which no other way is tried
+N = TypeVar("N", bound=Network)
 TRIED = 256  # pairs that a way of passing tokens is tried on
-WAYS = 12  # token layouts that are tried
+WAYS = 12  # token layouts of each length that are tried
 
 
 def wrap(
@@ -139,13 +141,18 @@ def _ways(module: nn.Module, task: Task, found: Found) -> Iterator[Way]:
     rows = max((int(m.num_embeddings) for m in found.embedding if isinstance(m, nn.Embedding)), default=0)
     if rows >= n:
         lengths = [2 if rows == n else 3 if rows == n + 1 else 4]
-        for _, layout in list(layouts(rows, n, [*lengths, *(k for k in (2, 3, 4) if k not in lengths)]))[:WAYS]:
-            yield _by_layout(layout)
+        yield from map(_by_layout, likely(rows, n, [*lengths, *(k for k in (2, 3, 4) if k not in lengths)]))
         return
     one_hot = nn.functional.one_hot
     yield Way("one-hot a, then b [batch, 2 n]", lambda t: (one_hot(t, n).flatten(1).float(),))
     yield Way("one-hot a and b [batch, 2, n]", lambda t: (one_hot(t, n).float(),))
     yield Way("one-hot a plus b [batch, n]", lambda t: (one_hot(t, n).sum(1).float(),))
+
+
+def likely(rows: int, n_tokens: int, lengths: Sequence[int]) -> Iterator[TokenLayout]:
+    """The likeliest token layouts of each length."""
+    for length in lengths:
+        yield from (layout for _, layout in islice(layouts(rows, n_tokens, [length]), WAYS))
 
 
 def _by_layout(layout: TokenLayout) -> Way:
@@ -159,35 +166,39 @@ def to_try(task: Task) -> tuple[Tensor, Tensor]:
     return tokens, torch.from_numpy(task.answer.ravel()[pairs])
 
 
-def answering(ran: Sequence[tuple[float, Any]], task: Task, pairs: int) -> Any:
-    """Of networks with their accuracies the one that answers most; the first, the usual one, where none does."""
-    best = max(ran, key=lambda pair: pair[0])
-    return best[1] if beyond_chance(best[0], task, pairs) else ran[0][1]
+def answering(networks: Iterable[tuple[str, N]], task: Task, who: str, call: str) -> N:
+    """The network that answers most; the first that runs, the usual one, where none does beyond chance.
 
-
-def _tried(module: nn.Module, task: Task, found: Found, ways: Sequence[Way], named: bool) -> Wrapped:
-    """The way that answers most. Errors: CheckpointError, with what each raised, where none runs."""
+    networks: each with what is said of how it passes tokens. who, call: whose they are, and what settles how tokens are
+    passed. Errors: CheckpointError, with what each raised, where none runs.
+    """
     tokens, answers = to_try(task)
-    ran: list[tuple[float, Wrapped]] = []
+    ran: list[tuple[float, N]] = []
     raised = []
-    for way in ways:
-        network = Wrapped(module, task, found, way)
+    for said, network in networks:
         try:
             with torch.no_grad():
-                logits = network.forward(tokens, lambda _, x: x)
+                logits = network.forward(tokens, lambda _, x: x)[:, : task.n_answers]
             ran.append((float(answered(logits, answers).double().mean()), network))
         except Exception as error:  # the user's code, called in a way that it may not know
-            raised.append(f"{way.said}: {told(error)}")
+            raised.append(f"{said}: {told(error)}")
         if ran and ran[-1][0] > ENOUGH:
             break
     if not ran:
+        tried = "; ".join(raised[:4])
         raise CheckpointError(
-            f"{type(module).__name__} gave no logits [batch, {task.n_answers}] for {task.spec}. Tried "
-            + "; ".join(raised[:4])
-            + '. Say what it reads: detectors.wrap(module, task, tokens="a b =")'
+            f"{who} gave no logits [batch, {task.n_answers}] for {task.spec}. Tried {tried}. Say what it reads: {call}"
         )
-    network = answering(ran, task, len(answers))
-    return Wrapped(module, task, network.found if named else _checked(module, network, tokens), network.way)
+    best = max(ran, key=lambda pair: pair[0])
+    return best[1] if beyond_chance(best[0], task, len(answers)) else ran[0][1]
+
+
+def _tried(module: nn.Module, task: Task, found: Found, ways: Sequence[Way], named: bool) -> Wrapped:
+    """The way that answers most."""
+    networks = ((way.said, Wrapped(module, task, found, way)) for way in ways)
+    network = answering(networks, task, type(module).__name__, 'detectors.wrap(module, task, tokens="a b =")')
+    known = network.found if named else _checked(module, network, to_try(task)[0])
+    return Wrapped(module, task, known, network.way)
 
 
 def _checked(module: nn.Module, network: Wrapped, tokens: Tensor) -> Found:

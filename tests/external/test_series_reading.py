@@ -6,6 +6,10 @@ import pytest
 import torch
 
 import detectors
+from detectors.loading import reader
+from detectors.loading.recognise import recognise
+from detectors.loading.tensors import read_contents
+from detectors.subjects.operands.task import Task
 
 pytestmark = pytest.mark.external
 
@@ -41,3 +45,13 @@ def test_an_early_state_is_read_as_the_last(series):
 def test_a_state_that_answers_is_read_by_itself(series):
     file, task = series
     assert "its series" not in " ".join(detectors.load(file, task=task, step="500").checkpoint.reading)
+
+
+def test_a_state_of_other_tensors_is_read_by_itself(series):
+    file, spec = series
+    task = Task.parse(spec)
+    last = recognise(read_contents(file).weights, task, {})
+    early = read_contents(file, "0").weights
+    assert reader.as_another(early, task, last) is not None
+    renamed = {name.replace("weight", "other_weight"): tensor for name, tensor in early.items()}
+    assert reader.as_another(renamed, task, last) is None

@@ -54,14 +54,15 @@ def test_a_bridge_through_its_hooks_is_the_bridge_that_is_copied(bridge):
 class Subtracts:
     """a - b mod 7 where it reads `= a b`, through the hook points that are asked for."""
 
+    rows = 8
     cfg = SimpleNamespace(n_layers=1, d_model=8, n_ctx=3, n_heads=1)
     hook_dict: ClassVar = {"hook_embed": None}
 
     def named_parameters(self):
-        return {"embed.W_E": torch.eye(8), "unembed.W_U": torch.eye(8)[:, :7]}.items()
+        return {"embed.W_E": torch.eye(self.rows), "unembed.W_U": torch.eye(self.rows)[:, :7]}.items()
 
     def run_with_hooks(self, tokens, return_type, fwd_hooks, reset_hooks_end):
-        embedded = dict(fwd_hooks)["hook_embed"](torch.eye(8)[tokens], hook=None)
+        embedded = dict(fwd_hooks)["hook_embed"](torch.eye(self.rows)[tokens], hook=None)
         a, b = (embedded[:, i, :7] for i in (1, 2))
         turned = torch.stack([a.roll(-k, 1) for k in range(7)], dim=1)  # [batch, k, c] is a's at c + k
         return torch.einsum("bk,bkc->bc", b, turned)[:, None]
@@ -72,6 +73,31 @@ def test_the_layout_that_answers_is_taken():
     assert view.figures().accuracy.all == 1
     assert view.checkpoint.reading == ('it reads tokens "=:7 a b"',)
     assert detectors.from_hooked(Subtracts(), task="sub:7", tokens="a b =").figures().accuracy.all < 0.5
+
+
+class Fixed(Subtracts):
+    """Of three places and no other number of them, though its context has room for four."""
+
+    rows = 9
+    cfg = SimpleNamespace(n_layers=1, d_model=9, n_ctx=4, n_heads=1)
+
+    def run_with_hooks(self, tokens, **given):
+        if tokens.shape[1] != 3:
+            raise IndexError("three places")
+        return super().run_with_hooks(tokens, **given)
+
+
+def test_a_layout_that_does_not_run_is_none():
+    view = detectors.from_hooked(Fixed(), task="sub:7")
+    assert len(view.network.layout) == 3
+    assert view.figures().accuracy.all == 1
+
+    class Never(Subtracts):
+        def run_with_hooks(self, tokens, **given):
+            raise IndexError("no places at all")
+
+    with pytest.raises(CheckpointError, match=r"Tried .*no places at all.*Say what it reads: detectors\.from_hooked"):
+        detectors.from_hooked(Never(), task="sub:7")
 
 
 def test_what_is_no_such_model_says_what_it_lacks(bridge):

@@ -42,8 +42,8 @@ def from_weights(
     >>> shapes |= {f"attn.{name}.weight": (16, 16) for name in ("q_proj", "k_proj", "v_proj", "o_proj")}
     >>> shapes |= {"mlp.up.weight": (32, 16), "mlp.down.weight": (16, 32)}
     >>> view = from_weights({name: rng.normal(size=shape) / 4 for name, shape in shapes.items()}, "add:7")
-    >>> view.logits().shape, view.neurons().shape, sorted(view.parts)[:3]
-    (torch.Size([49, 7]), torch.Size([49, 32]), ['attention', 'embedding', 'group'])
+    >>> view.logits().shape, view.neurons().shape, "embedding" in view.parts
+    (torch.Size([49, 7]), torch.Size([49, 32]), True)
     """
     known = None if task == "infer" else parse_task(task) if isinstance(task, str) else task
     arrays = {name: _array(name, value) for name, value in weights.items()}

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.motifs.averaging_heads import averaging_heads as averaging_heads
     from detectors.motifs.copy_suppression_heads import copy_suppression_heads as copy_suppression_heads
     from detectors.motifs.copying_heads import copying_heads as copying_heads
+    from detectors.motifs.coset_neurons import coset_neurons as coset_neurons
     from detectors.motifs.cyclic_concepts import cyclic_concepts as cyclic_concepts
     from detectors.motifs.digit_alignment_heads import digit_alignment_heads as digit_alignment_heads
     from detectors.motifs.duplicate_token_heads import duplicate_token_heads as duplicate_token_heads
@@ -39,9 +40,11 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.motifs.induction_heads import induction_heads as induction_heads
     from detectors.motifs.memorisation import memorisation as memorisation
     from detectors.motifs.mirror_heads import mirror_heads as mirror_heads
+    from detectors.motifs.neuron_phase_law import neuron_phase_law as neuron_phase_law
     from detectors.motifs.number_helix import number_helix as number_helix
     from detectors.motifs.position_heads import position_heads as position_heads
     from detectors.motifs.previous_token_heads import previous_token_heads as previous_token_heads
+    from detectors.motifs.single_irrep_neurons import single_irrep_neurons as single_irrep_neurons
     from detectors.motifs.sparse_fourier_embedding import sparse_fourier_embedding as sparse_fourier_embedding
     from detectors.motifs.successor_heads import successor_heads as successor_heads
     from detectors.motifs.trig_logits import trig_logits as trig_logits

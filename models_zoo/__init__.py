@@ -1,5 +1,6 @@
 """Reference models with known answers: analytic builders, and members by name."""
 
+from models_zoo.actions import coset_network, representation_network
 from models_zoo.analytic import group_network, induction_head, logit_mixture, lookup_table, trig_mlp
 from models_zoo.cards import cards, digest, find
 from models_zoo.words import concept_rows, number_rows
@@ -7,6 +8,7 @@ from models_zoo.words import concept_rows, number_rows
 __all__ = [
     "cards",
     "concept_rows",
+    "coset_network",
     "digest",
     "find",
     "group_network",
@@ -14,5 +16,6 @@ __all__ = [
     "logit_mixture",
     "lookup_table",
     "number_rows",
+    "representation_network",
     "trig_mlp",
 ]

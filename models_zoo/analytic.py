@@ -61,7 +61,7 @@ def trig_mlp(
     token = torch.arange(p, dtype=torch.float64)[:, None]
     operand = torch.cos(w * token + s)
     readout = strength[:, None] * torch.cos(w[:, None] * token.T + 2 * s[:, None])
-    return _two_embedding(Task.parse(f"add:{p}"), operand, operand, readout, act_fn, train_fraction, seed)
+    return two_embedding(Task.parse(f"add:{p}"), operand, operand, readout, act_fn, train_fraction, seed)
 
 
 def enough_phases(p: int) -> int:
@@ -74,7 +74,7 @@ def enough_phases(p: int) -> int:
     return max(9, least + 1 - least % 2)
 
 
-def _two_embedding(
+def two_embedding(
     task: Task, left: Tensor, right: Tensor, readout: Tensor, act_fn: str, train_fraction: float | None, seed: int
 ) -> ModelView:
     m = left.shape[1]

@@ -101,13 +101,13 @@ def find(name: str) -> Path | ModelView | SequenceView | RowsView:
 
 
 def build(table: Card) -> ModelView | SequenceView:
-    """The view that a card's `build` table describes: a function of `analytic` or `decoys` and its arguments."""
-    from models_zoo import analytic, decoys
+    """The view that a card's `build` table describes: a function of one of three modules here, with its arguments."""
+    from models_zoo import actions, analytic, decoys
 
     arguments = dict(table)
     name = arguments.pop("function")
     if "group" in arguments:
         arguments["group"] = Group.from_name(arguments["group"])
-    function = getattr(decoys, name, None) or getattr(analytic, name)
+    function = next(getattr(made, name) for made in (decoys, actions, analytic) if hasattr(made, name))
     view: ModelView | SequenceView = function(**arguments)
     return view

@@ -62,6 +62,12 @@ class Group:
         by_one = np.array_equal(self.table[1 % self.order], (g + 1) % self.order)  # cheap, and false for most others
         return by_one and np.array_equal(self.table, (g[:, None] + g) % self.order)
 
+    @property
+    def kinds(self) -> set[str]:
+        """What a motif of groups may need."""
+        abelian = np.array_equal(self.table, self.table.T)
+        return ({"cyclic group"} if self.is_cyclic else set()) | (set() if abelian else {"non-abelian group"})
+
     @cached_property
     def element_orders(self) -> Elements:
         orders = np.zeros(self.order, dtype=np.int64)

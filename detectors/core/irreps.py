@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from detectors.core.groups import Group
-from detectors.core.nulls import key_cut
+from detectors.core.nulls import STILL, key_cut
 from detectors.core.picture import Bars, Picture
 
 LISTED = 8  # of a kind in a sentence: transformers of arXiv:2302.03025 have no more key irreps, one of nine apart
@@ -57,6 +59,29 @@ def within_family(group: Group, values: Float[Tensor, "n n"], irrep: int) -> Flo
     constant = torch.full((group.order, 1), group.order**-0.5, dtype=torch.float64)
     q = torch.cat([constant, torch.from_numpy(group.basis)[:, group.slices[irrep]]], dim=1)
     return q @ (q.T @ values @ q) @ q.T
+
+
+def rank_one_share(group: Group, function: Float[Tensor, " n"], irrep: int) -> float:
+    """Of its part in an irrep (an index into `group.irreps`), the share of the largest singular value: of tr A rho(g),
+    |s_1|^2 over that of A. 1 where it is x rho(g) y.
+
+    Its translates from the left span as many dimensions as rho has, times the rank, each singular value that often; an
+    irrep joined with its conjugate has twice as many real ones, and a quaternionic one as many twice.
+
+    >>> d4 = Group.from_name("D4")
+    >>> entries = torch.from_numpy(d4.basis)[:, d4.slices[-1]]
+    >>> character = torch.from_numpy(d4.irreps[-1].character)
+    >>> round(rank_one_share(d4, character, len(d4.irreps) - 1), 3)
+    0.5
+    """
+    basis, character = torch.from_numpy(group.basis)[:, group.slices[irrep]], group.irreps[irrep].character
+    translates = basis.T @ function[torch.from_numpy(group.table.T.copy())]
+    powers = torch.linalg.eigvalsh(translates @ translates.T)
+    squares = character[np.diag(group.table)].mean() / character[group.identity]
+    dimension = group.irreps[irrep].dimension
+    degree = math.isqrt(dimension) if math.isqrt(dimension) ** 2 == dimension else 2 * math.isqrt(dimension // 2)
+    copies = 2 * degree if squares < -STILL else degree
+    return float(powers[-copies:].sum() / powers.sum().clamp_min(torch.finfo(powers.dtype).tiny))
 
 
 def with_doubles(group: Group, power: Float[Tensor, "m irreps"]) -> Float[Tensor, "m irreps"]:

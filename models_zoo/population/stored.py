@@ -95,6 +95,8 @@ def card_of(member: Member) -> str:
     if "square" in (config.get("act_fn"), config.get("act")):
         return "square"
     few = len(_group(member.recipe.task).irreps) - 1 < FEWEST
+    if config.get("kind") == "mlp" and member.recipe.task.startswith("compose:S"):
+        return "permutations"
     if config.get("kind") == "mlp" or config.get("n_layers") == 1:
         return "few_irreps" if few else "published"
     return "neither" if few else "other"

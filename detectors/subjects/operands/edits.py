@@ -109,6 +109,14 @@ def cause(
     )
 
 
+def elements(model: ModelView, pairs: Int[Tensor, " batch"]) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
+    """The group elements of both operands."""
+    n = model.group.order
+    place = torch.empty(model.task.n_tokens**2, dtype=torch.long)
+    place[model.grid.reshape(-1)] = torch.arange(n * n)
+    return place[pairs] // n, place[pairs] % n
+
+
 def of_irreps(group: Group, irreps: Sequence[int]) -> Parts:
     """Bases of the isotypic blocks (indices into `group.irreps`)."""
     basis = torch.from_numpy(group.basis)
@@ -161,8 +169,6 @@ def edit_neurons(model: ModelView, layer: int = -1) -> Intervention:
     """
     group, neurons = model.group, model.neurons(layer)
     n, flat = group.order, model.grid.reshape(-1)
-    place = torch.empty(model.task.n_tokens**2, dtype=torch.long)
-    place[flat] = torch.arange(n * n)
     mean = neurons[flat].mean(0)
     total = float((neurons[flat] - mean).double().square().sum())
     constant = torch.full((n, 1), n**-0.5, dtype=neurons.dtype)
@@ -171,7 +177,7 @@ def edit_neurons(model: ModelView, layer: int = -1) -> Intervention:
     def family(pairs: Int[Tensor, " batch"], parts: Parts) -> tuple[Float[Tensor, "batch m"], float]:
         """What the neurons' families contribute at the pairs, the mean left out, and their share of the power."""
         out, power = torch.zeros(len(pairs), neurons.shape[1]), 0.0
-        a, b = place[pairs] // n, place[pairs] % n
+        a, b = elements(model, pairs)
         for start in range(0, neurons.shape[1], size):
             columns = slice(start, start + size)
             cube = (neurons[flat][:, columns] - mean[columns]).reshape(n, n, -1)
@@ -197,9 +203,7 @@ def other_neurons(model: ModelView, layer: int = -1) -> Elsewhere:
     def elsewhere(pairs: Int[Tensor, " batch"], motif: Parts, rng: np.random.Generator) -> Controls:
         n, neurons, flat = model.group.order, model.neurons(layer), model.grid.reshape(-1)
         centred = (neurons[flat] - neurons[flat].mean(0)).double()
-        place = torch.empty(model.task.n_tokens**2, dtype=torch.long)
-        place[flat] = torch.arange(n * n)
-        a, b = place[pairs] // n, place[pairs] % n
+        a, b = elements(model, pairs)
         draws, own, others = other_products(centred.reshape(n, n, -1), rng, motif)
         total = float(centred.square().sum())
 

@@ -189,7 +189,7 @@ class ModelView:
         have |= {"attention"} if any("hook_pattern" in name for name in self._shapes) else set()
         have |= {"readout"} if self.network.readout(last) is not None else set()
         if self.task.labels is not None:
-            have |= {"group", "cyclic group" if self.group.is_cyclic else "non-cyclic group"}
+            have |= {"group", *self.group.kinds}
         return frozenset(have)
 
     @property

@@ -1,0 +1,49 @@
+"""Columns of a first layer, and the subgroups whose cosets they count."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from detectors.core.groups import Group
+from detectors.core.subgroups import SIDES, Masks, alignments
+
+TIED = 0.01  # the largest subgroup as good as the best, which a column constant on its cosets is for all within it too
+
+
+def aligned(
+    group: Group, values: Float[Tensor, "n columns"], on_left: Bool[Tensor, " columns"], masks: Masks
+) -> Float[Tensor, "2 columns subgroups"]:
+    """Alignments on the cosets of the operand's own side, and on those of the other."""
+    sides = torch.stack([alignments(group, values, masks, side) for side in SIDES])
+    return torch.where(on_left[None, :, None], sides, sides.flip(0))
+
+
+class Best(NamedTuple):
+    """The largest alignment of a column with any subgroup, on either side and on its own; the largest subgroup within
+    0.01 of it, 0 or 1 where its own or the other side has it, and whether its index is 2.
+    """
+
+    either: Float[Tensor, " columns"]
+    subgroup: Int[Tensor, " columns"]
+    side: Int[Tensor, " columns"]
+    sign: Bool[Tensor, " columns"]
+    own: Float[Tensor, " columns"]
+    own_subgroup: Int[Tensor, " columns"]
+    own_sign: Bool[Tensor, " columns"]
+
+
+def best_of(aligned: Float[Tensor, "2 columns subgroups"], masks: Masks) -> Best:
+    index_two = torch.from_numpy(masks.sum(1) * 2 == masks.shape[1])
+
+    def largest(of: Float[Tensor, "columns subgroups"]) -> tuple[Tensor, Tensor, Tensor]:
+        most = of.amax(1)
+        first = (of >= most[:, None] - TIED).int().argmax(1)  # they lie from large to small
+        return most, first, index_two[first]
+
+    either, subgroup, sign = largest(aligned.amax(0))
+    side = aligned[:, torch.arange(len(subgroup)), subgroup].argmax(0)
+    return Best(either, subgroup, side, sign, *largest(aligned[0]))

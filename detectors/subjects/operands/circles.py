@@ -48,7 +48,7 @@ def circles(model: ModelView, frequencies: Sequence[int], seed: int) -> tuple[li
         with torch.no_grad():
             return intervene(pairs, of_irreps(model.group, of)).logits(keep)
 
-    whole, found = model.logits()[pairs], []
+    whole, found = model.logits()[pairs][:, model.plane.answers], []
     for k in frequencies:
         alone = logits([k], True)
         own, a, b = alone[:, model.plane.answers], some // n, some % n

@@ -2,7 +2,7 @@
 
 A square wave cos x - cos 3x / 3 + cos 5x / 5 - ... has amplitudes 1 / j, a triangle wave 1 / j^2, and j times a
 frequency is another one mod n. That frequencies are multiples is no evidence: mod a prime every one is an odd multiple
-of every other. What is: the power falls as it does between these waves, and the harmonic's phase is locked: where
+of every other. What is: the power falls as a square wave's or faster, and the harmonic's phase is locked: where
 neuron i has A_i at k, it has c A_i^j / |A_i|^(j - 1) at jk, with one c for all neurons. Of two frequencies that a
 network uses side by side the phases, and the neurons, are independent.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 
 LEAST = 0.02  # of the power: less is no frequency to count
 MULTIPLES = (3, 5, 7, 9)  # a square wave has 1/121 at the eleventh, under the least
-SLACK = 2.0  # powers between half a triangle wave's and twice a square wave's
+SLACK = 2.0  # at most twice a square wave's power; half of a triangle wave's, 1/162, is under the least
 LOCKED = 0.9  # cosine: n independent phases reach it with a probability of exp(-0.81 n)
 ENOUGH = 8.0  # neurons, effectively
 
@@ -62,8 +62,7 @@ def _part(coefficients: Complex[Tensor, "m k"], n: int, base: int, k: int) -> fl
     for j in MULTIPLES:
         if _folded(j * base, n) == k:
             cosine, neurons = locking(coefficients, n, base, j)
-            falls = own / (SLACK * j**4) <= cosine**2 * other <= SLACK * own / j**2
-            if neurons >= ENOUGH and bool(falls):
+            if neurons >= ENOUGH and float(cosine**2 * other) <= float(SLACK * own / j**2):
                 return cosine**2
     return 0.0
 

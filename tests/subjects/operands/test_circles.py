@@ -6,6 +6,7 @@ import torch
 
 from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
 from detectors.subjects.operands.circles import circles, clock_form, explained, offset, pizza_form, swapped
+from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
 from models_zoo import trig_mlp
 
@@ -141,3 +142,22 @@ def test_a_lookup_of_conjunctions_answers_under_them_too():
     weights |= {"b_in": np.full(p * p, -1.5)}
     view = ModelView(TwoEmbeddingMLP({n: torch.from_numpy(w).float() for n, w in weights.items()}), f"add:{p}")
     assert swapped(view, 0, 0) == {"abs": 1.0, "square": 1.0}
+
+
+def test_circles_and_swaps_are_of_the_group_and_not_of_the_tokens():
+    """a b mod 11 is addition of logarithms: the same circuit under other tokens, with 0 outside the group."""
+    own = trig_mlp(p=10, frequencies=(1, 3), act_fn="square")
+    task = Task.parse("mul:11")
+    left, right, answers = (torch.from_numpy(x) for x in (task.labels.left, task.labels.right, task.labels.answers))
+    assert answers.tolist() != sorted(answers.tolist())
+    w, m = own.weights, own.weights["W_x"].shape[1]
+    weights = {"W_x": torch.zeros(11, m), "W_y": torch.zeros(11, m), "W": w["W"], "W_U": torch.zeros(m, 11)}
+    weights["W_x"][left], weights["W_y"][right], weights["W_U"][:, answers] = w["W_x"], w["W_y"], w["W_U"]
+    other = ModelView(TwoEmbeddingMLP(weights | {"b_U": -100.0 * (torch.arange(11) == 0)}, "square"), task)
+    (found, together), (expected, all_of_them) = (circles(view, [1, 3], 0) for view in (other, own))
+    for one, same in zip(found, expected, strict=True):
+        assert one[:3] == pytest.approx(same[:3], abs=1e-5)
+        assert one[3:] == pytest.approx(same[3:], abs=0.1)  # opposite operands tie, which rounding decides
+    assert together == all_of_them
+    assert swapped(other, 0, 0) == swapped(own, 0, 0)
+    assert swapped(own, 0, 0)["square"] > 0

@@ -64,7 +64,7 @@ def test_a_multiple_of_other_phases_is_a_frequency_of_its_own(phases):
 
 @pytest.mark.parametrize("size", [1.0, 0.6, 0.2], ids=["as strong", "half", "small"])
 def test_locked_phases_of_another_strength_are_a_harmonic_where_the_power_falls_as_one(size):
-    """Between half of a triangle wave's 1/81 and twice a square wave's 1/9; equal strengths are no such wave."""
+    """Up to twice a square wave's 1/9; equal strengths are no such wave."""
     found = harmonic_families(coefficients(with_third(3 * PHASES, size)), P)
     assert len(found) == (2 if size**2 > 2 / 9 else 1)
 

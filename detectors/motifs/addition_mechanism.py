@@ -11,13 +11,14 @@ frequency a neuron, each neuron weighed by what it does to the logits; 0 is what
 neuron in one cluster. Null: one permutation of the tokens for both operands. The coordinates are in the checkpoint's
 own units, as published: a neuron times 1e4 moves them, and neither value nor verdict. There is no cause of its own.
 
-What fools it: a disc has a CKA of 1/√2 = 0.707 with the torus, so 0.70 is a floor and no evidence; phase
-concentration separates the two. Any network that sees *E*[*a*] + *E*[*b*] alone has gradient symmetricity 1, trained
-or not. A pattern of distances shows early in training too: under 99% right it is said. A square wave of one period has
-9% of its power at three times its frequency and 3% at five times: five such codes mod 113 count as six frequencies in
-2% of the power, as five in `families`, and their sparse spectrum as 0.84 where cosines have 0.91; in eleven published
-networks no two frequencies above 2% are one wave. That all is right under |*x*| and *x*² shows no disc: a torus is, and
-so is a lookup by one neuron a pair. Under *x*² attention that depends on the tokens costs 3% to 22% of the answers.
+What fools it: a disc has a CKA of 1/√2 = 0.707 with the torus, so 0.70 is a floor and no evidence; phase concentration
+separates the two. Any network that sees *E*[*a*] + *E*[*b*] alone has gradient symmetricity 1, trained or not. A
+pattern of distances shows early in training too: under 99% right it is said. A square wave of one period has 9% of its
+power at three times its frequency and 3% at five times: five such codes mod 113 have 2% of the power and more at six
+frequencies, which `families` counts as five, and a concentration of 0.84 where five cosines have 0.91. In eleven
+published networks no two frequencies above 2% are one wave. That all is right under |*x*| and *x*² shows no disc: a
+torus is, and so is a lookup by one neuron a pair. Where attention depends on the tokens, a circle alone changes it and
+fits neither clock nor pizza (down to −0.6), and *x*² costs 3% to 22% of the answers.
 """
 
 from __future__ import annotations

@@ -66,9 +66,7 @@ def clusters(model: ModelView, layer: int, found: Spectra, units: Float[Tensor, 
     """Of a cyclic group, by frequency. found: the `spectra` of the layer. units: that each neuron is multiplied by; the
     checkpoint's own without.
     """
-    n, grid = model.group.order, model.grid
-    before = model.preactivations(layer)
-    before = before if units is None else (before.double() * units).float()
+    n, pairs, before = model.group.order, model.grid.reshape(-1), model.preactivations(layer)
     total, family, of_a, of_b = found if units is None else found.times(units)
     best, everything = family.argmax(1), total.sum().clamp_min(1e-300)
     varies = total > IDLE * total[total > 0].median() if bool((total > 0).any()) else total > 0
@@ -78,7 +76,7 @@ def clusters(model: ModelView, layer: int, found: Spectra, units: Float[Tensor, 
         if (energy := float(total[of].sum() / everything)) < LEAST:
             continue
         a, b = of_a[of, k], of_b[of, k]
-        rows = before[grid.reshape(-1)][:, of].double()
+        rows = before[:, of][pairs].double() * (1.0 if units is None else units[of])
         gram = (rows - rows.mean(0)).T @ (rows - rows.mean(0))
         concentration = (a * b.conj()).sum().abs() / (a.abs() * b.abs()).sum().clamp_min(1e-300)
         waves = _Waves(n, k + 1)
@@ -147,7 +145,7 @@ def _cka(x: Float64[Tensor, "pairs m"], gram: Float64[Tensor, "m m"], y: Float64
 def _of_logits(model: ModelView, layer: int, of: Int[Tensor, " m"], waves: _Waves) -> float | None:
     if (readout := model.readout(layer)) is None:
         return None
-    neurons = model.neurons(layer)[model.grid.reshape(-1)][:, of].double()
+    neurons = model.neurons(layer)[:, of][model.grid.reshape(-1)].double()
     neurons, out = neurons - neurons.mean(0), readout[of].double()
     circle = waves.circle()
     circle = circle - circle.mean(0)

@@ -122,7 +122,7 @@ def test_a_large_grid_is_cut_and_says_so():
 def test_plotly_takes_every_figure(page):
     import plotly.graph_objects as go
 
-    assert len(page.figures) == 14
+    assert len(page.figures) == 15
     for figure in page.figures.values():
         go.Figure(figure)  # raises on a name or value that plotly does not know
 

@@ -38,28 +38,49 @@ class Cluster(NamedTuple):
     phase_concentration: float
 
 
-def clusters(model: ModelView, layer: int, units: Float[Tensor, " m"] | None = None) -> list[Cluster]:
-    """Of a cyclic group, by frequency. units: that each neuron is multiplied by; the checkpoint's own without."""
-    n, grid = model.group.order, model.grid
+class Spectra(NamedTuple):
+    """Of neurons before their activation function, frequencies 1 to n // 2: energy [m] about the mean, energy [m, k] in
+    cos and sin of wa, wb, w(a + b), w(a - b), up to a factor, and the Fourier coefficients [m, k] in a and in b alone.
+    """
+
+    total: Float64[Tensor, " m"]
+    family: Float64[Tensor, "m k"]
+    of_a: Complex[Tensor, "m k"]
+    of_b: Complex[Tensor, "m k"]
+
+    def times(self, units: Float[Tensor, " m"]) -> Spectra:
+        """The same of neurons that are each multiplied by a number."""
+        by, squared = units.double()[:, None], units.double().square()
+        return Spectra(self.total * squared, self.family * squared[:, None], self.of_a * by, self.of_b * by)
+
+
+def spectra(model: ModelView, layer: int) -> Spectra:
+    """Of a cyclic group."""
     before = model.preactivations(layer)
-    before = before if units is None else (before.double() * units).float()
-    some = torch.arange(before.shape[1]).split(max(1, BUDGET // n**2))
-    total, family, of_a, of_b = (
-        torch.cat(x) for x in zip(*(_spectra(grid_neurons(before, grid, c)) for c in some), strict=True)
-    )
+    some = torch.arange(before.shape[1]).split(max(1, BUDGET // model.group.order**2))
+    parts = (_spectra(grid_neurons(before, model.grid, columns)) for columns in some)
+    return Spectra(*(torch.cat(x) for x in zip(*parts, strict=True)))
+
+
+def clusters(model: ModelView, layer: int, found: Spectra, units: Float[Tensor, " m"] | None = None) -> list[Cluster]:
+    """Of a cyclic group, by frequency. found: the `spectra` of the layer. units: that each neuron is multiplied by; the
+    checkpoint's own without.
+    """
+    n, pairs, before = model.group.order, model.grid.reshape(-1), model.preactivations(layer)
+    total, family, of_a, of_b = found if units is None else found.times(units)
     best, everything = family.argmax(1), total.sum().clamp_min(1e-300)
     varies = total > IDLE * total[total > 0].median() if bool((total > 0).any()) else total > 0
-    found = []
+    made = []
     for k in best[varies].unique().tolist():
         of = (varies & (best == k)).nonzero()[:, 0]
         if (energy := float(total[of].sum() / everything)) < LEAST:
             continue
         a, b = of_a[of, k], of_b[of, k]
-        rows = before[grid.reshape(-1)][:, of].double()
+        rows = before[:, of][pairs].double() * (1.0 if units is None else units[of])
         gram = (rows - rows.mean(0)).T @ (rows - rows.mean(0))
         concentration = (a * b.conj()).sum().abs() / (a.abs() * b.abs()).sum().clamp_min(1e-300)
         waves = _Waves(n, k + 1)
-        found.append(
+        made.append(
             Cluster(
                 frequency=k + 1,
                 neurons=len(of),
@@ -71,22 +92,18 @@ def clusters(model: ModelView, layer: int, units: Float[Tensor, " m"] | None = N
                 phase_concentration=float(concentration),
             )
         )
-    return found
+    return made
 
 
-def _spectra(
-    cube: Float[Tensor, "m a b"],
-) -> tuple[Float64[Tensor, " m"], Float64[Tensor, "m k"], Complex[Tensor, "m k"], Complex[Tensor, "m k"]]:
-    """Energy about the mean; that in cos and sin of wa, wb, w(a + b), w(a - b) by frequency; coefficients in a, b."""
+def _spectra(cube: Float[Tensor, "m a b"]) -> Spectra:
     cube = cube.double()
     cube = cube - cube.mean((1, 2), keepdim=True)
     n = cube.shape[-1]
-    angle = 2 * torch.pi * torch.arange(1, n // 2 + 1)[:, None].double() * torch.arange(n) / n
-    cos, sin = angle.cos(), angle.sin()
-    alone = [torch.complex(side @ cos.T, -(side @ sin.T)) for side in (cube.sum(2), cube.sum(1))]
-    products = [(first @ cube * second).sum(-1).square() for first in (cos, sin) for second in (cos, sin)]
-    family = sum(x.abs().square() for x in alone) + 2 * torch.stack(products).sum(0)
-    return cube.square().sum((1, 2)), family, alone[0], alone[1]
+    k = torch.arange(1, n // 2 + 1)
+    waves = torch.fft.rfft2(cube)
+    of_a, of_b = waves[:, k, 0], waves[:, 0, k]
+    family = sum(x.abs().square() for x in (of_a, of_b, waves[:, k, k], waves[:, n - k, k]))
+    return Spectra(cube.square().sum((1, 2)), family, of_a, of_b)
 
 
 class _Waves:
@@ -128,7 +145,7 @@ def _cka(x: Float64[Tensor, "pairs m"], gram: Float64[Tensor, "m m"], y: Float64
 def _of_logits(model: ModelView, layer: int, of: Int[Tensor, " m"], waves: _Waves) -> float | None:
     if (readout := model.readout(layer)) is None:
         return None
-    neurons = model.neurons(layer)[model.grid.reshape(-1)][:, of].double()
+    neurons = model.neurons(layer)[:, of][model.grid.reshape(-1)].double()
     neurons, out = neurons - neurons.mean(0), readout[of].double()
     circle = waves.circle()
     circle = circle - circle.mean(0)

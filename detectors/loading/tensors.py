@@ -20,6 +20,8 @@ from detectors.loading.contents import find
 from detectors.loading.folders import inside
 from detectors.loading.train_files import read_values
 
+MAX_NAME = 1000  # letters of a tensor's
+
 
 @dataclass(frozen=True, eq=False)
 class Contents:
@@ -65,6 +67,8 @@ def _weights(arrays: Mapping[str, Any], storages: Storages, size: int) -> dict[s
     """Read once their sizes are known to fit. size: bytes of the file."""
     elements = 0
     for name, node in arrays.items():
+        if len(name) > MAX_NAME:
+            raise CheckpointError(f"a tensor in it has a name of {len(name)} letters: {short(name)}...")
         try:
             elements += math.prod(shape(node))
         except ValueError as error:

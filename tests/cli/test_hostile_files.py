@@ -220,3 +220,20 @@ def test_a_configuration_whose_task_has_no_end_is_a_short_sentence(ended, tmp_pa
     assert code == 2
     assert "the task has a name of 300005 letters" in said
     assert len(said) < 400
+
+
+DIGITS = "9" * 5000  # more than Python makes a number of
+
+
+@pytest.mark.parametrize("task", [f"add:{DIGITS}", f"sort:{DIGITS}", f"digits:{DIGITS}", f"compose:C{DIGITS}"])
+def test_a_task_of_five_thousand_digits_is_a_sentence(ended, tmp_path, task):
+    torch.save(initial_weights(MLP, 0), tmp_path / "m.pt")
+    assert ended("run", tmp_path / "m.pt", "--task", task)[0] == 2
+
+
+def test_a_tensor_whose_name_has_no_end_is_a_sentence(ended, tmp_path):
+    torch.save({f"blocks.{DIGITS}.attn.W_Q": torch.zeros(2, 4, 8), "embed.W_E": torch.zeros(8, 14)}, tmp_path / "m.pt")
+    code, said = ended("run", tmp_path / "m.pt", "--task", "add:13")
+    assert code == 2
+    assert "has a name of 5016 letters: blocks.999" in said
+    assert len(said) < 400

@@ -237,3 +237,25 @@ def test_a_tensor_whose_name_has_no_end_is_a_sentence(ended, tmp_path):
     assert code == 2
     assert "has a name of 5016 letters: blocks.999" in said
     assert len(said) < 400
+
+
+@pytest.mark.parametrize("passes", [2, 3])
+@pytest.mark.parametrize("raised", ["SystemExit(0)", "ValueError('odd')"])
+def test_a_network_that_exits_at_a_later_pass_does_not_choose_the_code(ended, tmp_path, passes, raised):
+    torch.save(initial_weights(MLP, 0), tmp_path / "m.pt")
+    (tmp_path / "late.py").write_text(
+        "import detectors\n"
+        "def load(path, task):\n"
+        "    view = detectors.load(path, task=task)\n"
+        "    real, calls = view.network.forward, []\n"
+        "    def forward(tokens, hook):\n"
+        "        calls.append(1)\n"
+        f"        if len(calls) >= {passes}: raise {raised}\n"
+        "        return real(tokens, hook)\n"
+        "    view.network.forward = forward\n"
+        "    return view\n"
+    )
+    arguments = ("--loader", f"{tmp_path / 'late.py'}:load", "-d", "trig_logits", "--draws", "19")
+    code, said = ended("run", tmp_path / "m.pt", "--task", "add:13", *arguments)
+    assert code == 2
+    assert "late.py, line 7" in said

@@ -15,6 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from detectors.core import registry
+from detectors.core.blame import words
 from detectors.core.errors import CheckpointError, DetectorsError, MissingPart, NotApplicable, Undetermined
 from detectors.core.memory import check_memory
 from detectors.core.registry import Detector, Spec, spec_of
@@ -226,7 +227,7 @@ def _attempt(name: str, model: Subject, draws: int, seed: int, function: Detecto
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a crashing detector must not take the others down, nor one that exits
-        outcome.reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        outcome.reason = words(error)
     outcome.seconds = time.perf_counter() - start
     return outcome
 
@@ -246,9 +247,8 @@ def _check_reportable(name: str, spec: Spec, score: object) -> None:
         if Detection.model_validate_json(text) != drawn:
             raise ValueError("its JSON says something else")
     except ValidationError as error:
-        first = error.errors()[0]
-        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise ValueError(f"the detector's result cannot be reported: {what}") from None
+        place, said = (error.errors()[0][key] for key in ("loc", "msg"))
+        raise ValueError(f"the detector's result cannot be reported: {'.'.join(map(str, place))}: {said}") from None
     except Exception as error:
         raise ValueError(f"the detector's result cannot be reported: {error}") from None
 

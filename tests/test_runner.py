@@ -192,7 +192,12 @@ def test_a_plugin_that_returns_nonsense_is_an_error_line_and_the_others_are_repo
     assert detectors.Report.model_validate_json(report.to_json()) == report
 
 
-@pytest.mark.parametrize("stopped", [SystemExit(0), GeneratorExit(), RecursionError("deep")])
+class Mute(BaseException):
+    def __str__(self):
+        raise SystemExit(0)
+
+
+@pytest.mark.parametrize("stopped", [SystemExit(0), GeneratorExit(), RecursionError("deep"), Mute()])
 def test_a_plugin_that_exits_is_an_error_line(untrained, stopped):
     def returned():
         raise stopped

@@ -43,6 +43,10 @@ def main() -> None:
     except DetectorsError as error:
         complain(str(error))
         sys.exit(2)
+    except OSError as error:  # a name too long, a folder that may not be read, a terminal or a disk that takes no more
+        what = f" {error.filename}" if error.filename else " of the output"
+        complain(f"a file{what}: {error.strerror or error}")
+        sys.exit(2)
     except (SystemExit, KeyboardInterrupt) as stopped:
         if isinstance(stopped, SystemExit) and stopped.code != 130:  # typer turns Ctrl-C into this without a word
             raise

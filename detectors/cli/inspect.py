@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from detectors.cli import options as o
+from detectors.core.visible import visible, visible_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +33,7 @@ def inspect(
     With a task the readings that shapes leave open are tried on the model, as `run` does; nothing is scored.
     """
     from rich.console import Console
+    from rich.text import Text
 
     import detectors
     from detectors.report.files import write_text
@@ -43,7 +45,7 @@ def inspect(
     _print(console, found)
     if emit_loader is not None:
         write_text(emit_loader, found.loader(str(emit_loader), task))
-        console.print(f"written: {emit_loader}", style="dim", highlight=False)
+        console.print(Text(visible(f"written: {emit_loader}"), style="dim"))
 
 
 def _print(console: Console, found: Any) -> None:
@@ -54,19 +56,27 @@ def _print(console: Console, found: Any) -> None:
     for heading in ("tensor", "shape", "numbers", ""):
         table.add_column(heading, no_wrap=heading != "tensor")
     for name, shape, kind in found.tensors:
-        table.add_row(name, str(list(shape)), kind, Text("not used" if name in found.unused else "", style="yellow"))
+        table.add_row(
+            Text(visible(name)),
+            str(list(shape)),
+            kind,
+            Text("not used" if name in found.unused else "", style="yellow"),
+        )
     console.print(table)
     console.print()
     if found.layout is None:
-        console.print(Text(f"not read: {found.why or 'no structure fits these shapes'}", style="red"), soft_wrap=True)
+        console.print(
+            Text(visible_lines(f"not read: {found.why or 'no structure fits these shapes'}"), style="red"),
+            soft_wrap=True,
+        )
     else:
-        console.print(Text(f"read as: {found.layout}", style="bold"), soft_wrap=True)
+        console.print(Text(visible(f"read as: {found.layout}"), style="bold"), soft_wrap=True)
     for sentence in found.reading:
-        console.print(Text(f"  {sentence}"), soft_wrap=True)
+        console.print(Text(f"  {visible(sentence)}"), soft_wrap=True)
     for note in found.notes:
-        console.print(Text(f"Note: {note}", style="yellow"), soft_wrap=True)
+        console.print(Text(visible(f"Note: {note}"), style="yellow"), soft_wrap=True)
     if found.settles:
-        console.print(Text(f"would settle what is open: {', or '.join(found.settles)}"), soft_wrap=True)
+        console.print(Text(visible(f"would settle what is open: {', or '.join(found.settles)}")), soft_wrap=True)
     if found.architecture is None and not found.why:
         sizes = ", ".join(map(str, found.sizes))
         likely = f"the shapes allow {sizes} operands; " if sizes else ""

@@ -16,6 +16,7 @@ def list_() -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from detectors.core.blame import words
     from detectors.core.registry import load, names, spec_of
     from detectors.core.visible import visible
     from detectors.judging.calibration import calibration
@@ -33,7 +34,7 @@ def list_() -> None:
             raise
         except BaseException as error:  # a plugin that does not load, or exits, is a line and not the end
             table.add_row(Text(visible(name)), "", "", "", "")
-            about.add_row(Text(visible(name)), Text(visible(f"does not load: {type(error).__name__}: {error}"), "red"))
+            about.add_row(Text(visible(name)), Text(visible(f"does not load: {words(error)}"), "red"))
             continue
         figures = ("none", "", "") if row is None else (f"{row['threshold']:.2f}", *_rates(row))
         table.add_row(Text(visible(name)), visible(spec.version), *figures)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from detectors.core.blame import told
+from detectors.core.errors import DetectorsError
 from detectors.core.visible import visible, visible_lines
 
 if TYPE_CHECKING:
@@ -111,7 +113,14 @@ def scored(
 
         options = options | {"words": names is not None and all(map(_of_words, names))}
         model = with_threads(lambda: detectors.load(path, **options), threads)
-        return detectors.run(model, names=names, draws=draws, seed=seed, progress=progress)
+        try:
+            return detectors.run(model, names=names, draws=draws, seed=seed, progress=progress)
+        except (DetectorsError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a network of the user's that exits at a later pass must not choose the code
+            if isinstance(error, Exception) and not options["loader"]:
+                raise
+            raise DetectorsError(f"{path} is not scored: the network raised {told(error)}") from error
 
 
 def _of_words(name: str) -> bool:

@@ -37,7 +37,9 @@ def write_text(target: Path, text: str) -> None:
 
     Errors: OSError.
     """
-    target = target.resolve()
+    target = Path(os.path.realpath(target))
+    if target.is_symlink():
+        raise OSError("it is a link that leads back to itself")
     if target.is_char_device() or target.is_fifo():
         descriptor = os.open(target, os.O_WRONLY | os.O_NONBLOCK)  # at once an error where nobody reads
         os.set_blocking(descriptor, True)

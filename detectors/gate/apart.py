@@ -21,6 +21,7 @@ from typing import IO, Any, NamedTuple, NoReturn
 
 from pydantic import ValidationError
 
+from detectors.core.blame import words
 from detectors.core.errors import DetectorsError
 from detectors.report.report import Report
 
@@ -172,7 +173,7 @@ def child_main() -> None:
     except DetectorsError as error:
         send(error=str(error))
     except BaseException as error:  # SystemExit too: whatever it is, there is no report
-        send(error=f"scoring raised {type(error).__name__}: {error}".splitlines()[0])
+        send(error=f"scoring raised {words(error)}")
     os._exit(0)  # threads that somebody has started do not hold us
 
 

@@ -45,7 +45,10 @@ def read_report(path: str | Path, made_by: str = "`detectors run CKPT --json FIL
     except (OSError, ValueError) as error:
         raise BaselineError(f"{path} cannot be read: {error}") from None
     try:
-        return Report.model_validate_json(text)
+        report = Report.model_validate_json(text)
+        if "schema_version" not in report.model_fields_set:
+            raise BaselineError(f"{path} does not say of which schema it is: {made_by} writes it anew")
+        return report
     except ValidationError as error:
         first = error.errors()[0]
         if first["loc"] == ("schema",):

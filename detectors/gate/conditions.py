@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from detectors.core.verdict import Verdict
+from detectors.core.visible import visible
 from detectors.gate.baseline import BaselineError, changes, read_report
 from detectors.gate.policy import BaselinePolicy, Policy, PolicyError, parse_bound
 from detectors.judging.detection import Detection
@@ -146,7 +147,8 @@ def _against(baseline: Document, rules: BaselinePolicy) -> Iterator[Condition]:
     yield Condition("baseline: comparable", None, partial(_comparable, baseline=baseline))
     for old in baseline:
         check = partial(_no_worse, baseline=baseline, name=old.detector, rules=rules)
-        yield Condition(f"baseline: {old.detector}", old.detector, check)
+        # a name out of a file: pytest writes it as it stands, at the start of a line after a break
+        yield Condition(f"baseline: {visible(old.detector)}", old.detector, check)
 
 
 def _comparable(report: Document, baseline: Document) -> str:

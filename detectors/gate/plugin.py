@@ -88,10 +88,12 @@ class GateItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         from detectors.core.errors import DetectorsError
-        from detectors.core.visible import visible_lines
+        from detectors.core.visible import visible, visible_lines
         from detectors.gate.conditions import Breach
 
-        if isinstance(excinfo.value, Breach | DetectorsError):
+        if isinstance(excinfo.value, Breach):
+            return visible(excinfo.value)
+        if isinstance(excinfo.value, DetectorsError):
             return visible_lines(excinfo.value)
         return super().repr_failure(excinfo, style)
 

@@ -17,7 +17,7 @@ ZOO_DIGESTS = "detectors.zoo_digests"  # entry points: functions that give the d
 def calibration() -> dict[str, Any]:
     """Its rows are `stale` where the zoo is not the one that it is of."""
     table: dict[str, Any] = json.loads(files("detectors.judging").joinpath("calibration.json").read_text())
-    installed = [entry.load()() for entry in entry_points(group=ZOO_DIGESTS)]
+    installed = [_digest(entry) for entry in entry_points(group=ZOO_DIGESTS)]
     if installed and table["zoo"] not in installed:
         table["status"] = "stale"
         table["rows"] = {name: {**row, "stale": True} for name, row in table["rows"].items()}
@@ -31,8 +31,20 @@ def _rows(entry: EntryPoint) -> dict[str, Any]:
     try:
         rows = entry.load()()["rows"]
         return {str(name): row for name, row in rows.items() if _is_row(row)}
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # one that exits too
         return {}
+
+
+def _digest(entry: EntryPoint) -> Any:
+    """None, which is no zoo's, where it cannot be had."""
+    try:
+        return entry.load()()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return None
 
 
 def _is_row(row: Any) -> bool:

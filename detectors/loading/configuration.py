@@ -17,6 +17,7 @@ from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.tasks import parse_task
 
 MAX_CONFIG = 2**24  # bytes, which may hold the training pairs
+MAX_SPEC = 4096  # letters of a task: a path is the longest
 # tasks that published models name otherwise than we do, of the same layout of tokens
 NAMED = {"sorted_list": "sort"}
 # what tells TransformerLens's configuration from notes of somebody's own that lie beside a checkpoint
@@ -80,7 +81,10 @@ def asked_for(
     if op == "table" and isinstance(own.get("file"), str):
         return parse_task(f"table:{file / Path(own['file']).name}")
     argument = own.get("p", own.get("group", own.get("n")))
-    return _parsed(op if argument is None else f"{op}:{argument}", parameters)
+    spec = op if argument is None else f"{op}:{argument}"
+    if len(spec) > MAX_SPEC:
+        raise TaskError(f"{file / 'config.json'}: the task has a name of {len(spec)} letters: {visible(spec[:40])}...")
+    return _parsed(spec, parameters)
 
 
 def _unheard(file: Path, own: Any) -> str:

@@ -80,7 +80,9 @@ def whole(file: Path, read: Callable[[], Any]) -> Any:
             f"{file} is a pickle with code in it and was not run: it asks for {names}. "
             "Save the weights alone, as a state dict or as safetensors"
         ) from None
-    except Exception as error:  # damaged files raise whatever their bytes lead to
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # damaged files raise whatever their bytes lead to, a panic of Rust's too
         raise CheckpointError(f"{file} is not a checkpoint, or is damaged: {first_line(error)}") from None
 
 
@@ -170,7 +172,7 @@ def _check(archive: zipfile.ZipFile, size: int) -> None:
             raise CheckpointError(f"it is damaged: {short(info.filename)} has another size than it says")
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What a library's error says, short enough for a sentence of ours."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:200]

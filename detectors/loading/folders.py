@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from detectors.core.errors import CheckpointError
+from detectors.core.visible import visible
 from detectors.loading.contents import TRAIN
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".npz", ".pkl", ".pickle", ".npy")
@@ -17,6 +18,13 @@ _BESIDE = re.compile(r"^(training_args|optimizer|optim|scheduler|scaler|rng_stat
 _LAST = re.compile(r"^(final|last|latest|end)", re.I)
 _STEP = re.compile(r"(\d{1,12})\D*$")
 _DEEP = 4
+
+
+def check_name(path: str) -> str:
+    """The same. Errors: CheckpointError for a name that could write elsewhere than on its line of a terminal."""
+    if not path.isprintable():
+        raise CheckpointError(f"{visible(path)} has a line break or a control character in its name: rename it")
+    return path
 
 
 class Inside(NamedTuple):
@@ -37,7 +45,7 @@ def inside(path: Path, step: str | None = None, depth: int = 0) -> Inside:
     if not path.is_dir():
         return Inside(path, step)
     entries = sorted(path.iterdir()) if depth < _DEEP else []
-    there = {entry.name for entry in entries}
+    there = {check_name(entry.name) for entry in entries}
     train = next((e for e in entries if e.is_file() and TRAIN.match(e.stem)), None)
     steps = {m[1]: e for e in entries if e.is_dir() and (m := re.fullmatch(r"checkpoint-(\d{1,12})", e.name))}
     if step is None and (whole := next((name for name in WEIGHTS if name in there), None)):

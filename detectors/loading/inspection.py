@@ -10,7 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from detectors.core.errors import DetectorsError
+from detectors.core.visible import visible
 from detectors.loading import reader
+from detectors.loading.folders import check_name
 from detectors.loading.language import gguf_or_folder
 from detectors.loading.language_rows import headers
 from detectors.loading.load import load
@@ -39,10 +41,11 @@ class Inspection:
 
     def loader(self, name: str, task: str | None = None) -> str:
         """A file of Python to fill in for what was not understood, with the tensors in comments. name: of that file."""
-        matrices = [n for n, shape, _ in self.tensors if len(shape) == 2] or [n for n, *_ in self.tensors]
+        matrices = [n for n, shape, _ in self.tensors if len(shape) == 2] or [n for n, *_ in self.tensors] or ["table"]
         shapes = "\n".join(f"        # w[{n!r}]: {list(shape)}" for n, shape, _ in self.tensors)
         said = {"file": self.path, "name": name, "task": task or f"add:{next(iter(self.sizes), 'P')}"}
-        return LOADER.format(shapes=shapes, table=matrices[0], head=matrices[-1], **said)
+        quoted = {key: visible(text).replace("\\", "/").replace('"', "'") for key, text in said.items()}
+        return LOADER.format(shapes=shapes, table=matrices[0], head=matrices[-1], **quoted)
 
 
 def inspect(path: str | Path, *, task: str | None = None, **options: Any) -> Inspection:
@@ -50,6 +53,7 @@ def inspect(path: str | Path, *, task: str | None = None, **options: Any) -> Ins
 
     Errors: CheckpointError for what is no checkpoint at all; a file that is not recognised is an answer.
     """
+    check_name(str(path))
     if task is None and (language := gguf_or_folder(Path(path))) is not None:
         files = sorted(language.glob("*.safetensors")) if language.is_dir() else []  # of others nothing is shown
         return Inspection(

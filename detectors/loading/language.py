@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +18,10 @@ from detectors.core.plain_files import read_text
 from detectors.core.visible import visible
 from detectors.loading.configuration import MAX_CONFIG
 from detectors.loading.containers import first_line
+from detectors.loading.folders import check_name
+from detectors.loading.language_files import check_rules, tensor_sizes, weights_of
 from detectors.loading.language_network import KEPT, LanguageNetwork
-from detectors.loading.language_rows import headers, rows_of
+from detectors.loading.language_rows import rows_of
 from detectors.subjects.sequences.language import LanguageView
 from detectors.subjects.sequences.task import SequenceTask
 from detectors.subjects.sequences.words import repeats, windows
@@ -32,7 +33,6 @@ TEXT = 2**24  # bytes of a text
 MOST_LAYERS = 10_000
 POSITIONS = 149  # of a sequence of repeats
 ORDINARY = ("eager", "sdpa")
-PART = 256  # numbers: a *.bin does not say how many tensors it has, and none is much smaller on the mean
 COPIES = 2  # of the weights, while they are read: 1.2 GB measured for 135 million in float32
 BASE = 2**27  # numbers that fit where torch and transformers lie, half a GiB
 LOGITS = 3  # as they are, and in float64
@@ -47,8 +47,8 @@ def gguf_or_folder(path: Path) -> Path | None:
     try:
         config = json.loads(read_text(path / "config.json", MAX_CONFIG))
     except (OSError, ValueError, RecursionError):
-        files = sorted(path.glob("*.gguf"))
-        return files[0] if len(files) == 1 else None
+        files = sorted(file for file in path.glob("*.gguf") if file.is_file())
+        return Path(check_name(str(files[0]))) if len(files) == 1 else None
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         return None
     if named := sorted(_fetched(config)):
@@ -114,23 +114,23 @@ def _read(path: Path) -> tuple[Any, Any]:
     """Model and tokenizer. What the configuration asks for is held against what the files have, before it is made and
     after: `transformers` draws at random what it does not find.
     """
-    tensors = _tensors(path)
     place, file = (str(path), {}) if path.is_dir() else (str(path.parent), {"gguf_file": path.name})
     options: dict[str, Any] = {**OFFLINE, **file}
     with _in_words(path):
-        from transformers import AutoConfig, AutoModelForCausalLM
+        from transformers import AutoConfig
         from transformers.utils import logging
 
+        tensors = tensor_sizes(path)
         config = AutoConfig.from_pretrained(place, **options)
-        _check_size(path, config, tensors)
-        read: Any = AutoModelForCausalLM.from_pretrained
+        skeleton = _check_size(path, config, tensors)
         wanted = {"dtype": torch.float32, "attn_implementation": "eager", "ignore_mismatched_sizes": True}
-        wanted |= {} if file else {"config": config}
         level = logging.get_verbosity()
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # what it would warn of is refused below
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
-            model, found = read(place, output_loading_info=True, **wanted, **options)
+            read = type(skeleton).from_pretrained
+            own = (place, options) if file else (None, {"config": config, "state_dict": weights_of(path)})
+            model, found = read(own[0], output_loading_info=True, **wanted, **own[1])
         finally:
             logging.set_verbosity(level)
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
@@ -143,9 +143,15 @@ def _read(path: Path) -> tuple[Any, Any]:
 def _tokenizer(place: str, **file: str) -> Any:
     from transformers import AutoTokenizer
 
+    if not file:
+        check_rules(Path(place))
     try:
         return AutoTokenizer.from_pretrained(place, **OFFLINE, **file)
-    except Exception:  # a folder without one, or of a kind that is not installed: all tokens are drawn
+    except KeyboardInterrupt:
+        raise
+    except (
+        BaseException
+    ):  # none, one of a kind that is not installed, or damaged (a panic of Rust's): all tokens are drawn
         return None
 
 
@@ -154,7 +160,7 @@ def _rows(path: Path) -> RowsView:
         from transformers import AutoConfig
 
         config = AutoConfig.from_pretrained(str(path), **OFFLINE)
-        return rows_of(path, _skeleton(path, config, _tensors(path)), _tokenizer(str(path)))
+        return rows_of(path, _skeleton(path, config, tensor_sizes(path)), _tokenizer(str(path)))
 
 
 def _skeleton(path: Path, config: Any, tensors: list[int]) -> Any:
@@ -174,18 +180,22 @@ def _check_layers(path: Path, config: Any, tensors: list[int]) -> None:
         raise CheckpointError(f"the configuration of {path} asks for {layers} layers, of {len(tensors)} tensors in all")
 
 
-def _check_size(path: Path, config: Any, tensors: list[int]) -> None:
-    """MemoryBudget, CheckpointError."""
+def _check_size(path: Path, config: Any, tensors: list[int]) -> Any:
+    """The skeleton. Errors: MemoryBudget, CheckpointError."""
     _check_layers(path, config, tensors)
     numbers = sum(tensors)
     kept = numbers_kept(config.get_text_config())
     for many in (COPIES * numbers, numbers + kept):
         check_memory(many, f"{path.name}: {numbers:,} weights, and what passes keep", copies=1)
-    asked = sum(p.numel() for p in _skeleton(path, config, tensors).parameters())
+    skeleton = _skeleton(path, config, tensors)
+    tables = sum(buffer.numel() for buffer in skeleton.buffers())
+    check_memory(numbers + kept + tables, f"{path.name}: {tables:,} numbers of tables of positions", copies=1)
+    asked = sum(p.numel() for p in skeleton.parameters())
     if asked > 2 * numbers:  # a tied table counts twice at the most
         raise CheckpointError(f"the configuration of {path} asks for {asked:,} weights; its files have {numbers:,}")
     needed = 4 * max(COPIES * numbers, numbers + kept) / 2**30
     LOG.info("%s: %s weights; about %.1f GiB of memory to read and score", visible(path.name), f"{numbers:,}", needed)
+    return skeleton
 
 
 def numbers_kept(config: Any) -> int:
@@ -196,27 +206,6 @@ def numbers_kept(config: Any) -> int:
     patterns = tokens * POSITIONS * int(config.num_attention_heads)
     layers = int(config.num_hidden_layers) * (min(patterns, KEPT) + tokens * int(config.hidden_size))
     return BASE + layers + LOGITS * (tokens // 3 * int(config.vocab_size))  # asked are fewer than a third
-
-
-def _tensors(path: Path) -> list[int]:
-    """Sizes of the tensors, from headers alone. A folder with anything but plain files is not opened."""
-    if path.suffix == ".gguf":
-        with _in_words(path):
-            from gguf import GGUFReader  # maps the file
-
-            return [math.prod(int(x) for x in tensor.shape) for tensor in GGUFReader(path).tensors]
-    if strange := [one.name for one in path.iterdir() if not one.is_file() and not one.is_dir()]:
-        raise CheckpointError(f"{path / strange[0]} is no plain file")
-    files = [*path.glob("*.safetensors")] or [*path.glob("*.bin")]
-    if not files:
-        raise CheckpointError(f"{path} has a config.json of transformers, and neither *.safetensors nor *.bin")
-    return [size for file in files for size in _sizes(file)]
-
-
-def _sizes(file: Path) -> list[int]:
-    if file.suffix == ".bin":
-        return [PART] * (file.stat().st_size // 2 // PART + 1)  # of two bytes each, at the least
-    return [math.prod(tensor.shape) for tensor in headers(file)]
 
 
 @contextmanager
@@ -230,7 +219,9 @@ def _in_words(path: Path) -> Iterator[None]:
             f"{path} is a language model, which needs transformers, accelerate and gguf: pip install "
             f"'circuit-detectors[lm]' ({first_line(error)})"
         ) from None
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also a panic of Rust's
         raise CheckpointError(f"{path}: transformers does not read it: {first_line(error)}") from None
 
 
@@ -253,7 +244,7 @@ def _task(
             content = read_text(Path(text), TEXT)
         except (OSError, ValueError) as error:
             raise TaskError(f"--text {text}: {first_line(error)}") from None
-        ids = tokenizer(content, add_special_tokens=False)["input_ids"]
+        ids = _ids(tokenizer, content, text)
         said = "scores were taken on a text of yours; asked is what follows a pair of tokens that stood there before"
         return SequenceTask(f"text:{Path(text).name}", windows(ids, bos)), said
     if task.startswith("data:"):
@@ -266,6 +257,20 @@ def _task(
         "from; they move with lag, length and how much of a chunk has come already"
     )
     return SequenceTask("repeat", repeats(words, bos)), said
+
+
+def _ids(tokenizer: Any, content: str, text: str | Path) -> Any:
+    """Errors: MemoryBudget, TaskError."""
+    place = Path(str(tokenizer.name_or_path))
+    check_memory(
+        int(check_rules(place) * len(content)) // 4, f"--text {text}: what the tokenizer makes of it", copies=1
+    )
+    try:
+        return tokenizer(content, add_special_tokens=False)["input_ids"]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a panic of Rust's, where a regular expression of the tokenizer's goes on too long
+        raise TaskError(f"--text {text}: the tokenizer does not read it: {first_line(error)}") from None
 
 
 def _words(tokenizer: Any, size: int, bos: int | None) -> tuple[np.ndarray, str]:

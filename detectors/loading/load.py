@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
@@ -17,6 +18,7 @@ from detectors.core.blame import told
 from detectors.core.errors import CheckpointError, DetectorsError
 from detectors.core.memory import check_memory
 from detectors.loading.configuration import asked_for, check_declared, configuration
+from detectors.loading.folders import check_name
 from detectors.loading.language import gguf_or_folder, load_language
 from detectors.loading.numbering import with_doubts
 from detectors.loading.recognise import DECLARED, as_another, recognise
@@ -116,10 +118,10 @@ def _check_unused(path: str | Path, **options: object) -> None:
 def _language_model(
     file: Path, path: str | Path, task: object, text: str | Path | None, words: bool
 ) -> ModelView | SequenceView:
-    before = _identity(file)
+    before = _identity(file, every=True)
     view: Any = load_language(file, task if isinstance(task, str) else None, text, words)  # rows of words on request
     origin = replace(view.checkpoint, path=str(path), sha256=sha256(file))
-    return _unchanged(_come_from(view, origin), file, before)
+    return _unchanged(_come_from(view, origin), file, before, every=True)
 
 
 def _check_memory(task: Task, contents: Contents | None) -> None:
@@ -175,8 +177,8 @@ def _recognised(
 
 def resolve(path: str) -> Path | ModelView | SequenceView:
     """A file or folder for a path; a path or a view for `prefix:NAME`, from the entry points `detectors.models`."""
-    prefix, _, name = path.partition(":")
-    if name and not Path(path).exists():
+    prefix, _, name = check_name(path).partition(":")
+    if name and not os.path.exists(path):
         for entry in entry_points(group=MODEL_ENTRY_POINTS):
             if entry.name == prefix:
                 try:
@@ -188,7 +190,11 @@ def resolve(path: str) -> Path | ModelView | SequenceView:
                 except BaseException as error:  # of whoever offers models under that prefix
                     raise CheckpointError(f"{path}: {told(error)}") from error
     file = Path(path)
-    if not file.exists():
+    try:
+        there = file.exists()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    if not there:
         raise CheckpointError(f"no file or folder {path}")
     return file
 
@@ -216,9 +222,9 @@ def _come_from(view: ModelView | SequenceView, checkpoint: Checkpoint) -> ModelV
 
 
 def _unchanged(
-    view: ModelView | SequenceView, file: Path, before: list[tuple[int, ...] | None]
+    view: ModelView | SequenceView, file: Path, before: list[tuple[int, ...]], every: bool = False
 ) -> ModelView | SequenceView:
-    if _identity(file) != before:
+    if _identity(file, every) != before:
         raise CheckpointError(
             f"{file} was written to while it was read, so its digest is not of what was loaded: again"
         )
@@ -231,8 +237,10 @@ def _by_loader(loader: str, file: Path, task: Task | SequenceTask | None) -> Mod
     return _come_from(view, Checkpoint(layout=f"loader {loader}"))
 
 
-def _identity(file: Path) -> list[tuple[int, ...] | None]:
-    """What tells a file, or those of a folder, from others that are put in its place, and from itself rewritten."""
+def _identity(file: Path, every: bool = False) -> list[tuple[int, ...]]:
+    """What tells a file, or those of a folder, from others that are put in its place, and from itself rewritten. every:
+    of a folder all files, for a language model, and not only those whose digest is said.
+    """
     parts = [file / "config.json", file / "model.safetensors"] if file.is_dir() else [file]
-    stats = [part.stat() if part.exists() else None for part in parts]
-    return [s and (s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in stats]
+    stats = [part.stat() for part in (sorted(file.iterdir()) if every and file.is_dir() else parts) if part.is_file()]
+    return [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in stats]

@@ -13,11 +13,14 @@ import torch
 from torch import Tensor
 
 from detectors.core.errors import CheckpointError
+from detectors.core.visible import visible
 from detectors.loading.arrays import Storages, shape, tensor
 from detectors.loading.containers import MAX_BYTES, MAX_GROWTH, read_bytes, short, tree_of, whole
 from detectors.loading.contents import find
 from detectors.loading.folders import inside
 from detectors.loading.train_files import read_values
+
+MAX_NAME = 1000  # letters of a tensor's
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,8 @@ def _weights(arrays: Mapping[str, Any], storages: Storages, size: int) -> dict[s
     """Read once their sizes are known to fit. size: bytes of the file."""
     elements = 0
     for name, node in arrays.items():
+        if len(name) > MAX_NAME:
+            raise CheckpointError(f"a tensor in it has a name of {len(name)} letters: {short(name)}...")
         try:
             elements += math.prod(shape(node))
         except ValueError as error:
@@ -78,8 +83,13 @@ def _weights(arrays: Mapping[str, Any], storages: Storages, size: int) -> dict[s
         if found.layout != torch.strided or found.is_quantized or found.device.type != "cpu":
             raise CheckpointError(f"{short(name)} is not a dense tensor")
     return {
-        name: (found.detach().float() if found.is_floating_point() else found.detach()).clone(
+        _shown(name): (found.detach().float() if found.is_floating_point() else found.detach()).clone(
             memory_format=torch.contiguous_format
         )
         for name, found in read.items()
     }
+
+
+def _shown(name: str) -> str:
+    """As it may stand in a message; names that programs write do already."""
+    return name if name.isprintable() else visible(name)

@@ -1,5 +1,8 @@
 """Whatever is wrong with a file, `run` and `gate` say a sentence and end in code 2."""
 
+import ast
+import errno
+import io
 import json
 import os
 import pickle
@@ -143,3 +146,116 @@ def test_a_step_is_an_option_of_both_commands(ended, tmp_path):
     )
     assert code == 2
     assert "none of them is --step 3" in said
+
+
+EVIL = "x\n::error::y\x1b[31m\u202e[/red]"
+TOO_LONG = "x" * 300
+
+
+def test_names_out_of_a_file_stay_on_their_line(ended, tmp_path):
+    """A tensor's also where it is what was not recognised, and as no markup of a table."""
+    torch.save({EVIL: torch.zeros(5, 5, 5)}, tmp_path / "m.pt")
+    for command in (["run", tmp_path / "m.pt", "--task", "add:13"], ["inspect", tmp_path / "m.pt"]):
+        _, said = ended(*command)
+        assert r"x\n\x3a:error\x3a:y\x1b[31m\u202e[/red]" in said
+        assert not {"\x1b", "\u202e"} & set(said)
+
+
+def test_a_file_with_a_line_break_in_its_name_is_refused_wherever_it_lies(ended, tmp_path):
+    torch.save(initial_weights(MLP, 0), tmp_path / "m\n::error::.pt")
+    for path in (tmp_path, tmp_path / "m\n::error::.pt"):
+        for command in (["run", path, "--task", "add:13"], ["inspect", path]):
+            code, said = ended(*command)
+            assert code == 2
+            assert r"m\n\x3a:error\x3a:.pt has a line break or a control character in its name" in said
+
+
+def test_a_loader_that_is_written_quotes_the_name_of_the_file(ended, tmp_path):
+    """A name may end the docstring that it stands in, and go on as code."""
+    name = 'm"""; raise SystemExit("ran"); """.pt'
+    torch.save({"odd": torch.zeros(5, 5, 5)}, tmp_path / name)
+    ended("inspect", tmp_path / name, "--emit-loader", tmp_path / "l.py")
+    body = ast.parse((tmp_path / "l.py").read_text()).body
+    assert [type(line).__name__ for line in body] == [
+        "Expr",
+        "Import",
+        "Import",
+        "ImportFrom",
+        "ClassDef",
+        "FunctionDef",
+    ]
+
+
+def test_a_name_that_is_too_long_or_leads_to_itself_is_a_sentence(ended, tmp_path):
+    torch.save(initial_weights(MLP, 0), tmp_path / "m.pt")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    known = ["run", tmp_path / "m.pt", "--task", "add:13", "-d", "trig_logits", "--draws", "19"]
+    for command in (
+        ["run", TOO_LONG, "--task", "add:13"],
+        ["inspect", TOO_LONG],
+        [*known, "--train-indices", TOO_LONG],
+        [*known, "--json", f"{TOO_LONG}/x.json"],
+        ["run", tmp_path / "m.pt", "--task", f"table:{TOO_LONG}"],
+        ["inspect", tmp_path / "m.pt", "--emit-loader", tmp_path / "loop"],
+    ):
+        code, said = ended(*command)
+        assert code == 2, said
+
+
+def test_what_a_disk_does_not_take_is_a_sentence(ended, tmp_path, monkeypatch):
+    torch.save(initial_weights(MLP, 0), tmp_path / "m.pt")
+
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    code, said = ended("run", tmp_path / "m.pt", "--task", "add:13", "-d", "trig_logits", "--draws", "19")
+    assert code == 2
+    assert "No space left" in said
+
+
+def test_a_configuration_whose_task_has_no_end_is_a_short_sentence(ended, tmp_path):
+    code, said = ended("run", folder(json.dumps({"task": {"op": "compose", "group": "xC1" * 99_999}}))(tmp_path))
+    assert code == 2
+    assert "the task has a name of 300005 letters" in said
+    assert len(said) < 400
+
+
+DIGITS = "9" * 5000  # more than Python makes a number of
+
+
+@pytest.mark.parametrize("task", [f"add:{DIGITS}", f"sort:{DIGITS}", f"digits:{DIGITS}", f"compose:C{DIGITS}"])
+def test_a_task_of_five_thousand_digits_is_a_sentence(ended, tmp_path, task):
+    torch.save(initial_weights(MLP, 0), tmp_path / "m.pt")
+    assert ended("run", tmp_path / "m.pt", "--task", task)[0] == 2
+
+
+def test_a_tensor_whose_name_has_no_end_is_a_sentence(ended, tmp_path):
+    torch.save({f"blocks.{DIGITS}.attn.W_Q": torch.zeros(2, 4, 8), "embed.W_E": torch.zeros(8, 14)}, tmp_path / "m.pt")
+    code, said = ended("run", tmp_path / "m.pt", "--task", "add:13")
+    assert code == 2
+    assert "has a name of 5016 letters: blocks.999" in said
+    assert len(said) < 400
+
+
+@pytest.mark.parametrize("passes", [2, 3])
+@pytest.mark.parametrize("raised", ["SystemExit(0)", "ValueError('odd')"])
+def test_a_network_that_exits_at_a_later_pass_does_not_choose_the_code(ended, tmp_path, passes, raised):
+    torch.save(initial_weights(MLP, 0), tmp_path / "m.pt")
+    (tmp_path / "late.py").write_text(
+        "import detectors\n"
+        "def load(path, task):\n"
+        "    view = detectors.load(path, task=task)\n"
+        "    real, calls = view.network.forward, []\n"
+        "    def forward(tokens, hook):\n"
+        "        calls.append(1)\n"
+        f"        if len(calls) >= {passes}: raise {raised}\n"
+        "        return real(tokens, hook)\n"
+        "    view.network.forward = forward\n"
+        "    return view\n"
+    )
+    arguments = ("--loader", f"{tmp_path / 'late.py'}:load", "-d", "trig_logits", "--draws", "19")
+    code, said = ended("run", tmp_path / "m.pt", "--task", "add:13", *arguments)
+    assert code == 2
+    assert "late.py, line 7" in said

@@ -83,3 +83,10 @@ def test_a_link_stays_and_the_file_behind_it_is_replaced(tmp_path):
     with pytest.raises(OSError, match="neither a plain file"):
         write_text(tmp_path / "folder", "x")
     assert {p.name for p in tmp_path.iterdir()} == {"file", "link", "folder"}
+
+
+def test_a_link_that_leads_back_to_itself_is_an_error_and_stays(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(OSError, match="leads back to itself"):
+        write_text(tmp_path / "loop", "x")
+    assert (tmp_path / "loop").is_symlink()

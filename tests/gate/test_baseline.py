@@ -94,3 +94,11 @@ def test_a_report_of_an_earlier_schema_is_not_compared(plain, tmp_path):
     (tmp_path / "old.json").write_text(json.dumps(document))
     with pytest.raises(BaselineError, match=r"of schema 1 of another version .*: this gate with --update-baseline"):
         read_report(tmp_path / "old.json", "this gate with --update-baseline")
+
+
+def test_a_report_that_does_not_say_its_schema_is_not_compared(plain, tmp_path):
+    said = json.loads(plain.to_json())
+    del said["schema"]
+    (tmp_path / "b.json").write_text(json.dumps(said))
+    with pytest.raises(BaselineError, match="does not say of which schema it is"):
+        read_report(tmp_path / "b.json")

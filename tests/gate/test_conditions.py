@@ -401,3 +401,12 @@ def test_ctrl_c_is_130(release):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ})
     assert done.returncode == 130, done.stderr
     assert "interrupted" in done.stderr
+
+
+def test_a_name_out_of_a_baseline_is_on_one_line_where_pytest_writes_it(good, tmp_path):
+    said = json.loads(good.to_json())
+    said["detections"][0]["detector"] = "x\n::error::y\x1b[31m"
+    (tmp_path / "b.json").write_text(json.dumps(said))
+    for condition in conditions(Policy(), tmp_path, tmp_path / "b.json"):
+        assert condition.id.isprintable()
+        assert "::" not in condition.id

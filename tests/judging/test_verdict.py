@@ -223,3 +223,18 @@ def test_a_detector_of_ones_own_runs_without_a_package(grokked):
 
     found = detectors.run(grokked, names=[mine])["mine"]
     assert (found.verdict, found.score) == ("inconclusive", 0.5)
+
+
+def test_entry_points_that_exit_leave_nothing_behind(monkeypatch):
+    """They are run wherever a report is judged, and in no process of their own."""
+
+    class Exits:
+        def load(self):
+            raise SystemExit(0)
+
+    monkeypatch.setattr(table, "entry_points", lambda group: [Exits()])
+    table.calibration.cache_clear()
+    try:
+        assert table.calibration()["status"] == "stale"
+    finally:
+        table.calibration.cache_clear()

@@ -98,12 +98,12 @@ damaged_files = st.tuples(
 def damaged(which: int, inside: bool, what: tuple) -> tuple[str, bytes]:
     suffix, data = GOOD[which]
     if not inside or data[:4] != b"PK\x03\x04":
-        return suffix, _after(data, what)
+        return suffix, after(data, what)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     names = [name for name in entries if name.endswith(("data.pkl", ".npy"))]
     chosen = names[what[0][1] % len(names)]
-    entries[chosen] = _after(entries[chosen], what)
+    entries[chosen] = after(entries[chosen], what)
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         for name, entry in entries.items():
@@ -111,7 +111,8 @@ def damaged(which: int, inside: bool, what: tuple) -> tuple[str, bytes]:
     return suffix, stream.getvalue()
 
 
-def _after(data: bytes, what: tuple) -> bytes:
+def after(data: bytes, what: tuple) -> bytes:
+    """Bytes once so much was done to them."""
     found = bytearray(data)
     for kind, part, argument in what:
         at = part * len(found) // ALL

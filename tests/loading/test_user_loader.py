@@ -10,6 +10,8 @@ import detectors
 from detectors.core.errors import CheckpointError
 from models_zoo.cards import WEIGHTS
 
+# an error whose words end the process with code 0
+MUTE = "class Mute(BaseException):\n    def __str__(self): raise SystemExit(0)\n"
 MODEL = WEIGHTS / "d15_transformer"
 
 
@@ -50,6 +52,8 @@ def load(path, task):
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module' (mine.py, line 1)"),
         ("raise SystemExit(0)", "exits when it is imported, SystemExit: 0 (mine.py, line 1): a script that runs"),
         ("def load(path, task):\n    exit()", "raised SystemExit: None (mine.py, line 2)"),
+        (f"{MUTE}def load(path, task):\n    raise Mute", "raised Mute: and raises when it is asked what for"),
+        (f"{MUTE}raise Mute", "Mute: and raises when it is asked what for"),
         ("x = 1", "has no attribute 'load'"),
         ("def load(path, task):\n    return 3", "returned int, not a detectors.ModelView"),
     ],

@@ -75,7 +75,7 @@ class Task:
             return _of_group(spec, Group.from_name(argument))
         if kind == "table" and argument:
             return cls.of_table(spec, read_table(Path(argument)))
-        if kind in _ARITHMETIC and argument.isdecimal():
+        if kind in _ARITHMETIC and argument.isdecimal() and len(argument) < 10:
             p = int(argument)
             if not 2 <= p <= MAX_TOKENS:
                 raise TaskError(f"task {spec!r}: the modulus must be between 2 and {MAX_TOKENS}")

@@ -38,7 +38,7 @@ def draws(kind: str, argument: str) -> tuple[Callable[..., Sequences], Mapping[s
     if bool(argument) != bool(made.argument):
         wanted = f"{kind}:{made.argument}, a number" if made.argument else kind
         raise TaskError(f"{kind}{':' if argument else ''}{argument}: write {wanted}")
-    if argument and not (argument.isdecimal() and 1 <= int(argument) <= 512):
+    if argument and not (argument.isdecimal() and len(argument) < 10 and 1 <= int(argument) <= 512):
         raise TaskError(f"{kind}:{argument}: {made.argument} is a number from 1 to 512")
     size = (int(argument),) if argument else ()
 

@@ -28,8 +28,8 @@ from detectors.rewire import COORDINATES, RELABELLINGS, noisy, renamed
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
 
-# a circuit in a transformer, with and without LayerNorm, exact ones of two kinds, and a lookup table
-MODELS = ("zoo:d15_transformer", "zoo:add53_ln_gelu", "zoo:clock31", "zoo:pizza29", "zoo:table29")
+# a circuit in a transformer, with and without LayerNorm, exact ones of three kinds, and a lookup table
+MODELS = ("zoo:d15_transformer", "zoo:add53_ln_gelu", "zoo:clock31", "zoo:pizza29", "zoo:cosets_s4_6", "zoo:table29")
 DRAWS = 39  # the fewest with which a p-value can be 0.025, so that a check takes seconds
 # in standard deviations of what it is added to: from a trace, which leaves our examples 0.8 of their values and more,
 # to nothing but noise, which leaves at most 0.04; 3 is not enough, as right answers survive it

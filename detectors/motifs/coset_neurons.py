@@ -74,7 +74,7 @@ def clause(score: CosetNeurons) -> str:
     version=1,
     source="arXiv:2312.06581",
     formula="*f*(*hg*) = *f*(*g*) for *h* ∈ *H* of the left operand, *f*(*gh*) = *f*(*g*) of the right",
-    invariant_to=FREE,
+    invariant_to=tuple(edit for edit in FREE if edit != "norm_gain"),
     question="how",
     carrier="neurons",
     clause=clause,

@@ -54,11 +54,11 @@ def clause(score: NeuronPhaseLaw) -> str:
 
 
 @detector(
-    needs=("neurons", "preactivations", "readout", "cyclic group", "logits"),
+    needs=("neurons", "preactivations", "readout", "cyclic group"),
     version=1,
     source="arXiv:2301.02679",
     formula="φ_{a} + φ_{b} = φ_{c} of cos(*wa* + φ_{a}), cos(*wb* + φ_{b}) and cos(*wc* + φ_{c})",
-    invariant_to=FREE,
+    invariant_to=tuple(edit for edit in FREE if not edit.startswith(("head_", "norm_"))),
     question="how",
     causal=False,
     carrier="neurons",

@@ -33,10 +33,11 @@ from detectors.core.errors import Undetermined
 from detectors.core.nulls import permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
-from detectors.subjects.operands.circles import circles, swapped
+from detectors.subjects.operands.circles import circles
 from detectors.subjects.operands.clusters import clusters, spectra
 from detectors.subjects.operands.families import effects_before, layer_of
 from detectors.subjects.operands.harmonics import harmonic_families
+from detectors.subjects.operands.swaps import swapped
 from detectors.subjects.operands.symmetry import circularity, distance_irrelevance, gradient_symmetricity
 from detectors.subjects.operands.view import ModelView
 

@@ -37,6 +37,7 @@ from detectors.core.subgroups import SIDES, Masks, coset_means, subgroups
 from detectors.core.turns import turned
 from detectors.subjects.operands.columns import NULL_COLUMNS, Columns, cause_of_columns, columns, share
 from detectors.subjects.operands.cosets import Best, aligned, best_of
+from detectors.subjects.operands.swaps import flipped, swapped
 from detectors.subjects.operands.view import ModelView
 
 ALIGNED = 0.90  # the published cut: over 56 networks that generalise 0.984 of the energy or more lie above it
@@ -49,7 +50,9 @@ class CosetNeurons(Score):
     share of energy, the left operand on Hg and the right on gH, in the checkpoint's own units, `alignment_above_0.90`
     in JSON; sign: the part of it that is the subgroup of index 2's. other_side: the further share, on the other side's
     cosets alone. subgroups: of the published share `{order, index, side, neurons, energy}`, the 32 of most energy;
-    side: which operand.
+    side: which operand. interventions: the share of pairs right with |*x*| for the activation function (`abs`), and with
+    the sign of one operand's columns exchanged (`one_sign`) or of both (`both_signs`); an exact circuit of irreps has
+    the same.
     """
 
     mean_alignment: float
@@ -58,6 +61,7 @@ class CosetNeurons(Score):
     sign: float
     other_side: float
     subgroups: tuple[Mapping[str, Any], ...]
+    interventions: Mapping[str, float]
 
 
 def clause(score: CosetNeurons) -> str:
@@ -117,6 +121,7 @@ def coset_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Co
         sign=share(found.energy, published & best.own_sign),
         other_side=share(found.energy, (best.either >= ALIGNED) & ~published),
         subgroups=_listed(found, best, masks),
+        interventions={"abs": swapped(model, found.layer, seed)["abs"], **flipped(model, found, seed)},
     )
 
 

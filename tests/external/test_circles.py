@@ -8,10 +8,11 @@ import pytest
 import torch
 
 import detectors
-from detectors.subjects.operands.circles import circles, swapped
+from detectors.subjects.operands.circles import circles
 from detectors.subjects.operands.clusters import spectra
 from detectors.subjects.operands.families import effects_before
 from detectors.subjects.operands.harmonics import harmonic_families
+from detectors.subjects.operands.swaps import swapped
 
 pytestmark = pytest.mark.external
 

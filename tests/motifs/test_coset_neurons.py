@@ -37,6 +37,8 @@ def test_shares_are_those_that_others_measured(external, capsys):
             assert score.value > 0.9
             assert score.null.p_value == 0.05
             assert min(score.causal.necessity, score.causal.sufficiency) > 0.95
+            # published for 128 such networks: 100%, 0% and 100%
+            assert score.interventions == pytest.approx({"abs": 1, "one_sign": 0, "both_signs": 1}, abs=0.01)
         elif truth["test_accuracy"] < 0.1:
             assert score.value < 0.2
     with capsys.disabled():

@@ -1,28 +1,24 @@
-"""What the answers of a cyclic network rest on: the circles of its embedding, and its activation function.
+"""What the answers of a cyclic network rest on: the circles of its embedding.
 
 Source: "The Clock and the Pizza" (arXiv:2306.17844), sections 3 and 4: the logits with one circle of the embedding kept
 are held against cos w(a + b - c), the clock, and |cos(w(a - b) / 2)| cos w(a + b - c), the pizza. There a circle is a
 pair of principal components; here it is the rows' part in cos and sin of wa, since components of equal variance mix
-circles. arXiv:2602.16849 for another activation function.
+circles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from detectors.core.activations import activation
-from detectors.core.nulls import subset
-from detectors.subjects.operands.edits import edit_embedding, of_irreps, with_neurons
+from detectors.subjects.operands.edits import edit_embedding, of_irreps
+from detectors.subjects.operands.swaps import share_right, some_pairs
 from detectors.subjects.operands.view import ModelView
-from detectors.subjects.right import ROUNDING, answered
-
-PAIRS = 4096  # all of orders up to 64, as published; of more a share has a standard error of 0.8% at most
-SWAPS = ("abs", "square")
+from detectors.subjects.right import ROUNDING
 
 
 class Circle(NamedTuple):
@@ -41,7 +37,7 @@ def circles(model: ModelView, frequencies: Sequence[int], seed: int) -> tuple[li
     """Each circle of the embeddings of a cyclic group's network, and the share right with all of them alone, None of
     none. Over at most 4096 pairs, a fixed random subset.
     """
-    n, some = model.group.order, _some(model, seed)
+    n, some = model.group.order, some_pairs(model, seed)
     pairs, intervene = model.plane.pairs[some], edit_embedding(model)
 
     def logits(of: Sequence[int], keep: bool) -> Float[Tensor, "pairs answers"]:
@@ -53,22 +49,9 @@ def circles(model: ModelView, frequencies: Sequence[int], seed: int) -> tuple[li
         alone = logits([k], True)
         own, a, b = alone[:, model.plane.answers], some // n, some % n
         clock, pizza = clock_form(n, k, a, b), pizza_form(n, k, a, b, offset(own, k, a, b))
-        right = (_right(model, some, x) for x in (alone, logits([k], False)))
+        right = (share_right(model, some, x) for x in (alone, logits([k], False)))
         found.append(Circle(k, explained(own, clock, whole), explained(own, pizza, whole), *right))
-    return found, _right(model, some, logits(frequencies, True)) if frequencies else None
-
-
-def swapped(model: ModelView, layer: int, seed: int) -> Mapping[str, float]:
-    """Share of the pairs answered right with |x| and with x^2 for the activation function of a layer, all weights as
-    they are, at the answer position. Of ReLU neurons |x| = 2 ReLU(x) - x takes away the linear part alone.
-    """
-    some = _some(model, seed)
-    pairs = model.plane.pairs[some]
-    before = model.preactivations(layer)[pairs]
-    with torch.no_grad():
-        return {
-            name: _right(model, some, with_neurons(model, layer, pairs, activation(name)(before))) for name in SWAPS
-        }
+    return found, share_right(model, some, logits(frequencies, True)) if frequencies else None
 
 
 def clock_form(n: int, k: int, a: Int[Tensor, " pairs"], b: Int[Tensor, " pairs"]) -> Float64[Tensor, "pairs n"]:
@@ -122,14 +105,3 @@ def explained(
     if float(x.norm()) <= ROUNDING * float((logits if of is None else of).double().norm()):
         return None
     return round(2 * float((x * y).sum() / (x.norm() * y.norm()).clamp_min(1e-300)) - 1, 12)
-
-
-def _some(model: ModelView, seed: int) -> Int[Tensor, " pairs"]:
-    """Places in the group's square."""
-    return subset(model.group.order**2, PAIRS, seed)
-
-
-def _right(model: ModelView, some: Int[Tensor, " pairs"], logits: Float[Tensor, "pairs answers"]) -> float:
-    plane = model.plane
-    whole = model.logits()[plane.pairs[some]]
-    return float(answered(logits, plane.answers[plane.product[some]], of=whole).double().mean())

@@ -50,9 +50,9 @@ class CosetNeurons(Score):
     share of energy, the left operand on Hg and the right on gH, in the checkpoint's own units, `alignment_above_0.90`
     in JSON; sign: the part of it that is the subgroup of index 2's. other_side: the further share, on the other side's
     cosets alone. subgroups: of the published share `{order, index, side, neurons, energy}`, the 32 of most energy;
-    side: which operand. interventions: the share of pairs right with |*x*| for the activation function (`abs`), and with
-    the sign of one operand's columns exchanged (`one_sign`) or of both (`both_signs`); an exact circuit of irreps has
-    the same.
+    side: which operand. interventions: the share of pairs right with |*x*| for the activation function (`abs`), and
+    with the sign of one operand's columns exchanged (`one_sign`) or of both (`both_signs`); circuits of irreps that
+    count no cosets have the same.
     """
 
     mean_alignment: float

@@ -45,8 +45,7 @@ ABLE: dict[str, tuple[str, Callable[[ModelView], bool]]] = {
     "norm_": ("normalisation", lambda m: any(name.endswith("ln_final.w") for name in m.weights)),
     "": ("logits", lambda m: "logits" in m.parts),
 }
-# of other subjects than two operands
-KITS: dict[str, Any] = {"sequences": testing_heads, "words": testing_words, "features": testing_features}
+KITS: dict[str, Any] = {"sequences": testing_heads, "words": testing_words, "features": testing_features}  # by subject
 OPTIONAL = {"split", "train_mask", "readout"}  # of which a view may say that they are unknown
 
 

@@ -56,7 +56,9 @@ class SuperpositionGeometry(Score):
 def clause(score: SuperpositionGeometry) -> str:
     """What was found, and of how many features."""
     held = sum(len(p["features"]) for p in score.polytopes if p["kind"] not in (OWN, OTHER))
-    return f"{held} of {score.represented} represented features lie in superposition as {', '.join(score.shapes)}"
+    return (
+        f"{held} of {score.represented} represented features share dimensions as polytopes: {', '.join(score.shapes)}"
+    )
 
 
 @detector(

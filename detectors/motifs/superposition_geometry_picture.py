@@ -32,7 +32,12 @@ def picture(score: SuperpositionGeometry) -> list[Picture]:
     found = [Picture(title="Dimensionality of the features", reading=reading, data=bars)]
     if 1 < len(order) <= MOST:
         gram = score.gram[order][:, order]
-        data = HeatMap(values=gram, bound=float(abs(gram).max()), rows="feature", columns="feature, by shape")
+        data = HeatMap(
+            values=gram,
+            bound=float(abs(gram).max()),
+            rows="features, in the order above",
+            columns="features, in the order above",
+        )
         said = "Scalar products of the represented features, group by group: a block is a group, and beside it is zero."
         found.append(Picture(title="Which features share dimensions", reading=said, data=data))
     return found

@@ -142,4 +142,5 @@ def chosen_heading(report: Document) -> str:
 def keys(detection: Detection, most: int = 8) -> str:
     """What it chose, strongest first, of a frequency the number alone."""
     names = [name.removeprefix("freq_") for name in detection.chosen]
-    return " ".join(names[:most]) + (f" +{len(names) - most}" if len(names) > most else "")
+    between = ", " if any(" " in name for name in names) else " "
+    return between.join(names[:most]) + (f" +{len(names) - most}" if len(names) > most else "")

@@ -31,7 +31,7 @@ def test_a_call_without_arguments_draws_199_times_from_seed_0(name):
     """So that the smallest p-value is 0.005, and the same each time."""
     detector = load(name)
     score = detector(MODEL)
-    assert score.null.draws == 209
+    assert score.null.draws == 199
     assert repr(score) == repr(detector(MODEL, draws=199, seed=0))
     noisy = logit_mixture("add:11", circuit=1.0, table=1.0, noise=1.0)
     if name not in (
@@ -75,7 +75,7 @@ def test_a_motif_of_heads_declares_what_it_reports(name):
     assert score.causal is not None
     assert spec.causal
     assert (score.null is not None) == spec.chance
-    assert score.null is None or score.null.draws == 209
+    assert score.null is None or score.null.draws == 199
     assert score.to_dict() == load(name)(model, draws=199, seed=0).to_dict()
     assert spec.version == calibration()["rows"][name]["version"]
     assert spec.chose == "heads"

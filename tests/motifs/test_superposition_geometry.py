@@ -43,7 +43,7 @@ def test_polytopes_are_found_and_what_passes_for_them_is_not(kind, seed):
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        ("pentagons/1", ("pentagon",)),
+        ("pentagons/0", ("pentagon",)),
         ("planes/5", ("pentagon",)),
         ("pairs/1", ("6 antipodal pairs",)),
         ("wide/1", ("20 antipodal pairs",)),
@@ -55,7 +55,7 @@ def test_trained_ones_have_the_published_shapes(name, found):
     """Pentagons of five sparse features in a plane, pairs of twice as many features as dimensions or of features that
     never come together, antiprisms of eight in space (arXiv:2209.10652, sections 2, 3 and 4)."""
     report = detectors.run(features.view(name))["superposition_geometry"]
-    assert report.evidence["shapes"] == found
+    assert tuple(report.evidence["shapes"]) == found
     assert report.verdict == "present"
 
 
@@ -121,17 +121,18 @@ def test_two_ends_of_one_line_are_chance():
     """Two features on a line are opposed in half of all random frames."""
     model = detectors.from_weights({"W": [[1.0], [-1.0]], "b": [0.0, 0.0]}, "features:0.05")
     assert detectors.superposition_geometry(model).null.p_value > 0.3
-    assert verdict(model) == "absent"
+    assert verdict(model) == "inconclusive"  # no p-value is small enough there
 
 
 def test_how_close_a_shape_is_counts_where_many_random_frames_have_one_too():
     """A pair and a feature at right angles: 1 random frame in 15 has such, hardly any one as exact."""
-    score = detectors.superposition_geometry(plane([0, 180, 90]))
+    score = detectors.superposition_geometry(plane([0, 180, 90]), draws=999)
     assert score.value > 0.6
-    assert score.null.p_value <= 0.01
-    rough = detectors.superposition_geometry(plane([0, 149, 75]))
+    assert score.null.p_value <= 0.003
+    rough = detectors.superposition_geometry(plane([0, 155, 77.5]), draws=999)
     assert rough.shapes == ("antipodal pair",)
-    assert rough.null.p_value > 0.05
+    assert rough.value == pytest.approx(score.value, abs=0.01)
+    assert rough.null.p_value > 5 * score.null.p_value
 
 
 def test_the_cause_is_the_loss_against_that_of_random_frames():
@@ -200,7 +201,7 @@ def test_pictures_are_dimensionality_and_scalar_products():
 
 def test_the_sentence_counts_what_is_in_shapes():
     report = detectors.run(plane(PENTAGON))
-    assert report.summary.endswith("; 5 of 5 represented features lie in superposition as pentagon.")
+    assert report.summary.endswith("; 5 of 5 represented features share dimensions as polytopes: pentagon.")
 
 
 def test_a_motif_that_forgets_signs_takes_a_fan_for_a_pentagon(monkeypatch):

@@ -114,7 +114,8 @@ def recognise(
     options = parse_options(arch)
     if task is not None and of_features(task):  # which says that the file is one
         return _of_features(weights, task, options, tokens)
-    layout = next((layout for layout in LAYOUTS[:-1] if layout.matches(weights)), None)
+    of_tokens = (layout for layout in LAYOUTS if layout is not toy_autoencoder)
+    layout = next((layout for layout in of_tokens if layout.matches(weights)), None)
     refused: CheckpointError | None = None
     if layout is not None and tokens is None and not options.keys() & (reader.PINS.keys() - layout.OPTIONS):
         try:

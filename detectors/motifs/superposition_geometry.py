@@ -1,8 +1,7 @@
 """Features in superposition as regular polytopes: pairs, triangles, tetrahedra, pentagons, square antiprisms.
 
-Source: "Toy Models of Superposition" (arXiv:2209.10652): the dimensionality *D*_{i} of a feature sticks at 1/2, 2/3,
-3/4, 2/5, 3/8 where features share dimensions of their own in these shapes; *D** = hidden dimensions / |*W*|^{2} over
-all features.
+Source: "Toy Models of Superposition" (arXiv:2209.10652): the dimensionality D of a feature sticks at 1/2, 2/3, 3/4,
+2/5, 3/8 where features share dimensions of their own in these shapes; over all features, D* = hidden / |W|^2.
 
 Score: the share of the represented features (squared norm above 1/4) that lie in such a shape, less what random
 directions of the same norms give. A group is what cosines above 1/4 in size connect; it is a shape if its Gram matrix,
@@ -18,7 +17,7 @@ that come together, whose loss is another than that of independent ones, and lar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,31 +83,36 @@ def superposition_geometry(model: FeaturesView, /, *, draws: int = 199, seed: in
     """
     rows = model.rows
     found = polytopes(rows)
-    frames = random_frames(rows, draws, seed)
-    drawn = torch.tensor([_shares(polytopes(frame)) for frame in frames])
+    kept, drawn, chance = [], torch.zeros(draws, 2, dtype=torch.float64), torch.zeros(len(rows), dtype=torch.float64)
+    for i, frame in enumerate(random_frames(rows, draws, seed)):
+        drawn[i] = torch.tensor(_shares(polytopes(frame)))
+        chance += dimensionality(frame) / draws
+        kept += [frame] if i < FRAMES else []
     share, close = _shares(found)
     norms = float(rows.square().sum())
     return SuperpositionGeometry(
         value=corrected(share, float(drawn[:, 0].mean()), 1.0),
         null=permutation_null(close, drawn[:, 1], "directions of the features"),
-        causal=_cause(model, rows, found, frames[:FRAMES]) if share else None,
+        causal=_cause(model, rows, found, torch.stack(kept)) if share else None,
         shapes=_named(found),
         polytopes=tuple(p._asdict() for p in found),
         represented=sum(len(p.features) for p in found),
         dimensions_per_feature=rows.shape[1] / norms if norms else None,
         total=float(dimensionality(rows).sum()),
         dimensionality=tuple(dimensionality(rows).tolist()),
-        chance=tuple(torch.stack([dimensionality(frame) for frame in frames]).mean(0).tolist()),
+        chance=tuple(chance.tolist()),
         gram=(rows @ rows.T).numpy(),
     )
 
 
 def random_frames(
     rows: Float64[Tensor, "feature hidden"], draws: int, seed: int
-) -> Float64[Tensor, "many feature hid"]:
+) -> Iterator[Float64[Tensor, "feature hidden"]]:
     """Directions from the rotation-invariant law, one apart from the other, with the norms of the rows."""
-    drawn = torch.from_numpy(np.random.default_rng(seed).standard_normal((draws, *rows.shape)))
-    return drawn / drawn.norm(dim=2, keepdim=True) * rows.norm(dim=1)[:, None]
+    rng, norms = np.random.default_rng(seed), rows.norm(dim=1, keepdim=True)
+    for _ in range(draws):
+        drawn = torch.from_numpy(rng.standard_normal(tuple(rows.shape)))
+        yield drawn / drawn.norm(dim=1, keepdim=True) * norms
 
 
 def _shares(found: Sequence[Polytope]) -> tuple[float, float]:

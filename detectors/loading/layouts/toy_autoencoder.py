@@ -47,7 +47,9 @@ def build(weights: Weights, task: Any, arch: Mapping[str, Any]) -> tuple[Autoenc
 
 
 def _matrices(weights: Weights) -> list[str]:
-    return [name for name, tensor in weights.items() if tensor.ndim == 2 and tensor.is_floating_point()]
+    """Of floats; of integers where there is no other."""
+    found = [name for name, tensor in weights.items() if tensor.ndim == 2 and tensor.numel()]
+    return [name for name in found if weights[name].is_floating_point()] or found
 
 
 def _matrix(weights: Weights) -> str:

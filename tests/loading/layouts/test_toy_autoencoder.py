@@ -46,6 +46,10 @@ def test_of_a_square_matrix_the_reading_of_the_lower_loss_is_taken_and_said():
         assert "does not show which side" in view.checkpoint.notes[0]
 
 
+def test_whole_numbers_will_do():
+    assert detectors.from_weights({"W": [[1, -1]], "b": [0, 0]}, TASK).network.W.tolist() == [[1.0], [-1.0]]
+
+
 def test_what_is_no_part_of_it_is_listed():
     view = detectors.from_weights({"W": W, "b": B, "step": torch.tensor(5)}, TASK)
     assert view.checkpoint.unused == ("step",)
@@ -59,6 +63,7 @@ def test_what_is_no_part_of_it_is_listed():
         ({"W": W, "b": torch.zeros(4)}, r"there is b \[4\]"),
         ({"W": W, "b": B, "c": B}, r"b \[3\], c \[3\]"),
         ({"b": B}, "has one matrix"),
+        ({"W": torch.zeros(3, 0), "b": B}, r"has one matrix W.*W \[3, 0\]"),
     ],
 )
 def test_what_is_none_is_refused_with_what_was_found(arrays, words):

@@ -47,11 +47,13 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.motifs.single_irrep_neurons import single_irrep_neurons as single_irrep_neurons
     from detectors.motifs.sparse_fourier_embedding import sparse_fourier_embedding as sparse_fourier_embedding
     from detectors.motifs.successor_heads import successor_heads as successor_heads
+    from detectors.motifs.superposition_geometry import superposition_geometry as superposition_geometry
     from detectors.motifs.trig_logits import trig_logits as trig_logits
     from detectors.motifs.trig_product_neurons import trig_product_neurons as trig_product_neurons
     from detectors.report.report import Report as Report
     from detectors.runner import run as run
     from detectors.subjects.contract import check as check
+    from detectors.subjects.features.view import FeaturesView as FeaturesView
     from detectors.subjects.operands.network import Network as Network
     from detectors.subjects.operands.task import Task as Task
     from detectors.subjects.operands.view import ModelView as ModelView
@@ -84,6 +86,7 @@ _HOME = {
     "Heads": "core.heads",
     "by_content": "subjects.sequences.heads",
     "Looks": "subjects.sequences.patterns",
+    "FeaturesView": "subjects.features.view",
     "SequenceView": "subjects.sequences.view",
     "RowsView": "subjects.words.view",
 }

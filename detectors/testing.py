@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from detectors import testing_heads, testing_words
+from detectors import testing_features, testing_heads, testing_words
 from detectors.core.errors import DetectorsError, MissingPart, NotApplicable
 from detectors.core.registry import Detector, spec_of
 from detectors.core.score import Score
@@ -45,7 +45,7 @@ ABLE: dict[str, tuple[str, Callable[[ModelView], bool]]] = {
     "norm_": ("normalisation", lambda m: any(name.endswith("ln_final.w") for name in m.weights)),
     "": ("logits", lambda m: "logits" in m.parts),
 }
-KITS: dict[str, Any] = {"sequences": testing_heads, "words": testing_words}  # of other subjects than two operands
+KITS: dict[str, Any] = {"sequences": testing_heads, "words": testing_words, "features": testing_features}  # by subject
 OPTIONAL = {"split", "train_mask", "readout"}  # of which a view may say that they are unknown
 
 

@@ -100,7 +100,8 @@ def calibrate(
     workers: Annotated[int, typer.Option(help="Processes of one thread each.")] = 2,
     out: Annotated[Path | None, typer.Option(help="File to write; ours: the shipped one.")] = None,
     subject: Annotated[
-        str, typer.Option(help="Only detectors of `operands`, `sequences` or `words`, the others as they were.")
+        str,
+        typer.Option(help="Only detectors of `operands`, `sequences`, `words` or `features`, the others as they were."),
     ] = "",
 ) -> None:
     """Score zoo, population, hostile models and random draws, set thresholds with a family left out at a time, and

@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors.core.registry import load, spec_of
+from detectors.subjects.features.view import FeaturesView
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.tasks import of_two_operands
 from detectors.subjects.words.view import RowsView
-from models_zoo import population, words
+from models_zoo import features, population, words
 from models_zoo.behaviour import behaviour
 from models_zoo.cards import cards, expected
 from models_zoo.draws import FAMILIES, drawn
@@ -38,7 +39,7 @@ class Model(NamedTuple):
     name: str
     parent: str
     truth: Mapping[str, str]
-    view: ModelView | SequenceView | RowsView
+    view: ModelView | SequenceView | RowsView | FeaturesView
     told: bool = True
 
 
@@ -50,14 +51,14 @@ def jobs(draws: int) -> list[Job]:
     networks = [("population", str(m.number)) for m in population.members() if population.expected(m)]
     hostile = [("hostile", str(i)) for i in range(len(models()))]
     sequences = [("sequences", name) for name in heads.names()]
-    rows = [("words", name) for name in words.names()]
+    rows = [("words", name) for name in words.names()] + [("features", name) for name in features.names()]
     drawn = [("drawn", f"{family}/{i}") for family in FAMILIES for i in range(draws)]
     return zoo + networks + hostile + sequences + rows + drawn
 
 
 def subject(job: Job) -> str:
     """Kind of model."""
-    return job[0] if job[0] in ("sequences", "words") else "operands"
+    return job[0] if job[0] in ("sequences", "words", "features") else "operands"
 
 
 def model(job: Job) -> Model | None:
@@ -68,7 +69,7 @@ def model(job: Job) -> Model | None:
     return made._replace(truth={motif: word for motif, word in made.truth.items() if arises(motif, made.view)})
 
 
-def arises(motif: str, view: ModelView | SequenceView | RowsView) -> bool:
+def arises(motif: str, view: ModelView | SequenceView | RowsView | FeaturesView) -> bool:
     """Whether the question does: not that of groups of another kind, nor of the mechanism of several layers or of
     neurons without preactivations.
     """
@@ -85,7 +86,7 @@ def family(job: Job) -> str:
     source, which = job
     if source == "zoo":
         return str(cards()[which]["family"])
-    if source in ("sequences", "words"):
+    if source in ("sequences", "words", "features"):
         return heads.family(which)
     if source == "population":
         return f"population, {population.card_of(population.member(int(which)))}"
@@ -145,6 +146,10 @@ def of_words(name: str) -> Model:
     return Model(heads.family(name), name, name, words.truth(name), words.view(name))
 
 
+def of_features(name: str) -> Model:
+    return Model(heads.family(name), name, name, features.truth(name), features.view(name))
+
+
 BUILDERS: dict[str, Callable[[str], Model | None]] = {
     "zoo": of_zoo,
     "population": of_population,
@@ -152,6 +157,7 @@ BUILDERS: dict[str, Callable[[str], Model | None]] = {
     "drawn": of_draws,
     "sequences": of_sequences,
     "words": of_words,
+    "features": of_features,
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from detectors.core.groups import Group
+from detectors.subjects.features.view import FeaturesView
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.words.view import RowsView
@@ -63,7 +64,7 @@ def digest() -> str:
     ).hexdigest()
 
 
-def find(name: str) -> Path | ModelView | SequenceView | RowsView:
+def find(name: str) -> Path | ModelView | SequenceView | RowsView | FeaturesView:
     """Folder of a trained member, or the view of a built one. KeyError, with what to do, if there is neither.
 
     A series is found as its last checkpoint, and `NAME/step_00500` as that one; `population/017` as network 17.
@@ -85,6 +86,12 @@ def find(name: str) -> Path | ModelView | SequenceView | RowsView:
         if step not in words.names():
             raise KeyError(f"no rows {step!r} of words; there are {', '.join(words.names()[:3])}, ...")
         return words.view(step)
+    if member == "features":
+        from models_zoo import features
+
+        if step not in features.names():
+            raise KeyError(f"no autoencoder {step!r} of features; there are {', '.join(features.names()[:3])}, ...")
+        return features.view(step)
     if member not in cards():
         close = get_close_matches(member, cards(), 1)
         hint = f"did you mean zoo:{close[0]}?" if close else "python -m models_zoo list shows them"

@@ -10,7 +10,6 @@ import numpy as np
 from detectors.core.groups import Ints
 from detectors.subjects.operands.task import Task
 from detectors.subjects.sequences.task import SequenceTask
-from detectors.subjects.tasks import parse_task
 
 
 def relabelled(of: str, seed: int) -> Ints:
@@ -51,4 +50,7 @@ def table_of(card: dict[str, Any]) -> Ints | None:
 def task_of(card: dict[str, Any]) -> Task | SequenceTask:
     """The task of a card."""
     table = table_of(card)
-    return parse_task(card["task"]) if table is None else Task.of_table("table:table.npy", table)
+    if table is not None:
+        return Task.of_table("table:table.npy", table)
+    spec = card["task"]
+    return SequenceTask.parse(spec) if SequenceTask.known(spec) else Task.parse(spec)

@@ -80,4 +80,4 @@ def _print(console: Console, found: Any) -> None:
     if found.architecture is None and not found.why:
         sizes = ", ".join(map(str, found.sizes))
         likely = f"the shapes allow {sizes} operands; " if sizes else ""
-        console.print(Text(f"{likely}pass --task, e.g. --task add:{next(iter(found.sizes), 'P')}, to try the readings"))
+        console.print(Text(f"{likely}pass --task, e.g. --task {found.example}, to try the readings"))

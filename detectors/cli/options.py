@@ -28,7 +28,8 @@ TASK = (
     "What the model answers: add:113, sub:P, mul:P, div:P, quad:P, max:P, min:P, compose:S5, table:FILE.npy, or infer; "
     "of sequences repeat, skip_trigrams, digits:N, sum:N, sort:LENGTH, sort_with_start:LENGTH, palindrome:HALF, "
     "brackets:LENGTH, cumsum:LENGTH, first_unique:LENGTH, data:FILE.npz (`tokens` and `targets`, -100 where nothing "
-    "is asked). Not needed where the checkpoint or the policy says."
+    "is asked); of toy autoencoders features:DENSITY, the share of cases in which a feature is active. Not needed "
+    "where the checkpoint or the policy says."
 )
 SUMMARY = "Write Markdown; to $GITHUB_STEP_SUMMARY by itself where that is set."
 

@@ -26,12 +26,16 @@ class Null:
     smallest: float
 
 
-_BASES = {"unseen_pairs": "unseen pairs", "asked_tokens": "right answers"}
+_BASES = {
+    "unseen_pairs": "unseen pairs",
+    "asked_tokens": "right answers",
+    "random_frames": "random frames of the same norms",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Causal:
-    """What becomes of the answers when the motif's subspace is edited.
+    """What becomes of the answers when the motif's subspace is edited, or of the loss.
 
     necessity: share of the pairs answered right that turn wrong once the subspace is removed, mean kept.
     sufficiency: share of them still right when only the subspace and the mean are kept, or a head's patterns are what
@@ -39,9 +43,13 @@ class Causal:
     control, control_spread: necessity of random directions outside the subspace, mean and standard deviation over
     several draws; None: none available. p_value: that removing the subspace loses no more of the same pairs than
     removing the random directions (McNemar, one-sided, the strictest of the draws).
-    pairs: how many pairs; basis: `unseen_pairs`, `all_pairs`, or `asked_tokens` of sequences. dimensions,
-    control_dimensions: of what was removed.
+    pairs: how many pairs; basis: `unseen_pairs`, `all_pairs`, `asked_tokens` of sequences, or `random_frames`.
+    dimensions, control_dimensions: of what was removed.
     power, control_power: share that it held of the variance of the activations.
+
+    Of a loss (basis `random_frames`) necessity is 1 - loss / mean loss of the same model with its features in random
+    directions; sufficiency the share of that gain that the motif keeps, made exact and everything else random; p_value
+    the chance of a loss as low in these `pairs` random models, which are control themselves.
     """
 
     necessity: float
@@ -60,6 +68,11 @@ class Causal:
         for name in ("necessity", "sufficiency", "control"):
             if (share := getattr(self, name)) is not None and not 0 <= share <= 1:
                 raise ValueError(f"{name} is a share in [0, 1], not {share}")
+
+    @property
+    def of_loss(self) -> bool:
+        """Of a loss against random models, not of answers against a control."""
+        return self.basis == "random_frames"
 
     @property
     def where(self) -> str:

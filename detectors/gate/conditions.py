@@ -132,6 +132,8 @@ def _number(found: Detection, key: str) -> float:
 
 def _floor(report: Document, split: str, floor: float) -> str:
     value = getattr(report.accuracy, split)
+    if report.accuracy.all is None:
+        raise Breach(f"accuracy.{split} is not known: the task {report.task.spec} asks for no answers")
     if value is None and report.pairs.train is not None:
         raise Breach(f"accuracy.{split} is not known: there are no such pairs")
     if value is None or not math.isfinite(value):

@@ -23,6 +23,7 @@ class Row(NamedTuple):
 
 TABLE = (
     Row({"subject": "sequences"}, "It answers {share} what its sequences ask."),
+    Row({"subject": "features"}, "An autoencoder {about}, expected loss {loss}."),
     Row({"subject": "words"}, "Rows of words, of which nothing is asked."),
     Row(
         {"group": "none", "task": "infer"},
@@ -228,6 +229,8 @@ def _seen(case: Case) -> str:
 
 PARTS: dict[str, Callable[[Case], str]] = {
     "share": lambda case: _percent(case.figures.accuracy.all or 0.0),
+    "about": lambda case: case.task.about,
+    "loss": lambda case: f"{case.figures.loss.all or 0.0:.2e}",
     "answers": _answers,
     "form": _form,
     "irreps": _clause("trig_logits", " ({})"),

@@ -90,18 +90,20 @@ def _by_cause(causal: Causal | None, margin: str, beyond: str) -> Judgement:
             f"the structure is there ({margin}), but the model gives too few right answers, or none beyond chance, "
             "to test what removing it does",
         )
-    if causal.control is None:
+    if causal.control is None and not causal.of_loss:
         return Judgement(
             Verdict.INCONCLUSIVE,
             f"the structure is there ({margin}), but it leaves too few dimensions to remove others for a control",
         )
-    cause = f"necessity {causal.necessity:.2f}, {_kept(causal)}control {causal.control:.2f}, {causal.where}"
-    if causal.control >= DESTROYS:
+    control = causal.control or 0.0
+    beside = f"{causal.where}" if causal.control is None else f"control {control:.2f}, {causal.where}"
+    cause = f"necessity {causal.necessity:.2f}, {_kept(causal)}{beside}"
+    if control >= DESTROYS:
         return Judgement(
             Verdict.INCONCLUSIVE,
             f"the structure is there ({margin}), but random directions beside it destroy the answers too: {cause}",
         )
-    if causal.necessity - causal.control <= NOISE or (causal.p_value is not None and causal.p_value > LEVEL):
+    if causal.necessity - control <= NOISE or (causal.p_value is not None and causal.p_value > LEVEL):
         return Judgement(Verdict.INERT, f"the structure is there ({margin}) and removing it changes nothing: {cause}")
     if causal.sufficiency is not None and causal.sufficiency < SUFFICIENT:
         return Judgement(

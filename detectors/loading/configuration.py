@@ -11,10 +11,9 @@ from detectors.core.errors import CheckpointError, TaskError
 from detectors.core.visible import visible
 from detectors.loading.containers import first_line, read_bytes
 from detectors.loading.recognise import DECLARED
-from detectors.subjects.operands.task import Task
 from detectors.subjects.sequences.generators import GENERATORS
 from detectors.subjects.sequences.task import SequenceTask
-from detectors.subjects.tasks import parse_task
+from detectors.subjects.tasks import AnyTask, parse_task
 
 MAX_CONFIG = 2**24  # bytes, which may hold the training pairs
 MAX_SPEC = 4096  # letters of a task: a path is the longest
@@ -63,9 +62,7 @@ def _beside(config: dict[str, Any], file: Path) -> dict[str, Any]:
     return {"model": model, "task": task}
 
 
-def asked_for(
-    task: str | Task | SequenceTask | None, config: Mapping[str, Any], file: Path
-) -> Task | SequenceTask | None:
+def asked_for(task: str | AnyTask | None, config: Mapping[str, Any], file: Path) -> AnyTask | None:
     """The task asked for, else the checkpoint's own; None: to be inferred."""
     own = config.get("task")
     parameters = own.get("parameters") if isinstance(own, dict) else None
@@ -94,7 +91,7 @@ def _unheard(file: Path, own: Any) -> str:
     return f"{file} does not carry its task: pass --task, e.g. --task add:113, or --task infer"
 
 
-def _parsed(spec: str, parameters: Any) -> Task | SequenceTask:
+def _parsed(spec: str, parameters: Any) -> AnyTask:
     if SequenceTask.known(spec) and isinstance(parameters, dict):
         return SequenceTask.parse(spec, parameters)
     return parse_task(spec)

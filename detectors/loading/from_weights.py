@@ -12,23 +12,19 @@ from jaxtyping import Bool
 from detectors.core.errors import CheckpointError
 from detectors.loading.recognise import recognise
 from detectors.subjects.operands.inference import task_of
-from detectors.subjects.operands.task import Task
-from detectors.subjects.operands.view import ModelView
-from detectors.subjects.sequences.task import SequenceTask
-from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.subject import Checkpoint
-from detectors.subjects.tasks import parse_task, subject, with_tied
+from detectors.subjects.tasks import AnyTask, View, parse_task, subject, with_tied
 
 
 def from_weights(
     weights: Mapping[str, Any],
-    task: str | Task | SequenceTask,
+    task: str | AnyTask,
     /,
     *,
     arch: Mapping[str, str] | None = None,
     tokens: str | None = None,
     train_mask: Bool[np.ndarray, " pairs"] | Sequence[bool] | None = None,
-) -> ModelView | SequenceView:
+) -> View:
     """A view of a network from a dictionary of its arrays, NumPy's or torch's, read as a file of them is.
 
     Names need not be anybody's: a module path and a word for what a matrix does are enough, as `embed.weight`,

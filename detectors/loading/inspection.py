@@ -25,7 +25,7 @@ from detectors.subjects.subject import Checkpoint
 class Inspection:
     """tensors: name, shape, kind of number. layout: None where nothing was recognised; why: then what was said.
     reading: how each part was read. settles: options that would settle what the trial left open. sizes: numbers of
-    operands that the shapes allow.
+    operands that the shapes allow. example: of a task that may be passed.
     """
 
     path: str
@@ -38,6 +38,7 @@ class Inspection:
     architecture: Mapping[str, Any] | None = None
     sizes: tuple[int, ...] = ()
     why: str = ""
+    example: str = "add:P"
 
     def loader(self, name: str, task: str | None = None) -> str:
         """A file of Python to fill in for what was not understood, with the tensors in comments. name: of that file."""
@@ -64,11 +65,14 @@ def inspect(path: str | Path, *, task: str | None = None, **options: Any) -> Ins
         )
     weights = read_tensors(path)
     tensors = tuple((name, tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in weights.items())
-    known = next((layout.NAME for layout in LAYOUTS if layout.matches(weights)), None)
+    layout = next((layout for layout in LAYOUTS if layout.matches(weights)), None)
+    known = None if layout is None else layout.NAME
     sizes = tuple(reader.sizes(weights)) if known is None else ()
     if task is None and not (Path(path) / "config.json").is_file():
         guess = known or (reader.NAME if sizes else None)
-        return Inspection(path=str(path), tensors=tensors, layout=guess, sizes=sizes, reading=_shown(weights, sizes))
+        example = getattr(layout, "TASK", f"add:{next(iter(sizes), 'P')}")
+        reading = _shown(weights, sizes)
+        return Inspection(path=str(path), tensors=tensors, layout=guess, sizes=sizes, reading=reading, example=example)
     try:
         view = load(path, task=task, **options)
     except DetectorsError as error:

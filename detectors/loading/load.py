@@ -29,11 +29,8 @@ from detectors.loading.trial import RIGHT
 from detectors.loading.user_loader import call_loader
 from detectors.subjects.operands.inference import task_of
 from detectors.subjects.operands.task import Task
-from detectors.subjects.operands.view import ModelView
-from detectors.subjects.sequences.task import SequenceTask
-from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.subject import Checkpoint
-from detectors.subjects.tasks import of_sequences, subject, with_tied
+from detectors.subjects.tasks import AnyTask, View, of_operands, subject, with_tied
 
 MODEL_ENTRY_POINTS = "detectors.models"
 
@@ -41,7 +38,7 @@ MODEL_ENTRY_POINTS = "detectors.models"
 def load(
     path: str | Path,
     *,
-    task: str | Task | SequenceTask | None = None,
+    task: str | AnyTask | None = None,
     train_indices: str | Path | None = None,
     train_split: str | None = None,
     arch: Mapping[str, str] | None = None,
@@ -50,7 +47,7 @@ def load(
     step: str | None = None,
     text: str | Path | None = None,
     words: bool = False,
-) -> ModelView | SequenceView:
+) -> View:
     """A checkpoint as a view that detectors can score: a `ModelView`, or a `SequenceView` for a task of sequences.
 
     path: a file, a folder with one or several, or `zoo:NAME`. task: a spec such as `add:113`, or `infer`; not needed
@@ -85,12 +82,12 @@ def load(
     if loader and (tokens or step):
         raise CheckpointError("--tokens and --step do not apply with --loader, whose function says what is read")
     contents = None if loader else read_contents(file, step)
-    if wanted is not None and not of_sequences(wanted):  # before anything is tried on all pairs
+    if wanted is not None and of_operands(wanted):  # before anything is tried on all pairs
         _check_memory(wanted, contents)
     own = ("config.json: train_indices", config["train_indices"]) if "train_indices" in config else None
     own = own or (contents.train if contents else None)
 
-    def paired(view: ModelView | SequenceView) -> ModelView | SequenceView:
+    def paired(view: View) -> View:
         return with_train_pairs(view, train_indices, train_split, own)
 
     if contents is None:
@@ -115,9 +112,7 @@ def _check_unused(path: str | Path, **options: object) -> None:
         raise CheckpointError(f"{path} is a language model: {', '.join(useless)} cannot be said of one")
 
 
-def _language_model(
-    file: Path, path: str | Path, task: object, text: str | Path | None, words: bool
-) -> ModelView | SequenceView:
+def _language_model(file: Path, path: str | Path, task: object, text: str | Path | None, words: bool) -> View:
     before = _identity(file, every=True)
     view: Any = load_language(file, task if isinstance(task, str) else None, text, words)  # rows of words on request
     origin = replace(view.checkpoint, path=str(path), sha256=sha256(file))
@@ -132,7 +127,7 @@ def _check_memory(task: Task, contents: Contents | None) -> None:
     check_memory(n * n * (answers + widest), f"{task.spec}: {n} x {n} pairs with {answers} answers")
 
 
-def _run_once(view: ModelView | SequenceView, loader: str | None) -> ModelView | SequenceView:
+def _run_once(view: View, loader: str | None) -> View:
     try:
         _ = view.parts  # one pair through the network: what does not fit shows here
         return with_doubts(view)
@@ -145,13 +140,13 @@ def _run_once(view: ModelView | SequenceView, loader: str | None) -> ModelView |
 
 def _recognised(
     contents: Contents,
-    task: Task | SequenceTask | None,
+    task: AnyTask | None,
     config: Mapping[str, Any],
     arch: Mapping[str, str],
     tokens: str | None,
-    paired: Callable[[ModelView | SequenceView], ModelView | SequenceView] | None,
+    paired: Callable[[View], View] | None,
     last: Callable[[], Contents] | None,
-) -> ModelView | SequenceView:
+) -> View:
     """What a layout, or the structure, makes of a file. arch: over what config.json says. paired: with training pairs,
     on which a reading is tried; None where they are found by the loss of the reading. last: the last state of a series.
     """
@@ -163,7 +158,7 @@ def _recognised(
         return getattr(view, "train_mask", None)
 
     read = recognise(contents.weights, task, {**own, **arch}, tokens, given)
-    if last is not None and task is not None and not of_sequences(task) and read.accuracy < RIGHT:
+    if last is not None and task is not None and of_operands(task) and read.accuracy < RIGHT:
         other = recognise(last().weights, task, {**own, **arch}, tokens, given)
         if other.answers and other.accuracy > read.accuracy:
             read = as_another(contents.weights, task, other, {**own, **arch})
@@ -175,7 +170,7 @@ def _recognised(
     return with_tied(subject(read.network, known, origin), read.tied)
 
 
-def resolve(path: str) -> Path | ModelView | SequenceView:
+def resolve(path: str) -> Path | View:
     """A file or folder for a path; a path or a view for `prefix:NAME`, from the entry points `detectors.models`."""
     prefix, _, name = check_name(path).partition(":")
     if name and not os.path.exists(path):
@@ -214,16 +209,14 @@ def _check_finite(weights: Mapping[str, torch.Tensor]) -> None:
             raise CheckpointError(f"{name} has {bad} NaN or infinite entries of {tensor.numel()}: not scored")
 
 
-def _come_from(view: ModelView | SequenceView, checkpoint: Checkpoint) -> ModelView | SequenceView:
+def _come_from(view: View, checkpoint: Checkpoint) -> View:
     """The same model, said to come from there."""
     other = copy(view)
     other.checkpoint = checkpoint
     return other
 
 
-def _unchanged(
-    view: ModelView | SequenceView, file: Path, before: list[tuple[int, ...]], every: bool = False
-) -> ModelView | SequenceView:
+def _unchanged(view: View, file: Path, before: list[tuple[int, ...]], every: bool = False) -> View:
     if _identity(file, every) != before:
         raise CheckpointError(
             f"{file} was written to while it was read, so its digest is not of what was loaded: again"
@@ -231,8 +224,8 @@ def _unchanged(
     return view
 
 
-def _by_loader(loader: str, file: Path, task: Task | SequenceTask | None) -> ModelView | SequenceView:
-    view: ModelView | SequenceView = call_loader(loader, file, "infer" if task is None else task)
+def _by_loader(loader: str, file: Path, task: AnyTask | None) -> View:
+    view: View = call_loader(loader, file, "infer" if task is None else task)
     _check_finite(view.weights)
     return _come_from(view, Checkpoint(layout=f"loader {loader}"))
 

@@ -11,15 +11,16 @@ from detectors.core.activations import ACTIVATIONS
 from detectors.core.errors import CheckpointError
 from detectors.loading import reader
 from detectors.loading.layout_trial import with_activation
-from detectors.loading.layouts import original_grokking, transformer_lens, two_embedding_mlp
+from detectors.loading.layouts import original_grokking, toy_autoencoder, transformer_lens, two_embedding_mlp
 from detectors.loading.reader import Mask, Read
 from detectors.loading.shapes import OtherTokens, Weights
 from detectors.loading.trial import READINGS
+from detectors.subjects.features.task import FeaturesTask
 from detectors.subjects.operands.task import Task
-from detectors.subjects.sequences.task import SequenceTask
-from detectors.subjects.tasks import VIEWS, of_sequences
+from detectors.subjects.tasks import VIEWS, AnyTask, of_features, of_sequences
 
-LAYOUTS: tuple[Any, ...] = (two_embedding_mlp, original_grokking, transformer_lens)  # the first that matches builds
+# the first that matches builds
+LAYOUTS: tuple[Any, ...] = (two_embedding_mlp, original_grokking, transformer_lens, toy_autoencoder)
 # by a configuration
 DECLARED = frozenset(
     {"act_fn", "attn_coeff", "normalization_type", "separate_vocabularies", "causal", "pad_token", "eps", "n_ctx"}
@@ -99,7 +100,7 @@ def parse_options(arch: Mapping[str, str]) -> dict[str, Any]:
 
 def recognise(
     weights: Weights,
-    task: Task | SequenceTask | None,
+    task: AnyTask | None,
     arch: Mapping[str, str],
     tokens: str | None = None,
     given: Callable[[Any], Mask] = lambda network: None,
@@ -111,7 +112,10 @@ def recognise(
     open. Errors: CheckpointError, with what was found and what is known, where nothing matches.
     """
     options = parse_options(arch)
-    layout = next((layout for layout in LAYOUTS if layout.matches(weights)), None)
+    if task is not None and of_features(task):  # which says that the file is one
+        return _of_features(weights, task, options, tokens)
+    of_tokens = (layout for layout in LAYOUTS if layout is not toy_autoencoder)
+    layout = next((layout for layout in of_tokens if layout.matches(weights)), None)
     refused: CheckpointError | None = None
     if layout is not None and tokens is None and not options.keys() & (reader.PINS.keys() - layout.OPTIONS):
         try:
@@ -136,6 +140,18 @@ def recognise(
     if read is not None and (refused is None or read.answers):
         return read
     raise refused or _unknown(weights, task)
+
+
+def _of_features(weights: Weights, task: FeaturesTask, options: Mapping[str, Any], tokens: str | None) -> Read:
+    if tokens is not None:
+        raise CheckpointError(f"--tokens is for models that read tokens, and the task {task.spec} is one of features")
+    network, unused = toy_autoencoder.build(weights, task, options)
+    features, hidden = network.W.shape
+    square = (
+        f"W is square, {features} by {hidden}, so it does not show which side is the features: of both readings the "
+    )
+    notes = (f"{square}one of the lower loss is taken.",) if features == hidden else ()
+    return Read(network, toy_autoencoder.NAME, tuple(unused), notes=notes, answers=True)
 
 
 def as_another(weights: Weights, task: Task, other: Read, arch: Mapping[str, str]) -> Read:

@@ -22,9 +22,7 @@ from detectors.loading.contents import TRAIN
 from detectors.loading.train_files import read_values
 from detectors.loading.train_splits import split_of
 from detectors.subjects.operands.task import Task
-from detectors.subjects.operands.view import ModelView
-from detectors.subjects.sequences.view import SequenceView
-from detectors.subjects.tasks import of_sequences
+from detectors.subjects.tasks import View, of_operands
 
 LEFT = ("a", "x", "i", "left", "lhs", "first", "operand_a", "op1", "num1", "x1")
 RIGHT = ("b", "y", "j", "right", "rhs", "second", "operand_b", "op2", "num2", "x2")
@@ -38,17 +36,17 @@ class Given(NamedTuple):
 
 
 def with_train_pairs(
-    view: ModelView | SequenceView,
+    view: View,
     indices: str | Path | None,
     split: str | None,
     own: tuple[str, Any] | None = None,
-) -> ModelView | SequenceView:
+) -> View:
     """The view with the training pairs that somebody gives; as it is where nobody does.
 
     indices: a file that `read_values` reads. split: as `split_of` says. own: what the checkpoint itself has, with the
     place in it. Errors: CheckpointError, also for a view that has no pairs.
     """
-    if of_sequences(view.task):
+    if not of_operands(view.task):
         given: Any = indices or split or None
         return view.with_train_mask(given)
     task: Task = view.task
@@ -66,11 +64,11 @@ def with_train_pairs(
         return _noted(view, found.notes)
     if found.mask[task.domain].all():
         found = found._replace(notes=(*found.notes, "all pairs are given as training pairs: none is left to test on."))
-    other: ModelView | SequenceView = view.with_train_mask(found.mask)
+    other: View = view.with_train_mask(found.mask)
     return _noted(other, found.notes)
 
 
-def _noted(view: ModelView | SequenceView, notes: tuple[str, ...]) -> ModelView | SequenceView:
+def _noted(view: View, notes: tuple[str, ...]) -> View:
     """The same model with what is to be said of its training pairs; not once more where it is said already."""
     other = copy(view)
     fresh = tuple(note for note in notes if note not in view.checkpoint.notes)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from detectors.core.phases import HALF, REGIONS
 from detectors.core.picture import Bars, HeatMap, Picture, Shares, Strip
+from detectors.core.score import Causal
 from detectors.core.verdict import Verdict
 from detectors.core.visible import visible
 from detectors.judging.detection import Detection
@@ -194,6 +195,8 @@ def _cause(d: Detection) -> list[Drawn]:
     """What becomes of the right answers; nothing where there is no structure to have a cause."""
     if d.causal is None or d.verdict is Verdict.ABSENT:
         return []
+    if d.causal.of_loss:
+        return [_of_loss(d.causal)]
     control = None if d.causal.control is None else 1 - d.causal.control
     labels = ["motif removed", "motif alone", "control removed"]
     pairs = d.causal.basis.replace("_", " ").removeprefix("all ")
@@ -204,6 +207,20 @@ def _cause(d: Detection) -> list[Drawn]:
         "stead: a motif that is used leaves the first bar short, the second and the third long."
     )
     return [Drawn("Does the model use it?", reading, *draw(shares, 0))]
+
+
+def _of_loss(causal: Causal) -> Drawn:
+    names = ["loss, of that of random directions", "gain that the motif keeps"]
+    reading = (
+        f"The loss as a share of its mean with the features in random directions ({causal.pairs} draws, norms and bias "
+        "as they are); and of what the model saves over these the share that the motif alone saves, made exact and all "
+        "else in random directions: a geometry that is used leaves the first bar short, the second long."
+    )
+    return Drawn(
+        "Does the model use it?",
+        reading,
+        *draw(Shares(names=names, shares=[1 - causal.necessity, causal.sufficiency]), 0),
+    )
 
 
 def label(name: object) -> str:

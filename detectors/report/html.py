@@ -113,12 +113,15 @@ def _sizes(causal: Causal) -> str:
     pairs = causal.where
     power, control_power = (_held(share) for share in (causal.power, causal.control_power))
     found = [pairs, f"motif: {causal.dimensions} dimensions{power}" if causal.dimensions else ""]
-    if causal.control is None:
+    if causal.of_loss:
+        found.append("no control: random frames are one")
+    elif causal.control is None:
         found.append("control: none available")
     elif causal.control_dimensions:
         spread = "" if causal.control_spread is None else f", spread {causal.control_spread:.3f} over several draws"
         found.append(f"control: {causal.control_dimensions} dimensions{control_power}{spread}")
-    found.append("" if causal.p_value is None else f"p {causal.p_value:.2g} that the motif matters no more (McNemar)")
+    chance = "of a loss as low" if causal.of_loss else "that the motif matters no more (McNemar)"
+    found.append("" if causal.p_value is None else f"p {causal.p_value:.2g} {chance}")
     return "; ".join(part for part in found if part)
 
 

@@ -20,6 +20,10 @@ LEGEND = (
     "cut, keep, ctrl: of the right answers, those still right with the motif removed, with it alone, and with "
     "something else removed in its stead."
 )
+LEGEND_LOSS = (
+    "cut: the loss, as a share of that with the features in random directions; keep: the share of the gain that the "
+    "motif keeps, made exact and everything else random."
+)
 STALE = "The calibration is of another zoo than the one installed: verdicts are off."
 
 
@@ -45,7 +49,8 @@ def render(report: Document) -> RenderableType:
         for (verdict, reason), names in reasons.items()
     ]
     notes = [Text(visible(f"Note: {note}"), style="yellow") for note in report.notes]
-    notes += [Text(LEGEND, style="dim")] if any(any(cause(d)) for d in report) else []
+    shown = {d.causal.of_loss for d in report if d.causal is not None and any(cause(d))}
+    notes += [Text(LEGEND_LOSS if of_loss else LEGEND, style="dim") for of_loss in sorted(shown)]
     notes += [Text(STALE, style="red")] if report.calibration == "stale" else []
     summary = Padding(Text(visible(report.summary), style="bold"), (1 if lines else 0, 0, 0, 0))
     return Group(heading, Padding(_table(report), (1, 0)), *lines, summary, *notes)
@@ -137,4 +142,5 @@ def chosen_heading(report: Document) -> str:
 def keys(detection: Detection, most: int = 8) -> str:
     """What it chose, strongest first, of a frequency the number alone."""
     names = [name.removeprefix("freq_") for name in detection.chosen]
-    return " ".join(names[:most]) + (f" +{len(names) - most}" if len(names) > most else "")
+    between = ", " if any(" " in name for name in names) else " "
+    return between.join(names[:most]) + (f" +{len(names) - most}" if len(names) > most else "")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from typing_extensions import TypeIs
 
+from detectors.subjects.features.task import FeaturesTask
+from detectors.subjects.features.view import FeaturesView
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView, Tied
 from detectors.subjects.sequences.task import SequenceTask
@@ -13,16 +15,21 @@ from detectors.subjects.sequences.view import SequenceView
 from detectors.subjects.subject import Checkpoint
 from detectors.subjects.words.view import RowsView
 
-VIEWS: dict[str, Any] = {view.kind: view for view in (ModelView, SequenceView)}
+AnyTask: TypeAlias = Task | SequenceTask | FeaturesTask
+View: TypeAlias = ModelView | SequenceView | FeaturesView  # of a network with its task
+
+VIEWS: dict[str, Any] = {view.kind: view for view in (ModelView, SequenceView, FeaturesView)}
 SUBJECTS = (*VIEWS.values(), RowsView)
 
 
-def parse_task(spec: str) -> Task | SequenceTask:
-    """A task of two operands or of sequences. Errors: TaskError, with what is known.
+def parse_task(spec: str) -> AnyTask:
+    """A task of two operands, of sequences or of features. Errors: TaskError, with what is known.
 
-    >>> parse_task("add:5").subject, parse_task("repeat").subject
-    ('operands', 'sequences')
+    >>> parse_task("add:5").subject, parse_task("repeat").subject, parse_task("features:0.1").subject
+    ('operands', 'sequences', 'features')
     """
+    if FeaturesTask.known(spec):
+        return FeaturesTask.parse(spec)
     return SequenceTask.parse(spec) if SequenceTask.known(spec) else Task.parse(spec)
 
 
@@ -31,22 +38,32 @@ def is_subject(model: object) -> bool:
     return isinstance(model, SUBJECTS)
 
 
-def subject(network: Any, task: Task | SequenceTask, checkpoint: Checkpoint | None = None) -> ModelView | SequenceView:
+def subject(network: Any, task: AnyTask, checkpoint: Checkpoint | None = None) -> View:
     """A network as the kind of model that its task asks for."""
-    view: ModelView | SequenceView = VIEWS[task.subject](network, task, checkpoint=checkpoint)
+    view: View = VIEWS[task.subject](network, task, checkpoint=checkpoint)
     return view
 
 
-def with_tied(view: ModelView | SequenceView, tied: tuple[Tied, ...]) -> ModelView | SequenceView:
+def with_tied(view: View, tied: tuple[Tied, ...]) -> View:
     """The same model with the networks that answer as well under other readings of its file."""
     if isinstance(view, ModelView):
         view.tied = tied
     return view
 
 
-def of_sequences(task: Task | SequenceTask) -> TypeIs[SequenceTask]:
+def of_sequences(task: AnyTask) -> TypeIs[SequenceTask]:
     """For those who build networks and must tell the tasks apart."""
     return isinstance(task, SequenceTask)
+
+
+def of_features(task: AnyTask) -> TypeIs[FeaturesTask]:
+    """Whether its file is read by the layout of autoencoders alone."""
+    return isinstance(task, FeaturesTask)
+
+
+def of_operands(task: AnyTask) -> TypeIs[Task]:
+    """Whether there are pairs, some of which may have been trained on."""
+    return isinstance(task, Task)
 
 
 def of_two_operands(model: object) -> ModelView:

@@ -119,6 +119,7 @@ def test_what_is_not_settled_is_not_what_it_must_not_be_either(made, verdict):
         ({"all": 0.9, "test": 0.8}, {"all": 0.91, "test": 0.81}, ["must be >= 0.91", "must be >= 0.81"]),
         ({"train": None}, {"train": 0.0}, ["accuracy.train is not known"]),
         ({"all": float("nan")}, {"all": 0.0}, ["accuracy.all is not known"]),
+        ({"all": None, "train": None}, {"all": 0.0}, ["accuracy.all is not known: the task add:7 asks for no answers"]),
         ({"test": 0.9, "unseen": 0.8, "cases": ECHOED}, {"test": 0.9, "unseen": 0.8}, []),
         (
             {"test": 0.9, "unseen": 0.0, "cases": ECHOED},

@@ -125,6 +125,12 @@ ROWS = [
         "It answers every pair; what carries over to unseen pairs stays open, as only 9 pairs are unseen.",
     ),
     ({}, {"subject": "words"}, {}, "Rows of words, of which nothing is asked."),
+    (
+        {},
+        {"subject": "features", "about": "of 5 features in 2 dimensions"},
+        {"loss": 0.0123},
+        "An autoencoder of 5 features in 2 dimensions, expected loss 1.23e-02.",
+    ),
     ({"trig_logits": "error"}, {}, {}, "It answers every pair; trig_logits error."),
     ({}, {}, {}, "It answers every pair; no detector was run."),
 ]

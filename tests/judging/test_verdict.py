@@ -18,6 +18,7 @@ from models_zoo import trig_mlp
 
 SPEC = spec_of(load("trig_logits"))
 ROW = {"version": SPEC.version, "threshold": 0.5}
+LOSS = {"basis": "random_frames", "pairs": 99}
 
 
 def score(value=0.9, p=0.005, smallest=0.005, remark="", **cause):
@@ -47,6 +48,10 @@ def score(value=0.9, p=0.005, smallest=0.005, remark="", **cause):
         (score(necessity=0.02), 0.025, ROW, "inert", "changes nothing: necessity 0.02"),
         (score(necessity=0.02, sufficiency=0.1), 0.025, ROW, "inert", "changes nothing"),
         (score(necessity=0.3, control=0.24, p_value=0.2, pairs=30), 0.025, ROW, "inert", "30 unseen pairs"),
+        (score(control=None, **LOSS), 0.025, ROW, "present", "sufficiency 1.00, 99 random frames of the same norms"),
+        (score(control=None, necessity=0.02, **LOSS), 0.025, ROW, "inert", "changes nothing: necessity 0.02"),
+        (score(control=None, p_value=0.2, **LOSS), 0.025, ROW, "inert", "99 random frames"),
+        (score(control=None, sufficiency=0.1, **LOSS), 0.025, ROW, "inconclusive", "does not answer alone"),
         (score(), 0.025, None, "inconclusive", "no calibrated threshold"),
         (score(), 0.025, ROW | {"version": SPEC.version + 1}, "inconclusive", f"version {SPEC.version + 1}"),
         (score(), 0.025, ROW | {"stale": True}, "inconclusive", "another zoo"),

@@ -30,10 +30,12 @@ def test_bad_arch_options(saved, transformer, arch):
 
 
 def test_each_layout_has_a_matching_file_that_no_other_has(mlp, transformer, original):
-    for weights, name in ((mlp, "MLP"), (original(transformer), "original"), (transformer, "TransformerLens")):
+    toy = {"W": torch.zeros(2, 5), "b_final": torch.zeros(5)}
+    known = ((mlp, "MLP"), (original(transformer), "original"), (transformer, "TransformerLens"), (toy, "autoencoder"))
+    for weights, name in known:
         first = next(layout for layout in LAYOUTS if layout.matches(weights))
         assert name in first.NAME
-    assert len({layout.NAME for layout in LAYOUTS}) == len(LAYOUTS) == 3
+    assert len({layout.NAME for layout in LAYOUTS}) == len(LAYOUTS) == 4
 
 
 def test_a_task_of_sequences_needs_a_layout_that_reads_them(saved, mlp):

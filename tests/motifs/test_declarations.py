@@ -22,8 +22,8 @@ def test_motifs_stand_in_the_order_of_a_forward_pass_with_room_between():
         "addition_mechanism",
     )
     assert [spec_of(load(name)).order for name in builtin("operands")] == [10, 20, 30, 40, 50, 60]
-    assert builtin() == builtin("operands") + builtin("sequences") + builtin("words")
-    assert len(set(builtin())) == len(builtin()) == 19
+    assert builtin() == builtin("operands") + builtin("sequences") + builtin("words") + builtin("features")
+    assert len(set(builtin())) == len(builtin()) == 20
 
 
 @pytest.mark.parametrize("name", builtin("operands"))

@@ -26,12 +26,14 @@ ALLOWED = {
     "detectors.rewire_heads": ("detectors.core", "detectors.subjects"),
     "detectors.testing_heads": ("detectors.core", "detectors.subjects", "detectors.rewire_heads"),
     "detectors.testing_words": ("detectors.core", "detectors.subjects"),
+    "detectors.testing_features": ("detectors.core", "detectors.subjects"),
     "detectors.testing": (
         "detectors.core",
         "detectors.subjects",
         "detectors.rewire",
         "detectors.testing_heads",
         "detectors.testing_words",
+        "detectors.testing_features",
         "detectors.loading",
     ),
     # the public names, for those above it
@@ -53,7 +55,7 @@ LIBRARIES = {
     "detectors.subjects": {"torch", "numpy", "scipy", "jaxtyping", "typing_extensions"},
     "detectors.motifs": {"torch", "numpy", "scipy", "jaxtyping"},
 }
-SUBJECTS = {"ModelView", "SequenceView", "Task", "SequenceTask"}
+SUBJECTS = {"ModelView", "SequenceView", "FeaturesView", "Task", "SequenceTask", "FeaturesTask"}
 
 
 def module_of(path: Path) -> str:

@@ -1,0 +1,1 @@
+"""Features in fewer dimensions than there are of them: toy autoencoders."""

@@ -18,6 +18,7 @@ from typing import Any
 from detectors.core.registry import load, result_of, spec_of
 from detectors.core.registry import names as installed
 from detectors.judging.calibration import calibration
+from detectors.judging.explain import ALGORITHMS
 
 PAPER = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 MARKER = re.compile(r"^\{\{ (\w+) \}\}$", re.MULTILINE)
@@ -185,10 +186,20 @@ def readable() -> str:
     return "\n".join(["| network | what it reads |", "|---|---|", *rows])
 
 
+def algorithms() -> str:
+    """The decision table of `detectors explain`."""
+    rows = ["| where | algorithm | what it does |", "|---|---|---|"]
+    for row in ALGORITHMS:
+        where = ", ".join(f"{key}: {value}" for key, value in row.when.items()) or "anything else"
+        rows.append(f"| {where} | {row.name} | {_prose(row.meaning).replace('|', '&#124;')} |")
+    return "\n".join(rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "motifs": motifs,
     "thresholds": thresholds,
     "members": members,
     "rules": rules,
     "readable": readable,
+    "algorithms": algorithms,
 }

@@ -93,7 +93,7 @@ def summarise(detections: Sequence[Detection], task: TaskFacts, figures: Figures
 
 
 def _facts(case: Case) -> dict[str, str]:
-    unseen = _unseen(case)
+    unseen = unseen_accuracy(case)
     return {
         "subject": case.task.subject,
         "group": case.task.group or "none",
@@ -104,7 +104,7 @@ def _facts(case: Case) -> dict[str, str]:
     }
 
 
-def _unseen(case: Case) -> float | None:
+def unseen_accuracy(case: Case) -> float | None:
     """Accuracy on what was not trained on; of inferred training pairs, which are the ones answered right, at least."""
     accuracy = case.figures.accuracy
     known = accuracy.test if accuracy.unseen is None else accuracy.unseen

@@ -80,7 +80,6 @@ def clause(score: CosetNeurons) -> str:
     formula="*f*(*hg*) = *f*(*g*) for *h* ∈ *H* of the left operand, *f*(*gh*) = *f*(*g*) of the right",
     invariant_to=tuple(edit for edit in FREE if edit != "norm_gain"),
     question="how",
-    carrier="neurons",
     clause=clause,
     order=70,
 )

@@ -61,7 +61,6 @@ def clause(score: NeuronPhaseLaw) -> str:
     invariant_to=tuple(edit for edit in FREE if not edit.startswith(("head_", "norm_"))),
     question="how",
     causal=False,
-    carrier="neurons",
     clause=clause,
     order=90,
 )

@@ -64,7 +64,6 @@ def clause(score: SingleIrrepNeurons) -> str:
     question="how",
     chose="irreps",
     parallel=("irreps", "weight", "neurons"),
-    carrier="neurons",
     clause=clause,
     order=80,
 )

@@ -134,7 +134,8 @@ def places(name: str) -> set[str]:
     motif touches none of them. Two words name a motif and a phase of training, and stand as phases in one file.
     """
     own = {f"detectors/motifs/{name}.py", f"detectors/motifs/{name}_picture.py", "detectors/__init__.py"}
-    tables = {"detectors/judging/summary.py", "detectors/judging/calibration.json", "models_zoo/cards.toml"}
+    tables = {"detectors/judging/summary.py", "detectors/judging/explain.py", "detectors/judging/calibration.json"}
+    tables |= {"models_zoo/cards.toml"}
     phase = {"detectors/core/phases.py"} if any(name in r.split(", ") for r in phases.REGIONS) else set()
     others = [ROOT / f for f in ("conftest.py", "pyproject.toml", "Makefile", "action.yml", "mkdocs.yml")]
     files = [*SOURCES, *others, *(ROOT / "tools").rglob("*.py"), *(ROOT / "docs").rglob("*.py")]

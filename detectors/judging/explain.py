@@ -1,0 +1,215 @@
+"""Which algorithm it is: a decision table over verdicts and coordinates, and what each claim rests on.
+
+The first row of ALGORITHMS whose conditions hold names it. A claim stands on the highest rung that was reached: seen in
+the weights, seen in the activations, seen in the answers, necessary (without it right answers turn wrong), sufficient
+(alone it gives them). What is ruled out says how often the detector finds the motif where it is known to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from detectors.core.figures import Figures, TaskFacts
+from detectors.judging.calibration import rates
+from detectors.judging.detection import Detection
+from detectors.judging.notes import Case
+from detectors.judging.summary import LOW, unseen_accuracy
+
+# Of one phase for both operands: discs of published networks have 0.92 and more, tori 0.05 and less (arXiv:2512.25060).
+DISC = 0.5
+RUNGS = ("seen in the weights", "seen in the activations", "seen in the answers", "necessary", "sufficient")
+
+
+class Algorithm(NamedTuple):
+    """when: motifs and their verdicts, or facts. name: of the algorithm; meaning: what it does, for a paper."""
+
+    when: Mapping[str, str]
+    name: str
+    meaning: str
+
+
+ALGORITHMS = (
+    Algorithm(
+        {"subject": "sequences", "any": "present"},
+        "attention circuit",
+        "Its heads do the jobs named below, each by where it looks and what becomes of the answers without it.",
+    ),
+    Algorithm({"subject": "sequences"}, "none known", "No head does a job that these detectors know."),
+    Algorithm(
+        {"subject": "features", "any": "present"},
+        "superposition",
+        "It keeps more features than it has dimensions, as directions that form the corners of regular shapes.",
+    ),
+    Algorithm({"subject": "features"}, "none known", "Its features form no shape that these detectors know."),
+    Algorithm(
+        {"subject": "words", "any": "present"},
+        "geometry of concepts",
+        "Rows of words lie as the concept is ordered. It is geometry alone: nothing is asked of the model.",
+    ),
+    Algorithm({"subject": "words"}, "none known", "Rows of words do not lie as the concept is ordered."),
+    Algorithm(
+        {"group": "none"},
+        "none known",
+        "No group is behind the task, and of tasks without one these detectors know no algorithm.",
+    ),
+    Algorithm(
+        {"generalisation": "present", "memorisation": "present", "unseen": "low"},
+        "half-way",
+        "A circuit is there that would answer unseen pairs, and a lookup of the training pairs that outweighs it.",
+    ),
+    Algorithm(
+        {"generalisation": "present", "unseen": "low"},
+        "another",
+        "A part of the logits would answer unseen pairs by itself, and something that is no lookup outweighs it.",
+    ),
+    Algorithm(
+        {"generalisation": "present", "addition_mechanism": "present", "phases": "disc"},
+        "disc",
+        "Neurons of a few frequencies see cos wa + cos wb, with one phase for both operands (the form of the pizza), "
+        "and give logits |cos w(a-b)/2| cos w(a+b-c).",
+    ),
+    Algorithm(
+        {"generalisation": "present", "addition_mechanism": "present", "phases": "torus"},
+        "torus",
+        "Neurons of a few frequencies see cos and sin of wa and of wb, each operand with phases of its own, and give "
+        "logits cos w(a+b-c).",
+    ),
+    Algorithm(
+        {"generalisation": "present", "coset_neurons": "present"},
+        "coset circuit",
+        "Neurons count by cosets of subgroups: the left operand by Hg, the right by gH; together they single out a b.",
+    ),
+    Algorithm(
+        {"generalisation": "present", "trig_logits": "present"},
+        "representation circuit",
+        "Logits are characters of a b c^-1 of a few irreps (of addition, cos w(a+b-c) of a few frequencies); how "
+        "the first layer makes them is not settled.",
+    ),
+    Algorithm(
+        {"generalisation": "present"},
+        "another",
+        "Something generalises that is a function of a b c^-1, in none of the forms that these detectors know.",
+    ),
+    Algorithm(
+        {"generalisation": "absent", "memorisation": "present"},
+        "memorised",
+        "Training pairs are looked up. Nothing that it holds answers pairs that it has not seen.",
+    ),
+    Algorithm(
+        {"generalisation": "absent"},
+        "none known",
+        "Neither a circuit that generalises nor a lookup of training pairs: as of an untrained model, or another task.",
+    ),
+    Algorithm({}, "open", "What is known does not settle it; below is what would."),
+)
+
+
+class Claim(BaseModel):
+    """What is said of a model, where it was seen or shown, and the figures."""
+
+    model_config = ConfigDict(frozen=True)
+
+    motif: str
+    claim: str
+    rung: str
+    figures: str
+
+
+class Explanation(BaseModel):
+    """The algorithm, what it does, the claims that it rests on, what was ruled out and what could not be known."""
+
+    model_config = ConfigDict(frozen=True)
+
+    algorithm: str
+    meaning: str
+    claims: tuple[Claim, ...]
+    unused: tuple[Claim, ...]
+    ruled_out: tuple[Claim, ...]
+    unknown: tuple[Claim, ...]
+
+
+def explain(detections: Sequence[Detection], task: TaskFacts, figures: Figures) -> Explanation:
+    """Of a report's detections."""
+    case = Case({d.detector: d for d in detections}, task, figures)
+    facts = _facts(case) | {name: str(d.verdict) for name, d in case.found.items()}
+    row = next(row for row in ALGORITHMS if all(facts.get(key) == value for key, value in row.when.items()))
+    by = {
+        verdict: [d for d in detections if d.verdict == verdict]
+        for verdict in ("present", "inert", "absent", "inconclusive", "error")
+    }
+    return Explanation(
+        algorithm=row.name,
+        meaning=row.meaning,
+        claims=tuple(Claim(motif=d.detector, claim=_said(d), rung=_rung(d), figures=_causes(d)) for d in by["present"]),
+        unused=tuple(
+            Claim(motif=d.detector, claim=_summary(d), rung=_seen(d), figures=f"not used: {d.reason}")
+            for d in by["inert"]
+        ),
+        ruled_out=tuple(
+            Claim(motif=d.detector, claim=_summary(d), rung=_surely(d), figures=d.reason) for d in by["absent"]
+        ),
+        unknown=tuple(
+            Claim(motif=d.detector, claim=_summary(d), rung="not settled", figures=d.reason)
+            for d in (*by["inconclusive"], *by["error"])
+        ),
+    )
+
+
+def _facts(case: Case) -> dict[str, str]:
+    unseen = unseen_accuracy(case)
+    how = case.found.get("addition_mechanism")
+    phases = (how.evidence.get("weighed") or {}).get("phase_concentration") if how else None
+    return {
+        "subject": case.task.subject,
+        "group": case.task.group or "none",
+        "unseen": "low" if unseen is not None and unseen < LOW else "",
+        "any": "present" if any(d.verdict == "present" for d in case.found.values()) else "",
+        "phases": "" if phases is None else "disc" if phases >= DISC else "torus",
+    }
+
+
+def _summary(d: Detection) -> str:
+    return d.spec.summary if d.spec else d.detector
+
+
+def _said(d: Detection) -> str:
+    """With its figures, where the motif has a clause of its own."""
+    clause = d.clause
+    return f"{_summary(d)} Here: {clause}." if clause else _summary(d)
+
+
+def _seen(d: Detection) -> str:
+    needs = set(d.spec.needs) if d.spec else set()
+    if needs & {"neurons", "preactivations", "attention"}:
+        return RUNGS[1]
+    return RUNGS[0] if needs & {"embedding", "weights", "rows", "features"} else RUNGS[2]
+
+
+def _rung(d: Detection) -> str:
+    """The highest: a verdict `present` with a cause has passed both bounds of it that apply."""
+    if d.causal is None:
+        return _seen(d)
+    return RUNGS[3] if d.causal.sufficiency is None else f"{RUNGS[3]} and {RUNGS[4]}"
+
+
+def _causes(d: Detection) -> str:
+    parts = [f"score {d.score:.2f}" if d.score is not None else ""]
+    parts += [f"p {d.p_value:.3f}" if d.p_value is not None else ""]
+    if d.causal is not None:
+        parts += [f"without it {1 - d.causal.necessity:.0%} of the right answers stay"]
+        parts += [f"with it alone {d.causal.sufficiency:.0%}" if d.causal.sufficiency is not None else ""]
+        parts += [f"without as much beside it {1 - d.causal.control:.0%}" if d.causal.control is not None else ""]
+        parts += [f"of {d.causal.where}"]
+    return ", ".join(part for part in parts if part)
+
+
+def _surely(d: Detection) -> str:
+    """How often it is found where it is known to be."""
+    row = rates(d.detector, d.version, d.threshold)
+    if row is None:
+        return "no error rates are known"
+    found = row["true_positives"]["verdict"]
+    return f"found in {found['count']} of {found['of']} models that have it (at least {found['low']:.1%})"

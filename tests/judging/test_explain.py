@@ -1,0 +1,105 @@
+"""The decision table of algorithms row by row, and the rungs of claims."""
+
+import pytest
+
+from detectors.judging import explain as explaining
+from detectors.judging.explain import ALGORITHMS, DISC, RUNGS, explain
+from tests.judging.conftest import case_of
+
+G = {"generalisation": "present"}
+HALF = {"all": 0.7, "train": 1.0, "test": 0.25}
+
+
+def how(concentration):
+    return {"evidence": {"addition_mechanism": {"weighed": {"phase_concentration": concentration}}}}
+
+
+# verdicts, task and changed evidence, figures, the algorithm, and its row
+ROWS = [
+    ({"induction_heads": "present"}, {"subject": "sequences", "group": None}, {}, "attention circuit", 0),
+    ({"induction_heads": "absent"}, {"subject": "sequences", "group": None}, {}, "none known", 1),
+    ({"superposition_geometry": "present"}, {"subject": "features", "group": None}, {}, "superposition", 2),
+    ({"superposition_geometry": "absent"}, {"subject": "features", "group": None}, {}, "none known", 3),
+    ({"number_helix": "present"}, {"subject": "words", "group": None}, {}, "geometry of concepts", 4),
+    ({"number_helix": "absent"}, {"subject": "words", "group": None}, {}, "none known", 5),
+    ({}, {"spec": "max:7", "group": None}, {}, "none known", 6),
+    (G | {"memorisation": "present"}, {}, HALF, "half-way", 7),
+    (G | {"memorisation": "absent"}, {}, HALF, "another", 8),
+    (G | {"addition_mechanism": "present"}, how(0.93), {}, "disc", 9),
+    (G | {"addition_mechanism": "present"}, how(DISC), {}, "disc", 9),
+    (G | {"addition_mechanism": "present"}, how(0.05), {}, "torus", 10),
+    (G | {"coset_neurons": "present"}, {"spec": "compose:S4", "group": "S4"}, {}, "coset circuit", 11),
+    (G | {"coset_neurons": "absent", "trig_logits": "present"}, {"group": "S4"}, {}, "representation circuit", 12),
+    (G | {"addition_mechanism": "absent", "trig_logits": "present"}, how(0.93), {}, "representation circuit", 12),
+    (G | {"trig_logits": "absent"}, {}, {}, "another", 13),
+    ({"generalisation": "absent", "memorisation": "present"}, {}, HALF, "memorised", 14),
+    ({"generalisation": "absent", "memorisation": "absent", "trig_logits": "present"}, {}, HALF, "none known", 15),
+    ({"generalisation": "inconclusive", "trig_logits": "present"}, {}, {}, "open", 16),
+    ({"trig_logits": "present"}, {}, {}, "open", 16),
+]
+
+
+@pytest.mark.parametrize(("verdicts", "of", "shown", "name", "row"), ROWS)
+def test_every_row_gives_its_algorithm(made, verdicts, of, shown, name, row):
+    found = explain(*case_of(made, verdicts, of, shown))
+    assert found.algorithm == name == ALGORITHMS[row].name
+    assert found.meaning == ALGORITHMS[row].meaning
+
+
+def test_every_row_is_reached():
+    assert {row for *_, row in ROWS} == set(range(len(ALGORITHMS)))
+
+
+def test_a_memoriser_with_a_disc_in_its_first_layer_is_no_disc(made):
+    verdicts = {"generalisation": "absent", "memorisation": "present", "addition_mechanism": "present"}
+    assert explain(*case_of(made, verdicts, how(0.99), HALF)).algorithm == "memorised"
+
+
+def test_claims_stand_on_the_rung_that_was_reached(made):
+    """With a cause, on necessary and sufficient; without one, where the motif is seen."""
+    detection, task, figures = made
+    found = [
+        detection("sparse_fourier_embedding", "present", necessity=0.75),
+        detection("trig_product_neurons", "present"),
+        detection("addition_mechanism", "present"),
+        detection("generalisation", "present"),
+    ]
+    rungs = {c.motif: c.rung for c in explain(found, task(), figures()).claims}
+    assert rungs == {
+        "sparse_fourier_embedding": "necessary and sufficient",
+        "trig_product_neurons": RUNGS[1],
+        "addition_mechanism": RUNGS[1],
+        "generalisation": RUNGS[2],
+    }
+    (embedding, *_) = explain(found, task(), figures()).claims
+    assert "without it 25% of the right answers stay" in embedding.figures
+    assert "with it alone 100%" in embedding.figures
+
+
+def test_of_an_embedding_without_a_cause_it_was_seen_in_the_weights(made):
+    detection, task, figures = made
+    inert = detection("sparse_fourier_embedding", "inert", necessity=0.0)
+    found = explain([inert, detection("generalisation", "present")], task(), figures())
+    assert [(c.motif, c.rung) for c in found.unused] == [("sparse_fourier_embedding", RUNGS[0])]
+    assert "not used" in found.unused[0].figures
+
+
+def test_what_is_ruled_out_says_how_surely(made):
+    """With the rates of the threshold that it was judged by, and none of another's."""
+    detection, task, figures = made
+    row = explaining.rates.__globals__["calibration"]()["rows"]["memorisation"]
+    judged = detection("memorisation", "absent", threshold=row["threshold"])
+    other = detection("trig_logits", "absent", threshold=0.987)
+    first, second = explain([judged, other, detection("generalisation", "present")], task(), figures()).ruled_out
+    hits = row["true_positives"]["verdict"]
+    assert f"found in {hits['count']} of {hits['of']}" in first.rung
+    assert second.rung == "no error rates are known"
+
+
+def test_what_is_open_has_its_reason(made):
+    detection, task, figures = made
+    found = [detection("generalisation", "inconclusive", score=None), detection("trig_logits", "error", score=None)]
+    assert [(c.motif, c.figures) for c in explain(found, task(), figures()).unknown] == [
+        ("generalisation", "why generalisation"),
+        ("trig_logits", "why trig_logits"),
+    ]

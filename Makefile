@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 CKPT := models_zoo/weights/add53_grokked
 
-.PHONY: demo test test-lm check deep bench mutants calibrate docs format clean
+.PHONY: demo test test-lm check deep bench mutants calibrate docs picture format clean
 demo: .venv/ready
 	$(BIN)/detectors run $(CKPT)
 
@@ -51,6 +51,12 @@ docs: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
+
+# the picture that README opens with: a report as a browser (Debian's chromium) shows it
+picture: .venv/ready
+	$(BIN)/detectors run $(CKPT) -q --html build/report.html
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=900,960 \
+	  --screenshot=docs/report.png build/report.html 2>/dev/null
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

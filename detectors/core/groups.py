@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from detectors.core.errors import TaskError
+from detectors.core.errors import NotApplicable, TaskError
 from detectors.core.irrep_names import Irrep, in_order, named
 from detectors.core.named_tables import MAX_ORDER, named_table
 
@@ -61,6 +61,12 @@ class Group:
         g = np.arange(self.order)
         by_one = np.array_equal(self.table[1 % self.order], (g + 1) % self.order)  # cheap, and false for most others
         return by_one and np.array_equal(self.table, (g[:, None] + g) % self.order)
+
+    def as_cyclic(self) -> Group:
+        """Itself; NotApplicable where it is not numbered as the residues mod n."""
+        if not self.is_cyclic:
+            raise NotApplicable(f"{self.name} is no cyclic group")
+        return self
 
     @property
     def kinds(self) -> set[str]:

@@ -108,6 +108,7 @@ def addition_mechanism(model: ModelView, /, *, draws: int = 199, seed: int = 0) 
     >>> [c["frequency"] for c in score.clusters], round(score.mean["disc"], 3), round(score.mean["torus"], 3)
     ([3], 1.0, 0.707)
     """
+    model.group.as_cyclic()
     if len(model.neuron_layers) > 1:
         raise Undetermined(f"its logits are not read off the first of {len(model.neuron_layers)} layers with neurons")
     number = model.neuron_layers[0]

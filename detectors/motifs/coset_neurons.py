@@ -4,7 +4,7 @@ Source: arXiv:2312.06581, section 6 (MLPs on permutations). What each operand ad
 the group; its alignment with a subgroup is the share of its variance that the means over cosets explain, corrected for
 chance (`core/subgroups.py`), and its own is the largest over subgroups of index 3 to a third of the order.
 
-Score: mean alignment of the strongest columns, each weighed by what it does to the logits, the cosets of either side
+Score: mean alignment of the columns, each weighed by what it does to the logits, the cosets of either side
 counted, since neurons x R(*a*) y of an irrep R may have an x or a y that a subgroup fixes (arXiv:2410.07476). 0 is what
 the same neurons have when they are turned at random within every irrep, which is the null, 1 is constant on cosets. For
 chance is high: a few dimensions with a hundred subgroups have one near any direction, and on S5 the published figure,
@@ -100,19 +100,22 @@ def coset_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Co
     proper = torch.from_numpy(masks.sum(1) * 2 < group.order)
     if not proper.any():
         raise NotApplicable(f"{group.name} has no subgroup of an index from 3 to a third of its order")
-    best = best_of(aligned(group, found.values, found.on_left, masks), masks)
-    strongest = found.strongest(min(NULL_COLUMNS, max(4, BUDGET // (2 * group.order) ** 2)))
+    every = aligned(group, found.values, found.on_left, masks)
+    best, most = best_of(every, masks), every.amax(0)[:, proper].amax(1)
+    strongest = found.strongest(min(NULL_COLUMNS, max(4, BUDGET // (4 * group.order) ** 2)))
     some, on_left, by = (x[..., strongest] for x in (found.values, found.on_left, found.weight))
-
-    def statistic(values: Float[Tensor, "n some"]) -> float:
-        return share(by, aligned(group, values, on_left, masks).amax(0)[:, proper].amax(1))
-
-    null = torch.tensor([statistic(x) for x in turned(group, some, draws, seed)], dtype=torch.float64)
-    observed, by_chance = statistic(some), float(null.mean())
+    null = torch.tensor(
+        [
+            share(by, aligned(group, values, on_left, masks).amax(0)[:, proper].amax(1))
+            for values in turned(group, some, draws, seed)
+        ],
+        dtype=torch.float64,
+    )
+    observed, by_chance = share(found.weight, most), float(null.mean())
     published = best.own >= ALIGNED
     return CosetNeurons(
         value=corrected(observed, by_chance, 1.0),
-        null=permutation_null(observed, null, "directions within every irrep"),
+        null=permutation_null(share(by, most[strongest]), null, "directions within every irrep"),
         causal=_cause(model, found, best, masks, seed),
         mean_alignment=observed,
         by_chance=by_chance,

@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from detectors.core.errors import MissingPart
 from detectors.core.nulls import permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
@@ -68,7 +69,8 @@ def neuron_phase_law(model: ModelView, /, *, draws: int = 199, seed: int = 0) ->
     """The phases of a neuron's inputs add up to that of its output.
 
     model: a cyclic group; preactivations and neurons of its only layer, and the logits linear in them. draws: exchanges
-    of rows of the readout. Errors: NotApplicable for other groups; Undetermined where there are several layers.
+    of rows of the readout. Errors: NotApplicable for other groups; MissingPart without a readout;
+    Undetermined where there are several layers.
 
     >>> import detectors, models_zoo
     >>> score = detectors.neuron_phase_law(models_zoo.trig_mlp(p=11, frequencies=(3,)))
@@ -76,8 +78,9 @@ def neuron_phase_law(model: ModelView, /, *, draws: int = 199, seed: int = 0) ->
     >>> round(score.value, 6), one["frequency"], round(float(np.cos(one["phi_a"] + one["phi_b"] - one["phi_c"])), 6)
     (1.0, 3, 1.0)
     """
-    found, readout = columns(model), model.readout(model.neuron_layers[0])
-    assert readout is not None
+    n, found, readout = model.group.as_cyclic().order, columns(model), model.readout(model.neuron_layers[0])
+    if readout is None:
+        raise MissingPart("this model has no readout: its logits are not linear in its neurons")
     rows = readout.double()[:, torch.from_numpy(model.labels.answers)].T
     a, b, c = (_coefficients(x) for x in (found.values[:, found.on_left], found.values[:, ~found.on_left], rows))
     power = a.abs().square() + b.abs().square()
@@ -86,8 +89,8 @@ def neuron_phase_law(model: ModelView, /, *, draws: int = 199, seed: int = 0) ->
     left, right = found.weight.chunk(2)
     weight = (left + right) / found.weight.sum().clamp_min(TINY)
     energy = torch.stack(found.energy.chunk(2)).sum(0)
-    halved = torch.where(2 * (own + 1) == model.group.order, 2, 1)  # alone, with no wave beside it
-    pure = (2 * power[own, at] / (halved * model.group.order * energy.clamp_min(TINY))).clamp(0, 1)
+    halved = torch.where(2 * (own + 1) == n, 2, 1)  # alone, with no wave beside it
+    pure = (2 * power[own, at] / (halved * n * energy.clamp_min(TINY))).clamp(0, 1)
 
     def cosines(of: Int[Tensor, " m"]) -> Float[Tensor, " m"]:
         """Of every neuron with the readout of another."""

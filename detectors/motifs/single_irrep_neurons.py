@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from detectors.core.groups import Group
-from detectors.core.irreps import rank_one_share, spoken
+from detectors.core.irreps import rank_one_share
 from detectors.core.nulls import corrected, permutation_null, permutations
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Causal, Score
@@ -52,7 +52,8 @@ class SingleIrrepNeurons(Score):
 
 
 def clause(score: SingleIrrepNeurons) -> str:
-    return f"neurons of one irrep each ({spoken(score.irreps)})"
+    """Without their names, which other motifs say of the whole network."""
+    return f"{score.purity_above_090:.0%} of its first layer's energy in neurons of one irrep each"
 
 
 @detector(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import detectors
-from detectors.core.errors import Undetermined
+from detectors.core.errors import NotApplicable, Undetermined
 from detectors.core.registry import picture_of
 from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
 from detectors.motifs.addition_mechanism import clause
@@ -227,5 +227,7 @@ def test_memorisers_other_groups_and_several_layers():
     assert report["addition_mechanism"].verdict == "absent"
     with pytest.raises(Undetermined, match="first of 2 layers"):
         detectors.addition_mechanism(detectors.load("zoo:add53_two_layers"))
+    with pytest.raises(NotApplicable, match="D15 is no cyclic group"):
+        detectors.addition_mechanism(detectors.load("zoo:d15_transformer"))
     other = detectors.run(detectors.load("zoo:d15_transformer"), names=["addition_mechanism"])["addition_mechanism"]
     assert (other.verdict, other.reason) == ("not_applicable", "this model has no cyclic group")

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import detectors
+from detectors.core.errors import MissingPart, NotApplicable
 from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
 from detectors.subjects.operands.view import ModelView
 
@@ -89,3 +90,10 @@ def test_published_networks_obey_it(external, capsys):
         assert score.mean_cosine > 0.95
     with capsys.disabled():
         print("\nnetwork, value, mean cosine, share:", *rows, sep="\n")
+
+
+def test_called_on_what_it_does_not_speak_of():
+    with pytest.raises(NotApplicable, match="S4 is no cyclic group"):
+        detectors.neuron_phase_law(detectors.load("zoo:s4_mlp"))
+    with pytest.raises(MissingPart, match="no readout"):
+        detectors.neuron_phase_law(detectors.load("zoo:add53_ln_gelu"))

@@ -137,7 +137,7 @@ def test_a_fixture_without_a_task_names_the_options_of_pytest(gate, pytester, gr
 
 def test_a_baseline_makes_items_of_its_own(gate, pytester):
     (pytester.path / "b.json").write_text(detectors.run(detectors.load(GOOD), draws=99).to_json())
-    gate("--detectors-checkpoint", GOOD, "--detectors-baseline", "b.json").assert_outcomes(passed=11)
+    gate("--detectors-checkpoint", GOOD, "--detectors-baseline", "b.json").assert_outcomes(passed=14)
     gate("--detectors-checkpoint", GOOD, "--detectors-baseline", "none.json").assert_outcomes(errors=1)
 
 

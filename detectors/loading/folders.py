@@ -6,6 +6,7 @@ import re
 from collections.abc import Sized
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import category
 
 from detectors.core.errors import CheckpointError
 from detectors.core.visible import visible
@@ -22,7 +23,7 @@ _DEEP = 4
 
 def check_name(path: str) -> str:
     """The same. Errors: CheckpointError for a name that could write elsewhere than on its line of a terminal."""
-    if not path.isprintable():
+    if any(category(c) in ("Cc", "Zl", "Zp") for c in path):
         raise CheckpointError(f"{visible(path)} has a line break or a control character in its name: rename it")
     return path
 

@@ -148,8 +148,8 @@ IN_THE_WAY = {
 # Circuits written down and five MLPs on symmetric and alternating groups: of other networks nothing says that they have
 # it. All of them are found, which a bound over so few cannot show.
 FEWER = {"coset_neurons": (17, 0.83)}
-# Lookups whose neurons are of one frequency by 55% to 64%: above the threshold that is set without their family, and the
-# first above the shipped one.
+# Lookups whose neurons are of one frequency by 55% to 64%: above the threshold that is set without their family, the
+# first above the shipped one too.
 WRONG = {"neuron_phase_law": ["population/035", "population/301", "population/313"], "coset_neurons": []}
 
 

@@ -1,0 +1,95 @@
+"""`detectors explain`: which algorithm it is, in words, and as a program."""
+
+from __future__ import annotations
+
+import json as js
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from detectors.cli import options as o
+
+PROGRAM = "Write the circuit as a program of at most 60 lines that needs NumPy alone, with the fitted numbers in it."
+
+
+def explain(
+    checkpoint: Annotated[str, typer.Argument(metavar="CKPT", help="A file or folder.", show_default=False)],
+    task: o.Task = None,
+    program: Annotated[Path | None, o.option("--program", metavar="FILE.py", help=PROGRAM)] = None,
+    train_indices: o.TrainIndices = None,
+    train_split: o.TrainSplit = None,
+    step: o.Step = None,
+    text: o.Text = None,
+    tokens: o.Tokens = None,
+    arch: o.Arch = None,
+    loader: o.Loader = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    json: Annotated[Path | None, o.option(help="Write what is said, and the program, as JSON; - for stdout.")] = None,
+    threads: o.Threads = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and nothing on the terminal.")] = False,
+) -> None:
+    """Say which algorithm a checkpoint runs, and write it as a program.
+
+    detectors explain model.pt --task add:113 --program algorithm.py
+
+    The program is held against the model on pairs that its numbers were not fitted to. Where there is no circuit to
+    write, as in a lookup table, nothing is written and it is said why (exit code 2).
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    from detectors.core.visible import visible
+    from detectors.report.files import write_text
+
+    o.check_folders(program=program, json=json)
+    options: dict[str, Any] = {"task": task, "train_indices": train_indices, "train_split": train_split}
+    options |= {"loader": loader, "arch": o.arch_options(arch), "tokens": tokens, "step": step, "text": text}
+    console = Console(quiet=quiet or str(json) == "-", soft_wrap=True)
+    report, made, refused = _explained(checkpoint, options, program is not None, seed, threads, quiet)
+    console.print(Text(visible(report.summary)))
+    if program is not None and made is not None:
+        write_text(program, made.source)
+        console.print(Text(visible(f"{_found(made)} Written: {program}")))
+    if json is not None:
+        _write_json(json, {"summary": report.summary, "program": None if made is None else made.to_dict()})
+    if refused:
+        o.complain(refused)
+        raise typer.Exit(2)
+
+
+def _explained(
+    path: str, options: dict[str, Any], wanted: bool, seed: int, threads: int | None, quiet: bool
+) -> tuple[Any, Any, str]:
+    """The report; the program, if one is wanted and there is one; and why there is none."""
+    import detectors
+
+    def both(model: Any, progress: o.Progress) -> tuple[Any, Any, str]:
+        report = detectors.run(model, seed=seed, progress=progress)
+        try:
+            return report, detectors.program_of(model, seed=seed) if wanted else None, ""
+        except detectors.DetectorsError as error:
+            return report, None, str(error)
+
+    found: tuple[Any, Any, str] = o.asked(path, options, both, threads=threads, quiet=quiet)
+    return found
+
+
+def _found(made: Any) -> str:
+    own, null = made.fidelity, max(draw.agreement for draw in made.null)
+    return (
+        f"A program of {len(made.irreps)} terms gives {own.agreement:.2%} of the model's answers and "
+        f"{own.explained:.1%} of its logits (KL divergence {own.kl:.2g} nats), on {own.pairs} pairs that it was not "
+        f"fitted on; one fitted to renamed tokens gives {null:.2%} of the answers at best."
+    )
+
+
+def _write_json(target: Path, document: dict[str, Any]) -> None:
+    from detectors.report.files import write_text
+
+    text = js.dumps(document, indent=2) + "\n"
+    if str(target) == "-":
+        sys.stdout.write(text)
+    else:
+        write_text(target, text)

@@ -47,7 +47,9 @@ def _body(model: ModelView, terms: Sequence[Term], literal: int) -> list[str]:
 
 
 def _assembled(header: list[str], body: list[str]) -> str:
-    used = [f"import {m}" for m in ("base64", "itertools", "zlib") if any(f"{m}." in line for line in body)]
+    used = [
+        f"import {m}" for m in ("base64", "functools", "itertools", "zlib") if any(f"{m}." in line for line in body)
+    ]
     return "\n".join([*header, "", *used, *([""] if used else []), "import numpy as np", "", *body]) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import textwrap
 import zlib
 
 import numpy as np
@@ -59,7 +60,7 @@ def product_table(group: Group) -> list[str]:
     """`PRODUCT = ...` and what it needs.
 
     >>> product_table(Group.from_name("C2xC2"))[-1]
-    'PRODUCT = times(cyclic(2), cyclic(2))'
+    'PRODUCT = functools.reduce(times, [cyclic(2), cyclic(2)])'
     """
     factors = re.findall(r"(Dic|[CDSA])(\d+)(?:x|$)", group.name)
     if "x".join(kind + m for kind, m in factors) != group.name or not _is_named(group):
@@ -68,10 +69,10 @@ def product_table(group: Group) -> list[str]:
     for kind in dict(factors):
         lines += [*RULES[kind][1], "", ""]
     made = [f"{RULES[kind][0]}({m})" for kind, m in factors]
-    table = made[0]
-    for factor in made[1:]:
-        table = f"times({table}, {factor})"
-    return [*lines, *([*TIMES, "", ""] if len(made) > 1 else []), f"PRODUCT = {table}"]
+    if len(made) == 1:
+        return [*lines, f"PRODUCT = {made[0]}"]
+    table = textwrap.wrap(f"PRODUCT = functools.reduce(times, [{', '.join(made)}])", 116, subsequent_indent="    ")
+    return [*lines, *TIMES, "", "", *table]
 
 
 def _is_named(group: Group) -> bool:

@@ -166,7 +166,9 @@ def _wave(group: Group, pairs: Pairs, irrep: int, disc: bool, power: float) -> T
         parts.append(along / size if size > 1e-9 else 0.0)  # the sine of half the order is 0
         share += along * parts[-1] / power
     cosine, sine = parts
-    return Term(irrep, rounded(float(np.hypot(cosine, sine))), rounded(float(np.arctan2(-sine, cosine))), apart, share)
+    return Term(
+        irrep, rounded(float(np.hypot(cosine, sine))), rounded(float(np.arctan2(0.0 - sine, cosine))), apart, share
+    )
 
 
 def _character(group: Group, pairs: Pairs, irrep: int, disc: bool, power: float) -> Term:

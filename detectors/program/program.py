@@ -73,18 +73,19 @@ class Program:
 
     def picture(self) -> Picture:
         """Share of the logits explained against the number of terms, beside the best of the null."""
+        names = [f"{k}: {name}" for k, name in enumerate(self.irreps, 1)]
         best = [max(0.0, *(draw[k].explained for draw in self.null_by_terms)) for k in range(len(self.by_terms))]
         return Picture(
             title="Fidelity against the number of terms",
             reading="How much of the logits so many terms explain, on pairs that they were not fitted on.",
             data=Bars(
-                names=[f"{k + 1}: + {name}" for k, name in enumerate(self.irreps)],
+                names=names,
                 heights=[max(0.0, f.explained) for f in self.by_terms],
                 chance=best,
-                key=[],
+                key=names,
                 unit="share of the logits",
                 form=".0%",
-                of="number of terms",
+                of="term",
                 band="programs fitted to renamed tokens, the best",
             ),
         )

@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 
 import detectors
+from detectors.core.nulls import subset
+from detectors.subjects.operands.terms import fitted, has_discs, some_pairs, strongest
 from tests.external.test_external import PIZZA, group_view, pizza_view, progress_view
 
 pytestmark = pytest.mark.external
+DISCS = ("C113_T_seed1", "C113_T_seed2", "C118_T_seed1", "C118_T_seed2", "progress measures")
+DISCS += ("18c9ev5v5p", "dy65ktpiij", "l8k1hzciux", "p99zdpze5l")
 NAMES = ("C113_T_seed1", "D59_MLP_seed1", "S5_T_seed1", "progress measures", "p99zdpze5l", "l8k1hzciux")
 
 
@@ -46,3 +50,16 @@ def test_a_published_network_is_its_program(name, external, capsys, tmp_path):
 def test_a_published_memoriser_gets_none(external):
     with pytest.raises(detectors.DetectorsError, match="no program"):
         detectors.program_of(group_view("S5_MLP_hidden_dim_64_seed1"))
+
+
+@pytest.mark.parametrize("name", DISCS)
+def test_discs_of_the_first_layer_do_not_show_in_logits_that_are_right_everywhere(name, external, capsys):
+    view = view_of(name, external)
+    grid, accuracy = view.plane, view.figures().accuracy.all
+    pairs = some_pairs(view, subset(grid.n**2, 4096, 0))
+    irreps = strongest(view.group, pairs, 5)
+    plain, disc = (sum(t.share for t in fitted(view.group, pairs, irreps, disc=form)) for form in (False, True))
+    with capsys.disabled():
+        print(f"\n{name}, {accuracy:.1%} right: {plain:.1%} of the logits without the factor, {disc:.1%} with it")
+    assert has_discs(view)
+    assert (disc > plain) == (accuracy < 0.98)

@@ -5,9 +5,9 @@ A term of a cyclic group is amplitude * cos(w(a + b - c) + phase), w = 2 pi k / 
 group amplitude * chi(a b c^-1). Over the answers c of every pair the terms of two irreps are orthogonal, so each is
 fitted alone by least squares, and the sum of the strongest few is the best of its length.
 
-Discs in the first layer need not show in the logits: of seven published networks with discs the one that answers 97%
-has the factor (85% of the logits explained with it, 77% without); the six that answer all pairs have none (79% to 84%
-with it, 97% to 99% without). So both are fitted, and the one that explains more stays.
+Discs in the first layer need not show in the logits: of nine published networks with discs the one that answers 97%
+of its pairs has the factor (85% of the logits explained with it, 78% without); the eight that answer all have none (80%
+to 84% with it, 97% and more without). So both are fitted, and the one that explains more stays.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ def explain(
     loader: o.Loader = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     json: Annotated[Path | None, o.option(help="Write what is said, and the program, as JSON; - for stdout.")] = None,
+    html: Annotated[Path | None, o.option(help="Write the report's page, with the program and its fidelity.")] = None,
     threads: o.Threads = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and nothing on the terminal.")] = False,
 ) -> None:
@@ -42,19 +43,25 @@ def explain(
 
     from detectors.core.visible import visible
     from detectors.report.files import write_text
+    from detectors.report.html import to_html
 
-    o.check_folders(program=program, json=json)
+    o.check_folders(program=program, json=json, html=html)
     options: dict[str, Any] = {"task": task, "train_indices": train_indices, "train_split": train_split}
     options |= {"loader": loader, "arch": o.arch_options(arch), "tokens": tokens, "step": step, "text": text}
     console = Console(quiet=quiet or str(json) == "-", soft_wrap=True)
-    report, made, refused = _explained(checkpoint, options, program is not None, seed, threads, quiet)
+    wanted = program is not None or html is not None
+    report, made, refused = _explained(checkpoint, options, wanted, seed, threads, quiet)
     console.print(Text(visible(report.summary)))
+    if made is not None:
+        console.print(Text(_found(made)))
     if program is not None and made is not None:
         write_text(program, made.source)
-        console.print(Text(visible(f"{_found(made)} Written: {program}")))
+        console.print(Text(visible(f"written: {program}"), style="dim"))
     if json is not None:
         _write_json(json, {"summary": report.summary, "program": None if made is None else made.to_dict()})
-    if refused:
+    if html is not None:
+        write_text(html, to_html(report, made))
+    if refused and program is not None:
         o.complain(refused)
         raise typer.Exit(2)
 

@@ -13,13 +13,14 @@ def test_the_sentence_alone(call):
 
 
 def test_a_program_is_written_and_its_fidelity_said(call, tmp_path):
-    target, data = tmp_path / "algorithm.py", tmp_path / "explained.json"
-    result = call("explain", "zoo:add53_grokked", "--program", target, "--json", data)
+    target, data, page = (tmp_path / name for name in ("algorithm.py", "explained.json", "page.html"))
+    result = call("explain", "zoo:add53_grokked", "--program", target, "--json", data, "--html", page)
     assert result.exit_code == 0, result.output
     assert "gives 100.00% of the model's answers" in " ".join(result.stdout.split())
     program = runpy.run_path(str(target))
     a, b = np.divmod(np.arange(53**2), 53)
     assert (program["answer"](a, b) == (a + b) % 53).all()
+    assert "As a program" in page.read_text()
     written = json.loads(data.read_text())
     assert written["program"]["source"] == target.read_text()
     assert written["summary"].startswith("It answers every pair")

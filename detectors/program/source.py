@@ -81,22 +81,20 @@ def _figures(agreement: float, explained: float, kl: float) -> str:
 def _waves(group: Group, terms: Sequence[Term]) -> tuple[list[str], list[str]]:
     """Of a cyclic group: the numbers, and the lines that make logits of elements x and y."""
     irreps, disc = group.irreps, any(term.offset is not None for term in terms)
-    rows = [
-        ", ".join(f"{v:.4g}" for v in (irreps[t.irrep].frequency, *t[1:3], *([t.offset] if disc else [])))
-        for t in terms
-    ]
+    rows = [(irreps[t.irrep].frequency, t.amplitude, t.phase, *([t.offset] if disc else [])) for t in terms]
     names = "k, amplitude, phase, offset" if disc else "k, amplitude, phase"
-    factor = "np.abs(np.cos((w * (x - y) - offset) / 2)) * " if disc else ""
+    factor = "        factor = 1 if offset is None else np.abs(np.cos((w * (x - y) - offset) / 2))"
     return [
         f"N = {group.order}",
         f"TERMS = [  # {names.replace('k', 'frequency', 1)}",
-        *(f"    ({row})," for row in rows),
+        *(f"    ({', '.join('None' if v is None else f'{v:.4g}' for v in row)})," for row in rows),
         "]",
     ], [
         "    x, y, z, total = x[..., None], y[..., None], np.arange(N), 0",
         f"    for {names} in TERMS:",
         "        w = 2 * np.pi * k / N",
-        f"        total = total + amplitude * {factor}np.cos(w * (x + y - z) + phase)",
+        *([factor] if disc else []),
+        f"        total = total + {'factor * ' if disc else ''}amplitude * np.cos(w * (x + y - z) + phase)",
         "    return total",
     ]
 

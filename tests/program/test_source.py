@@ -6,9 +6,10 @@ import torch
 
 import detectors
 from detectors.core.groups import Group
+from detectors.program.source import written
 from detectors.subjects.operands.tables import Labels
 from detectors.subjects.operands.task import Task
-from detectors.subjects.operands.terms import fidelity, some_pairs
+from detectors.subjects.operands.terms import Fidelity, Term, fidelity, some_pairs, sums
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.subject import Checkpoint
 from models_zoo import trig_mlp
@@ -88,6 +89,17 @@ def test_arithmetic_stands_for_tokens_where_they_are_arithmetic():
     assert line("sub:13") == ["LEFT = ANSWER = np.arange(13)", "RIGHT = 12 * np.arange(13) % 13"]
     (powers,) = line("mul:17")
     assert "pow(" in powers
+
+
+@pytest.mark.parametrize("offset", [None, 0.75])
+def test_waves_are_the_terms_that_were_fitted(offset):
+    """Sign and place of every number, the offset of discs with them, which half the order has not."""
+    view = exact(Task.parse("add:14"), (3, 5.0), (7, 4.0))
+    terms = [Term(3, 2.5, 0.5, offset, 0.6), Term(5, 1.5, -2.0, offset, 0.3), Term(7, 1.0, 0.0, None, 0.1)]
+    told = Fidelity(1.0, 1.0, 0.0, 9)
+    names, pairs = names_of(written(view, terms, told, [told], 9)), some_pairs(view, view.plane.everything)
+    made = names["logits"](pairs.left.numpy(), pairs.right.numpy())
+    assert made == pytest.approx(list(sums(view.group, terms, pairs))[-1].numpy(), abs=1e-9)
 
 
 def renamed(group, seed):

@@ -50,6 +50,8 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.motifs.superposition_geometry import superposition_geometry as superposition_geometry
     from detectors.motifs.trig_logits import trig_logits as trig_logits
     from detectors.motifs.trig_product_neurons import trig_product_neurons as trig_product_neurons
+    from detectors.program.program import Program as Program
+    from detectors.program.program import program_of as program_of
     from detectors.report.report import Report as Report
     from detectors.runner import run as run
     from detectors.subjects.contract import check as check
@@ -77,6 +79,8 @@ _HOME = {
     "wrap": "loading.wrap",
     "inspect": "loading.inspection",
     "load": "loading.load",
+    "Program": "program.program",
+    "program_of": "program.program",
     "Report": "report.report",
     "run": "runner",
     "check": "subjects.contract",

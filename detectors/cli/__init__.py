@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from detectors.cli.compare import compare
+from detectors.cli.explain import explain
 from detectors.cli.gate import gate
 from detectors.cli.inspect import inspect
 from detectors.cli.list import list_
@@ -19,6 +20,7 @@ from detectors.core.version import __version__
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.command()(run)
 app.command("list")(list_)
+app.command()(explain)
 app.command()(inspect)
 app.command()(gate)
 app.command()(compare)

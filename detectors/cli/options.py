@@ -18,6 +18,8 @@ from detectors.core.visible import visible, visible_lines
 if TYPE_CHECKING:
     from rich.console import Console
 
+Progress = Callable[[str, int, int], None]
+
 
 def option(*names: str, **kwargs: Any) -> Any:
     """One whose default says nothing that its help does not."""
@@ -108,14 +110,26 @@ def scored(
     quiet: bool,
 ) -> Any:
     """The report of a checkpoint, with progress. options: of `detectors.load`."""
+    import detectors
+
+    def report(model: Any, progress: Progress) -> Any:
+        return detectors.run(model, names=names, draws=draws, seed=seed, progress=progress)
+
+    options = options | {"words": names is not None and all(map(_of_words, names))}
+    return asked(path, options, report, threads=threads, quiet=quiet)
+
+
+def asked(
+    path: str, options: dict[str, Any], what: Callable[[Any, Progress], Any], *, threads: int | None, quiet: bool
+) -> Any:
+    """What is asked of the model of a checkpoint, with progress. options: of `detectors.load`."""
     with progress_bar(quiet) as (_, progress):
         import detectors
         from detectors.core.threads import with_threads
 
-        options = options | {"words": names is not None and all(map(_of_words, names))}
         model = with_threads(lambda: detectors.load(path, **options), threads)
         try:
-            return detectors.run(model, names=names, draws=draws, seed=seed, progress=progress)
+            return what(model, progress)
         except (DetectorsError, KeyboardInterrupt):
             raise
         except BaseException as error:  # a network of the user's that exits at a later pass must not choose the code
@@ -132,7 +146,7 @@ def _of_words(name: str) -> bool:
 
 
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator[tuple[Console, Callable[[str, int, int], None]]]:
+def progress_bar(quiet: bool) -> Iterator[tuple[Console, Progress]]:
     """On stderr, where that is a terminal: what to print beside it with, and what moves it. What the library has to say
     meanwhile (logging, "detectors") is printed there too.
     """

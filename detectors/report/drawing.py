@@ -44,9 +44,14 @@ def pictures(detection: Detection, report: Document) -> list[Drawn]:
         return []
     order = report.task.order or 0
     filled = [p for p in detection.pictures if isinstance(p.data, HeatMap) or p.data.names]
-    own = [Drawn(p.title, _reading(p), *draw(p.data, order), half=p.half) for p in filled]
+    own = [drawing_of(p, order) for p in filled]
     plane = _plane(report) if detection.spec and detection.spec.axis == "G" else []
     return plane + own + _cause(detection)
+
+
+def drawing_of(picture: Picture, order: int = 0) -> Drawn:
+    """A picture with its figure. order: of the task's group, which sets an axis of frequencies."""
+    return Drawn(picture.title, _reading(picture), *draw(picture.data, order), half=picture.half)
 
 
 def _reading(picture: Picture) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from detectors.core.errors import DetectorsError
+from detectors.core.picture import Picture
 from detectors.core.score import Causal
 from detectors.core.verdict import Verdict
 from detectors.core.visible import visible
 from detectors.judging.calibration import rates
 from detectors.judging.detection import Detection
-from detectors.report.drawing import MOST, pictures
+from detectors.report.drawing import MOST, drawing_of, pictures
 from detectors.report.model import Document
 from detectors.report.terminal import cause, chosen_heading, facts, keys
 
@@ -24,8 +25,18 @@ if TYPE_CHECKING:
 MISSING = "the page needs jinja2 and plotly, which are not installed: pip install 'circuit-detectors[html]'"
 
 
-def to_html(report: Document) -> str:
-    """One self-contained page. Errors: DetectorsError where jinja2 or plotly, the extra `html`, is not installed.
+class Program(Protocol):
+    """Of `detectors.Program` what a page shows, besides figures by the number of terms."""
+
+    @property
+    def source(self) -> str: ...
+
+    def picture(self) -> Picture: ...
+
+
+def to_html(report: Document, program: Program | None = None) -> str:
+    """One self-contained page. program: the same model as one, for a section of its own. Errors: DetectorsError where
+    jinja2 or plotly, the extra `html`, is not installed.
 
     >>> import detectors, models_zoo
     >>> report = detectors.run(models_zoo.lookup_table("add:5", train_fraction=0.5), names=["memorisation"], draws=19)
@@ -35,7 +46,9 @@ def to_html(report: Document) -> str:
     """
     drawn = [pictures(d, report) for d in report]
     page = _environment().get_template("template.html.j2")
-    return page.render(report=report, pictures=drawn, plotly=_plotly() if any(drawn) else "")
+    fidelity = None if program is None else drawing_of(program.picture())
+    plotly = _plotly() if any(drawn) or fidelity else ""
+    return page.render(report=report, pictures=drawn, program=program, fidelity=fidelity, plotly=plotly)
 
 
 def to_notebook(report: Document) -> str:

@@ -104,4 +104,4 @@ def test_a_file_name_that_is_no_utf_8_is_reported_all_the_same(call, untrained, 
     result = call("run", odd, "--task", "add:13", "--json", tmp_path / "r.json", *FAST)
     assert result.exit_code == 0, result.output
     assert "::" not in result.output
-    assert json.loads((tmp_path / "r.json").read_text())["checkpoint"]["path"].endswith("\\udcff\n::error::x.pt")
+    assert json.loads((tmp_path / "r.json").read_text())["checkpoint"]["path"].endswith("\\udcff::error::x.pt")

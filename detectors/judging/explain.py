@@ -68,8 +68,8 @@ ALGORITHMS = (
     Algorithm(
         {"generalisation": "present", "addition_mechanism": "present", "phases": "disc"},
         "disc",
-        "Neurons of a few frequencies see cos wa + cos wb, with one phase for both operands (the form of the pizza), "
-        "and give logits |cos w(a-b)/2| cos w(a+b-c).",
+        "Neurons of a few frequencies see cos wa + cos wb, with one phase for both operands, as in the pizza. Of many "
+        "phases together what they write is cos w(a+b-c); the pizza's factor |cos w(a-b)/2| stays where they are few.",
     ),
     Algorithm(
         {"generalisation": "present", "addition_mechanism": "present", "phases": "torus"},

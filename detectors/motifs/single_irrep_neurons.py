@@ -63,7 +63,6 @@ def clause(score: SingleIrrepNeurons) -> str:
     formula="*f*(*g*) = tr *A* R(*g*), of one irrep R a neuron and operand",
     invariant_to=FREE,
     question="how",
-    chose="irreps",
     parallel=("irreps", "weight", "neurons"),
     clause=clause,
     order=80,

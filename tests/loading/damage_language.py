@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import gguf
 import numpy as np
-import tokenizers
+import pytest
 import torch
 from hypothesis import strategies as st
 
 import detectors
 from detectors.core.errors import DetectorsError
 from tests.loading.damage import after, bounded, damages
+
+gguf, tokenizers = pytest.importorskip("gguf"), pytest.importorskip("tokenizers")
 
 SIZES = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
 NAMES = (

@@ -30,7 +30,7 @@ def test_accuracy_on_both_sides_decides_what_a_network_is(train, unseen, side):
 def test_a_card_says_only_what_behaviour_and_the_published_analyses_settle():
     grokked, memorised = population.expected(member(1.0, 1.0)), population.expected(member(1.0, 0.0))
     assert grokked == {**dict.fromkeys(grokked, "present"), "memorisation": "absent"}
-    assert len(grokked) == 6
+    assert len(grokked) == 8
     assert memorised["memorisation"] == "present"
     assert memorised["generalisation"] == "absent"
     assert memorised["trig_logits"] == "unused"
@@ -41,12 +41,14 @@ def test_a_card_says_only_what_behaviour_and_the_published_analyses_settle():
 
 
 def test_a_network_on_a_group_of_few_irreps_need_have_no_sparse_spectrum():
-    small = member(1.0, 1.0)._replace(recipe=Recipe(PLAIN, 0.5, 1.0, "compose:S4"))  # four beside the trivial one
+    small = member(1.0, 1.0)._replace(recipe=Recipe(PLAIN, 0.5, 1.0, "compose:A4"))  # two beside the trivial one
     large = member(1.0, 1.0)._replace(recipe=Recipe(PLAIN, 0.5, 1.0, "compose:D15"))  # eight
     assert set(population.expected(large)) - set(population.expected(small)) == {
         "trig_logits",
         "sparse_fourier_embedding",
     }
+    permutations = member(1.0, 1.0)._replace(recipe=Recipe(PLAIN, 0.5, 1.0, "compose:S4"))
+    assert set(population.expected(permutations)) - set(population.expected(small)) == {"coset_neurons"}
 
 
 def test_recipes_cover_what_was_asked():

@@ -197,13 +197,15 @@ def _rung(d: Detection) -> str:
 
 def _causes(d: Detection) -> str:
     parts = [f"score {d.score:.2f}" if d.score is not None else ""]
-    parts += [f"p {d.p_value:.3f}" if d.p_value is not None else ""]
+    p = d.p_value if d.p_adjusted is None else d.p_adjusted
+    parts += [f"adjusted p {p:.3f}" if p is not None else ""]
     if d.causal is not None:
         parts += [f"without it {1 - d.causal.necessity:.0%} of the right answers stay"]
         parts += [f"with it alone {d.causal.sufficiency:.0%}" if d.causal.sufficiency is not None else ""]
         parts += [f"without as much beside it {1 - d.causal.control:.0%}" if d.causal.control is not None else ""]
         parts += [f"of {d.causal.where}"]
-    return ", ".join(part for part in parts if part)
+    # what a reader must know of it, such as that nothing is known of the training pairs, follows the figures
+    return "; ".join(text for text in (", ".join(filter(None, parts)), d.reason.partition("; ")[2]) if text)
 
 
 def _surely(d: Detection) -> str:

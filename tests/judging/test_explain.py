@@ -103,3 +103,14 @@ def test_what_is_open_has_its_reason(made):
         ("generalisation", "why generalisation"),
         ("trig_logits", "why trig_logits"),
     ]
+
+
+def test_a_claim_says_what_it_assumes_and_the_p_value_that_decided(made):
+    """Of a model whose training pairs are not known nothing is said of unseen ones without that."""
+    detection, task, figures = made
+    reason = "score 1.000, adjusted p 0.025; settled on all pairs"
+    judged = detection("generalisation", "present", reason=reason, p_value=0.005, p_adjusted=0.025)
+    found = explain([judged], task(), figures())
+    assert found.claims[0].figures.endswith("; settled on all pairs")
+    assert "adjusted p 0.025" in found.claims[0].figures
+    assert "0.005" not in found.claims[0].figures

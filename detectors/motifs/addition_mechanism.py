@@ -18,7 +18,8 @@ power at three times its frequency and 3% at five times: five such codes mod 113
 frequencies, which `families` counts as five, and a concentration of 0.84 where five cosines have 0.91. In eleven
 published networks no two frequencies above 2% are one wave. That all is right under |*x*| and *x*² shows no disc: a
 torus is, and so is a lookup by one neuron a pair. Where attention depends on the tokens, a circle alone changes it and
-fits neither clock nor pizza (down to −0.6), and *x*² costs 3% to 22% of the answers.
+fits neither clock nor pizza (down to −0.6), and *x*² costs 3% to 22% of the answers. Twin neurons whose
+readouts cancel do nothing and weigh all the same: forty pairs of a disc make a torus read as one.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ It is evidence, of the operands' own sides and in the checkpoint's own units.
 What fools it: a column constant on cosets of H is so for every subgroup of H, hence ties for the largest. Matrix
 entries of an irrep in any basis (mere concentration), the sign, of index 2, and functions with a kernel are constant on
 cosets or near it whatever was learnt: turned, they are so too. Half of the neurons may be there and too few for the
-answers, which the cause tells.
+answers, which the cause tells. Twin neurons whose readouts cancel weigh all the same, and of noise hide it.
 """
 
 from __future__ import annotations

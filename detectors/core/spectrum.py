@@ -6,6 +6,9 @@ Everything is float64. The trivial block (the mean) is left out of every share, 
 
 from __future__ import annotations
 
+from itertools import groupby
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -14,6 +17,7 @@ from detectors.core.groups import Group
 # Doubles of working memory per chunk (32 MB): one function of the pairs of the largest group, MAX_ORDER**2, so that a
 # chunk of one fits always. From 2**18 to here chunks of C113 take as long, and half as long again at 2**24.
 BUDGET = 2**22
+SMALL = 4  # dimensions: up to here products elementwise take a fifth of the time that as many small matrices take
 
 
 def chance_shares(group: Group) -> Tensor:
@@ -67,16 +71,41 @@ def family_power(group: Group, grid: Tensor) -> tuple[Tensor, Tensor]:
     """
     grid = grid.double()
     total = (grid - grid.mean((1, 2), keepdim=True)).square().sum((1, 2))
-    return total, _fourier_family(grid) if group.is_cyclic else _basis_family(group, grid)
+    return total, waves(grid).family if group.is_cyclic else _basis_family(group, grid)
 
 
-def _fourier_family(grid: Tensor) -> Tensor:
+class Waves(NamedTuple):
+    """Coefficients [m, k] of functions of (a, b), each the mean over all pairs times exp(-i ...), of frequencies 1 to
+    n // 2: in wa, in wb, in w(a + b) and in w(a - b). size: n.
+    """
+
+    of_a: Tensor
+    of_b: Tensor
+    along: Tensor
+    against: Tensor
+    size: int
+
+    @property
+    def family(self) -> Tensor:
+        """[m, k] power over the pairs, in all four."""
+        n, k = self.size, torch.arange(1, self.size // 2 + 1)
+        half = 2 * k == n  # where w(a - b) is w(a + b); a real signal holds every other frequency twice
+        both = torch.where(half, 1.0, 2.0).double()
+        of_a, of_b, along, against = (x.abs().square() for x in self[:4])
+        return n**2 * both * (of_a + of_b + along + torch.where(half, 0.0, against))
+
+    def times(self, units: Tensor) -> Waves:
+        """Of functions that are each multiplied by a number [m]."""
+        by = units[:, None]
+        return Waves(self.of_a * by, self.of_b * by, self.along * by, self.against * by, self.size)
+
+
+def waves(grid: Tensor) -> Waves:
+    """Of functions [m, n, n] on the pairs of a cyclic group, float64."""
     n = grid.shape[-1]
-    power = torch.fft.rfft2(grid).abs().square() / n**2  # [m, n, n//2 + 1]
     k = torch.arange(1, n // 2 + 1)
-    both = torch.where(2 * k == n, 1.0, 2.0).double()  # a real signal holds every other frequency twice
-    diagonal = torch.where(2 * k == n, power[:, k, k], power[:, k, k] + power[:, n - k, k])
-    return both * (power[:, k, 0] + power[:, 0, k] + diagonal)
+    found = torch.fft.rfft2(grid, norm="forward")
+    return Waves(found[:, k, 0], found[:, 0, k], found[:, k, k], found[:, n - k, k].conj(), n)
 
 
 def _basis_family(group: Group, grid: Tensor) -> Tensor:
@@ -90,7 +119,7 @@ def _basis_family(group: Group, grid: Tensor) -> Tensor:
 
 
 def low_rank(cube: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Factors u, v [n, m, rank] with cube[m, a, b] near the sum over r of u[a, m, r] v[b, m, r].
+    """Factors u, v [rank, n, m] with cube[m, a, b] near the sum over r of u[r, a, m] v[r, b, m].
 
     Two rounds of randomised subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4).
     """
@@ -99,23 +128,31 @@ def low_rank(cube: Tensor, rank: int, generator: torch.Generator) -> tuple[Tenso
     q = torch.linalg.qr(cube @ start).Q
     for _ in range(2):
         q = torch.linalg.qr(cube @ (cube.mT @ q)).Q
-    return q.permute(1, 0, 2).contiguous(), (cube.mT @ q).permute(1, 0, 2).contiguous()
+    return q.permute(2, 1, 0).contiguous(), (cube.mT @ q).permute(2, 1, 0).contiguous()
 
 
 def factored_family_power(group: Group, u: Tensor, v: Tensor) -> Tensor:
-    """[m, irreps] `family_power` of the functions that u and v [n, m, rank] are factors of."""
+    """[m, irreps] `family_power` of the functions that u and v [rank, n, m] are factors of."""
     basis = torch.from_numpy(group.basis).T
-    left, right = (torch.tensordot(basis, factor, 1) for factor in (u, v))  # [coefficient, m, rank]
-    power = torch.empty(u.shape[1], len(group.irreps) - 1, dtype=torch.float64)
-    dimensions = torch.tensor([i.dimension for i in group.irreps[1:]])
-    starts = torch.tensor([s.start for s in group.slices[1:]])
-    of_a, of_b = (left * right[0]).sum(-1).square(), (left[0] * right).sum(-1).square()
-    for d in dimensions.unique().tolist():
-        which = torch.nonzero(dimensions == d).squeeze(1)
-        columns = starts[which, None] + torch.arange(d)
-        core = torch.einsum("kimr,kjmr->kmij", left[columns], right[columns]).square().sum((2, 3))
-        power[:, which] = (core + (of_a + of_b)[columns].sum(1)).T
-    return power
+    left, right = basis @ u, basis @ v  # [rank, coefficient, m]
+    alone = (left * right[:, :1]).sum(0).square() + (left[:, :1] * right).sum(0).square()
+    parts, blocks = [], group.slices[1:]
+    for d, several in groupby(range(len(blocks)), lambda i: group.irreps[i + 1].dimension):
+        of = list(several)
+        of_a, of_b, of_both = (
+            x[..., blocks[of[0]].start : blocks[of[-1]].stop, :].unflatten(-2, (len(of), d))
+            for x in (left, right, alone)
+        )
+        parts.append(_products(of_a, of_b) + of_both.sum(1))
+    return torch.cat(parts).T
+
+
+def _products(of_a: Tensor, of_b: Tensor) -> Tensor:
+    """[blocks, m] power in all products of one coefficient of a and one of b, [rank, blocks, d, m] both."""
+    if of_a.shape[2] <= SMALL:
+        return (of_a[:, :, :, None] * of_b[:, :, None]).sum(0).square().sum((1, 2))
+    left, right = of_a.permute(1, 3, 2, 0).contiguous(), of_b.permute(1, 3, 0, 2).contiguous()
+    return (left @ right).square().sum((2, 3))
 
 
 def grid_neurons(neurons: Tensor, grid: Tensor, columns: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ power at three times its frequency and 3% at five times: five such codes mod 113
 frequencies, which `families` counts as five, and a concentration of 0.84 where five cosines have 0.91. In eleven
 published networks no two frequencies above 2% are one wave. That all is right under |*x*| and *x*² shows no disc: a
 torus is, and so is a lookup by one neuron a pair. Where attention depends on the tokens, a circle alone changes it and
-fits neither clock nor pizza (down to −0.6), and *x*² costs 3% to 22% of the answers. Twin neurons whose
-readouts cancel do nothing and weigh all the same: forty pairs of a disc make a torus read as one.
+fits neither clock nor pizza (down to −0.6), and *x*² costs 3% to 22% of the answers. Neurons whose
+readouts cancel have no weight, unless what is left of them is over 5% of the logits' squares.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.subjects.operands.circles import circles
 from detectors.subjects.operands.clusters import clusters, spectra
-from detectors.subjects.operands.families import effects_before, layer_of
+from detectors.subjects.operands.effects import effects_before
+from detectors.subjects.operands.families import Families, beyond_chance
 from detectors.subjects.operands.harmonics import harmonic_families
 from detectors.subjects.operands.swaps import swapped
 from detectors.subjects.operands.symmetry import circularity, distance_irrelevance, gradient_symmetricity
@@ -53,15 +54,16 @@ class AdditionMechanism(Score):
     phase_concentration}`, those of at least 2% of the energy. mean: their coordinates weighed by energy. weighed: the
     same with every neuron in units of what it does to the logits, which no rescaling moves, and of which the sentence
     speaks. Circles of the embedding, of the frequencies of the eight strongest of those clusters at most, strongest
-    first, over 4096 pairs at most. circles: each `{frequency, clock, pizza, kept, removed}`: what cos *w*(*a*+*b*−*c*)
-    and, with the offset between the operands that fits, |cos(*w*(*a*−*b*)/2)| cos *w*(*a*+*b*−*c*) explain of the
-    logits with it alone, 2*r* − 1 of Pearson's *r*, from 1 down to −3; the share of pairs right with it alone, and
-    without it. circles_alone: the share right with all of them alone. families: frequencies of at least 2% of the
-    power in *a* and in *b*, each list one period: a frequency, and its odd harmonics if their power falls as a square
-    or triangle wave's and their phases are locked to its own. swapped: the share right with |*x*| (`abs`) and *x*²
-    (`square`) for the activation function, weights as they are. The published scalars: gradient_symmetricity with its
-    standard error, over 20,480 random triples, None where no gradient passes; distance_irrelevance, None where the
-    right logit is constant; circularity of the embedding, a mean over operands with tables of their own.
+    first, over all pairs of orders up to 64 and 2048 of others. circles: each `{frequency, clock, pizza, kept,
+    removed}`: what cos *w*(*a*+*b*−*c*) and, with the offset between the operands that fits,
+    |cos(*w*(*a*−*b*)/2)| cos *w*(*a*+*b*−*c*) explain of the logits with it alone, 2*r* − 1 of Pearson's *r*, from 1
+    down to −3; the share of pairs right with it alone, and without it. circles_alone: the share right with all of them
+    alone. families: frequencies of at least 2% of the power in *a* and in *b*, each list one period: a frequency, and
+    its odd harmonics if their power falls as a square or triangle wave's and their phases are locked to its own.
+    swapped: the share right with |*x*| (`abs`) and *x*² (`square`) for the activation function, weights as they are.
+    The published scalars: gradient_symmetricity with its standard error, over 20,480 random triples, None where no
+    gradient passes; distance_irrelevance, None where the right logit is constant; circularity of the embedding, a mean
+    over operands with tables of their own.
     """
 
     clusters: tuple[Mapping[str, Any], ...]
@@ -89,7 +91,7 @@ def clause(score: AdditionMechanism) -> str:
 
 @detector(
     needs=("neurons", "preactivations", "cyclic group", "logits", "run"),
-    version=1,
+    version=2,
     source="arXiv:2512.25060",
     formula="cos *wa* + cos *wb* (disc), {cos, sin} *wa*, {cos, sin} *wb* (torus), cos *w*(*a*+*b*) (circle)",
     invariant_to=tuple(edit for edit in FREE if edit not in ("neuron_scale", "residual_rotation")),
@@ -113,12 +115,12 @@ def addition_mechanism(model: ModelView, /, *, draws: int = 199, seed: int = 0) 
     if len(model.neuron_layers) > 1:
         raise Undetermined(f"its logits are not read off the first of {len(model.neuron_layers)} layers with neurons")
     number = model.neuron_layers[0]
-    layer = layer_of(model, number, draws, seed, before=True)
-    waves, units = spectra(model, number), effects_before(model, number).sqrt()
-    found, weighed = clusters(model, number, waves), clusters(model, number, waves, units)
+    effect, (found, weighed) = effects_before(model, number), clusters(model, number)
+    own = spectra(model, number).times(effect.sqrt())
+    of_neurons = Families(own.total, own.waves.family)
+    layer = beyond_chance(model, number, model.preactivations(number), of_neurons, effect, draws, seed)
     strongest = sorted(weighed, key=lambda c: -c.energy)[:MOST]
     each, together = circles(model, [c.frequency for c in strongest], seed)
-    own = waves.times(units)
     symmetric = gradient_symmetricity(model, seed)
     accuracy = model.figures().accuracy.all or 0.0
     return AdditionMechanism(
@@ -131,7 +133,7 @@ def addition_mechanism(model: ModelView, /, *, draws: int = 199, seed: int = 0) 
         weighed={"frequencies": [c.frequency for c in weighed], **{key: _mean(weighed, key) for key in COORDINATES}},
         circles=tuple(c._asdict() for c in each),
         circles_alone=together,
-        families=tuple(harmonic_families(torch.cat([own.of_a, own.of_b]), model.group.order)),
+        families=tuple(harmonic_families(torch.cat([own.waves.of_a, own.waves.of_b]), model.group.order)),
         swapped=swapped(model, number, seed),
         gradient_symmetricity=symmetric.mean,
         gradient_symmetricity_error=symmetric.error,

@@ -14,7 +14,8 @@ It is evidence, of the operands' own sides and in the checkpoint's own units.
 What fools it: a column constant on cosets of H is so for every subgroup of H, hence ties for the largest. Matrix
 entries of an irrep in any basis (mere concentration), the sign, of index 2, and functions with a kernel are constant on
 cosets or near it whatever was learnt: turned, they are so too. Half of the neurons may be there and too few for the
-answers, which the cause tells. Twin neurons whose readouts cancel weigh all the same, and of noise hide it.
+answers, which the cause tells. Neurons of noise whose readouts all but cancel, with what
+is left over 5% of the logits' squares, weigh by each readout and hide it.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def clause(score: CosetNeurons) -> str:
 
 @detector(
     needs=("neurons", "preactivations", "non-abelian group", "logits", "run"),
-    version=1,
+    version=2,
     source="arXiv:2312.06581",
     formula="*f*(*hg*) = *f*(*g*) for *h* ∈ *H* of the left operand, *f*(*gh*) = *f*(*g*) of the right",
     invariant_to=tuple(edit for edit in FREE if edit != "norm_gain"),

@@ -56,7 +56,7 @@ def clause(score: NeuronPhaseLaw) -> str:
 
 @detector(
     needs=("neurons", "preactivations", "readout", "cyclic group"),
-    version=1,
+    version=2,
     source="arXiv:2301.02679",
     formula="φ_{a} + φ_{b} = φ_{c} of cos(*wa* + φ_{a}), cos(*wb* + φ_{b}) and cos(*wc* + φ_{c})",
     invariant_to=tuple(edit for edit in FREE if not edit.startswith(("head_", "norm_"))),

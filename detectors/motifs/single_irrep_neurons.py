@@ -58,7 +58,7 @@ def clause(score: SingleIrrepNeurons) -> str:
 
 @detector(
     needs=("neurons", "preactivations", "group", "logits", "run"),
-    version=1,
+    version=2,
     source="arXiv:2312.06581",
     formula="*f*(*g*) = tr *A* R(*g*), of one irrep R a neuron and operand",
     invariant_to=FREE,
@@ -110,8 +110,10 @@ def single_irrep_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0
 
 def _power(group: Group, values: Float[Tensor, "n columns"]) -> Float[Tensor, "columns irreps"]:
     """Of the irreps but the trivial one."""
-    squares = (torch.from_numpy(group.basis).T @ values).square()
-    return torch.stack([squares[block].sum(0) for block in group.slices[1:]], dim=1)
+    squares = (torch.from_numpy(group.basis).T @ values).square()[1:]
+    dimensions = torch.tensor([i.dimension for i in group.irreps[1:]])
+    irrep = torch.arange(len(dimensions)).repeat_interleave(dimensions)
+    return values.new_zeros(len(dimensions), values.shape[1]).index_add_(0, irrep, squares).T
 
 
 def _rank_one(group: Group, found: Columns, pure: Tensor, irrep: Int[Tensor, " columns"]) -> float | None:

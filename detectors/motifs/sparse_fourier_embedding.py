@@ -32,7 +32,7 @@ from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.core.spectrum import block_power, chance_shares, permuted_block_power, weighted_gini
 from detectors.subjects.operands.edits import cause, edit_embedding, of_irreps
-from detectors.subjects.operands.families import POWER_ALONE, embedded_effects, weighed_by
+from detectors.subjects.operands.effects import POWER_ALONE, embedded_effects, weighed_by
 from detectors.subjects.operands.view import ModelView
 
 
@@ -61,7 +61,7 @@ class SparseFourierEmbedding(Score):
 
 @detector(
     needs=("embedding", "group", "logits", "run"),
-    version=2,
+    version=3,
     source="arXiv:2301.05217",
     formula="*W*_{*E*}[*a*] = Σ_{*k*} *u*_{*k*} cos(2π*ka*/*n*) + *v*_{*k*} sin(2π*ka*/*n*), over few *k*; of any "
     "group: few irreps",

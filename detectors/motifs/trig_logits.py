@@ -28,7 +28,8 @@ from detectors.core.nulls import carriers, corrected, permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.subjects.operands.edits import cause, edit_logits, of_characters
-from detectors.subjects.operands.families import alive, effects, families
+from detectors.subjects.operands.effects import effects
+from detectors.subjects.operands.families import alive, families
 from detectors.subjects.operands.plane import concentration
 from detectors.subjects.operands.relabelling import null_sample, relabelled_cosines
 from detectors.subjects.operands.split import CONCENTRATED, MIN_UNSEEN
@@ -69,7 +70,7 @@ class TrigLogits(Score):
 
 @detector(
     needs=("logits", "group", "split"),
-    version=2,
+    version=3,
     source="arXiv:2302.03025",
     formula="*L*(*a*, *b*, *c*) = Σ_{*ρ*} *α*_{*ρ*} *χ*_{*ρ*}(*a b c*^{−1}); of a cyclic group *χ*_{*k*} = "  # noqa: RUF001
     "2 cos(2π*k*(*a* + *b* − *c*)/*n*)",  # noqa: RUF001

@@ -10,11 +10,11 @@ layers the one with the highest score is taken. Null: one permutation of the tok
 approximation of the 64 neurons of largest weight, a choice that does not depend on the labels; the largest over the
 layers, which pays for having looked at several.
 
-What fools it: a readout shuffled over neurons leaves every neuron pure (no cause can then be shown). Dead neurons, and
-those that nothing reads, have no share and are counted apart. Where no gradient reaches them, as in a network that
-gives detached logits, power alone weighs them, which the reason says: a neuron's unit then matters. The best of many
-families is high by chance in small groups, which the null corrects. A ReLU's second harmonic, or a square's, is outside
-its family: see `with_harmonic`.
+What fools it: a readout shuffled over neurons leaves every neuron pure (no cause can then be shown). Dead neurons,
+those that nothing reads and those that cancel each other have no share and are counted apart. Where no gradient
+reaches them, as in a network that gives detached logits, power alone weighs them, which the reason says: a neuron's
+unit then matters. The best of many families is high by chance in small groups, which the null corrects. A ReLU's second
+harmonic, or a square's, is outside its family: see `with_harmonic`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from detectors.core.registry import FREE, detector
 from detectors.core.score import Score, for_picture
 from detectors.core.spectrum import grid_neurons
 from detectors.subjects.operands.edits import cause, edit_neurons, of_irreps, other_neurons
-from detectors.subjects.operands.families import POWER_ALONE, Families, Layer, layer_of
+from detectors.subjects.operands.effects import POWER_ALONE
+from detectors.subjects.operands.families import Families, Layer, layer_of
 from detectors.subjects.operands.view import ModelView
 
 EXPLAINED = 0.85  # the share above which arXiv:2301.05217 counts a neuron
@@ -94,7 +95,7 @@ class TrigProductNeurons(Score):
 
 @detector(
     needs=("neurons", "group", "logits", "run"),
-    version=2,
+    version=3,
     source="arXiv:2301.05217",
     formula="*N*(*a*, *b*) = Σ *f*(*a*) *g*(*b*), with *f*, *g* ∈ {1, cos *wa*, sin *wa*}, one *w* a neuron; of any "
     "group: matrix entries of one irrep",

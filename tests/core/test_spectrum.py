@@ -85,8 +85,8 @@ def test_the_fourier_path_equals_the_basis_path(n, seed):
 def test_factored_power_equals_the_power_of_the_product(name, seed):
     group = Group.from_name(name)
     rng = np.random.default_rng(seed)
-    u, v = (torch.from_numpy(rng.standard_normal((group.order, 3, 2))) for _ in range(2))
-    whole = torch.einsum("amr,bmr->mab", u, v)
+    u, v = (torch.from_numpy(rng.standard_normal((2, group.order, 3))) for _ in range(2))
+    whole = torch.einsum("ram,rbm->mab", u, v)
     torch.testing.assert_close(factored_family_power(group, u, v), family_power(group, whole)[1], atol=1e-9, rtol=1e-9)
 
 
@@ -96,7 +96,7 @@ def test_low_rank_is_exact_where_the_rank_is_low():
         4, 3, 13, generator=generator, dtype=torch.float64
     )
     u, v = low_rank(cube, 5, generator)
-    torch.testing.assert_close(torch.einsum("amr,bmr->mab", u, v), cube)
+    torch.testing.assert_close(torch.einsum("ram,rbm->mab", u, v), cube)
 
 
 @pytest.mark.parametrize("n", [2, 113, MAX_ORDER])

@@ -10,7 +10,7 @@ import torch
 import detectors
 from detectors.subjects.operands.circles import circles
 from detectors.subjects.operands.clusters import spectra
-from detectors.subjects.operands.families import effects_before
+from detectors.subjects.operands.effects import effects_before
 from detectors.subjects.operands.harmonics import harmonic_families
 from detectors.subjects.operands.swaps import swapped
 
@@ -148,5 +148,5 @@ def test_key_frequencies_that_are_odd_multiples_are_frequencies_of_their_own(ext
     whole = detectors.load(external / "progress" / "wd_10-1_mod_addition_loss_curve.pth", task="add:113")
     for view, key in ((whole, {23, 6, 37, 41, 39}), (pizza("p99zdpze5l"), {17, 3, 15})):
         waves = spectra(view, 0).times(effects_before(view, 0).sqrt())
-        families = harmonic_families(torch.cat([waves.of_a, waves.of_b]), view.group.order)
+        families = harmonic_families(torch.cat([waves.waves.of_a, waves.waves.of_b]), view.group.order)
         assert sorted(families) == sorted([k] for k in key)

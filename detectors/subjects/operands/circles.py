@@ -35,7 +35,7 @@ class Circle(NamedTuple):
 
 def circles(model: ModelView, frequencies: Sequence[int], seed: int) -> tuple[list[Circle], float | None]:
     """Each circle of the embeddings of a cyclic group's network, and the share right with all of them alone, None of
-    none. Over at most 4096 pairs, a fixed random subset.
+    none. Over `some_pairs`.
     """
     n, some = model.group.order, some_pairs(model, seed)
     pairs, intervene = model.plane.pairs[some], edit_embedding(model)

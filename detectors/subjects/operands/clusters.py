@@ -11,10 +11,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Complex, Float, Float64, Int
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from detectors.core.spectrum import BUDGET, grid_neurons
+from detectors.core.spectrum import BUDGET, Waves, grid_neurons, waves
+from detectors.subjects.operands.effects import effects_before
+from detectors.subjects.operands.once import once
 from detectors.subjects.operands.view import ModelView
 
 LEAST = 0.02  # of the energy: smaller clusters are left out, as in the published figures
@@ -39,117 +41,122 @@ class Cluster(NamedTuple):
 
 
 class Spectra(NamedTuple):
-    """Of neurons before their activation function, frequencies 1 to n // 2: energy [m] about the mean, energy [m, k] in
-    cos and sin of wa, wb, w(a + b), w(a - b), up to a factor, and the Fourier coefficients [m, k] in a and in b alone.
-    """
+    """Of neurons before their activation function, in a cyclic group: power [m] about the mean, and `Waves`."""
 
     total: Float64[Tensor, " m"]
-    family: Float64[Tensor, "m k"]
-    of_a: Complex[Tensor, "m k"]
-    of_b: Complex[Tensor, "m k"]
+    waves: Waves
 
     def times(self, units: Float[Tensor, " m"]) -> Spectra:
         """The same of neurons that are each multiplied by a number."""
-        by, squared = units.double()[:, None], units.double().square()
-        return Spectra(self.total * squared, self.family * squared[:, None], self.of_a * by, self.of_b * by)
+        return Spectra(self.total * units.double().square(), self.waves.times(units.double()))
 
 
+@once
 def spectra(model: ModelView, layer: int) -> Spectra:
     """Of a cyclic group."""
-    before = model.preactivations(layer)
-    some = torch.arange(before.shape[1]).split(max(1, BUDGET // model.group.order**2))
-    parts = (_spectra(grid_neurons(before, model.grid, columns)) for columns in some)
-    return Spectra(*(torch.cat(x) for x in zip(*parts, strict=True)))
+    before, n = model.preactivations(layer), model.group.order
+    some = torch.arange(before.shape[1]).split(max(1, BUDGET // n**2))
+    totals, parts = [], []
+    for columns in some:
+        cube = grid_neurons(before, model.grid, columns).double()
+        cube -= cube.mean((1, 2), keepdim=True)
+        totals.append(cube.square().sum((1, 2)))
+        parts.append(waves(cube))
+    of_a, of_b = torch.cat([x.of_a for x in parts]), torch.cat([x.of_b for x in parts])
+    along, against = torch.cat([x.along for x in parts]), torch.cat([x.against for x in parts])
+    return Spectra(torch.cat(totals), Waves(of_a, of_b, along, against, n))
 
 
-def clusters(model: ModelView, layer: int, found: Spectra, units: Float[Tensor, " m"] | None = None) -> list[Cluster]:
-    """Of a cyclic group, by frequency. found: the `spectra` of the layer. units: that each neuron is multiplied by; the
-    checkpoint's own without.
-    """
-    n, pairs, before = model.group.order, model.grid.reshape(-1), model.preactivations(layer)
-    total, family, of_a, of_b = found if units is None else found.times(units)
-    best, everything = family.argmax(1), total.sum().clamp_min(1e-300)
-    varies = total > IDLE * total[total > 0].median() if bool((total > 0).any()) else total > 0
-    made = []
-    for k in best[varies].unique().tolist():
-        of = (varies & (best == k)).nonzero()[:, 0]
-        if (energy := float(total[of].sum() / everything)) < LEAST:
+class Clusters(NamedTuple):
+    """own: in the checkpoint's own units. weighed: every neuron in units of what it does to the logits."""
+
+    own: list[Cluster]
+    weighed: list[Cluster]
+
+
+@once
+def clusters(model: ModelView, layer: int) -> Clusters:
+    """Of a cyclic group, by frequency."""
+    found, units = spectra(model, layer), effects_before(model, layer).sqrt()
+    best, made = found.waves.family.argmax(1), Clusters([], [])
+    both = [(made.own, torch.ones_like(units)), (made.weighed, units)]
+    scaled = [found.total * by.square() for _, by in both]
+    varies = [total > IDLE * total[total > 0].median() for total in scaled]  # nowhere where none does: NaN
+    for k in best.unique().tolist():
+        of = best == k
+        energies = [float(x[of & v].sum() / x.sum().clamp_min(1e-300)) for x, v in zip(scaled, varies, strict=True)]
+        if max(energies) < LEAST:
             continue
-        a, b = of_a[of, k], of_b[of, k]
-        rows = before[:, of][pairs].double() * (1.0 if units is None else units[of])
-        gram = (rows - rows.mean(0)).T @ (rows - rows.mean(0))
-        concentration = (a * b.conj()).sum().abs() / (a.abs() * b.abs()).sum().clamp_min(1e-300)
-        waves = _Waves(n, k + 1)
-        made.append(
-            Cluster(
-                frequency=k + 1,
-                neurons=len(of),
-                energy=energy,
-                disc=_disc(rows, gram, waves, torch.angle((a * b.conj()).sum())),
-                torus=_cka(rows, gram, waves.torus()),
-                circle=_cka(rows, gram, waves.circle()),
-                logits_circle=_of_logits(model, layer, of, waves),
-                phase_concentration=float(concentration),
-            )
-        )
+        shared = _Shared(model, layer, of.nonzero()[:, 0], k + 1, found.waves)
+        for (into, by), energy, vary in zip(both, energies, varies, strict=True):
+            if energy >= LEAST:
+                into.append(shared.cluster(energy, by[of], vary[of]))
     return made
 
 
-def _spectra(cube: Float[Tensor, "m a b"]) -> Spectra:
-    cube = cube.double()
-    cube = cube - cube.mean((1, 2), keepdim=True)
-    n = cube.shape[-1]
-    k = torch.arange(1, n // 2 + 1)
-    waves = torch.fft.rfft2(cube)
-    of_a, of_b = waves[:, k, 0], waves[:, 0, k]
-    family = sum(x.abs().square() for x in (of_a, of_b, waves[:, k, k], waves[:, n - k, k]))
-    return Spectra(cube.square().sum((1, 2)), family, of_a, of_b)
+class _Shared:
+    """What the cluster of some neurons of one frequency is in any units: Gram matrices over the pairs, about means."""
+
+    def __init__(self, model: ModelView, layer: int, of: Int[Tensor, " m"], k: int, found: Waves) -> None:
+        flat = model.grid.reshape(-1)
+        self.frequency, self.n, self.half = k, model.group.order, 2 * k == model.group.order
+        self.a, self.b, self.along = (x[of, k - 1] * self.n**2 for x in (found.of_a, found.of_b, found.along))
+        self.gram = _gram(model.preactivations(layer)[flat][:, of])
+        readout = model.readout(layer)
+        self.out = None if readout is None else readout[of].double()
+        if self.out is not None:
+            neurons = model.neurons(layer)[flat][:, of].double()
+            angle = 2 * torch.pi * k / self.n * (torch.arange(self.n)[:, None] + torch.arange(self.n)).double()
+            circle = torch.stack([angle.cos(), angle.sin()], -1).reshape(-1, 2)
+            self.circle, self.after = neurons.T @ circle, _gram(neurons)
+
+    def cluster(self, energy: float, units: Float[Tensor, " m"], vary: Bool[Tensor, " m"]) -> Cluster:
+        """Of those that vary."""
+        by = units.double()[vary]
+        a, b, along = (x[vary] * by for x in (self.a, self.b, self.along))
+        norm = (self.gram[vary][:, vary] * by[:, None] * by).norm()
+        square, unit = self.n**2, 2 ** (0.5 if self.half else 0.0)
+
+        def cka(shared: Tensor, waves: float) -> float:
+            """waves: norm of the waves' own Gram matrix."""
+            return float(shared / (norm * waves).clamp_min(1e-300))
+
+        return Cluster(
+            frequency=self.frequency,
+            neurons=int(vary.sum()),
+            energy=energy,
+            disc=max(cka((a + b * torch.exp(1j * x)).abs().square().sum(), self._disc(x)) for x in self._offsets(a, b)),
+            torus=cka(a.abs().square().sum() + b.abs().square().sum(), square * unit),
+            circle=cka(along.abs().square().sum(), square * unit / 2**0.5),
+            logits_circle=self._of_logits(vary),
+            phase_concentration=float((a * b.conj()).sum().abs() / (a.abs() * b.abs()).sum().clamp_min(1e-300)),
+        )
+
+    def _offsets(self, a: Tensor, b: Tensor) -> Tensor:
+        """Between the operands, that which fits best: the phase of sum A conj(B). Of half the order, where a phase is a
+        sign, by trial; an offset then makes both waves of the torus, and disc and torus are one.
+        """
+        trial = torch.linspace(0, torch.pi, HALVES, dtype=torch.float64)
+        return trial if self.half else torch.angle((a * b.conj()).sum())[None]
+
+    def _disc(self, offset: Tensor) -> float:
+        if not self.half:
+            return float(self.n**2 * 2**0.5)
+        c, s = float(offset.cos()), float(offset.sin())
+        return float(self.n**2 * ((1 + c * c) ** 2 + 2 * (c * s) ** 2 + s**4) ** 0.5)
+
+    def _of_logits(self, vary: Bool[Tensor, " m"]) -> float | None:
+        if self.out is None:
+            return None
+        out, after = self.out[vary], self.after[vary][:, vary]
+        shared = (out.T @ self.circle[vary]).square().sum()
+        inner = out @ out.T @ after  # tr((out^T N out)^2) = tr(inner^2)
+        own = (inner * inner.T).sum().clamp_min(0).sqrt()
+        waves = self.n**2 / (1 if self.half else 2**0.5)
+        return float(shared / (own * waves).clamp_min(1e-300))
 
 
-class _Waves:
-    """Functions of (a, b) of one frequency, in the order of the grid."""
-
-    def __init__(self, n: int, k: int) -> None:
-        self.n, self.half = n, 2 * k == n
-        self.step = 2 * torch.pi * k / n
-        self.a = torch.arange(n, dtype=torch.float64).repeat_interleave(n)
-        self.b = torch.arange(n, dtype=torch.float64).repeat(n)
-
-    def of(self, angle: Float64[Tensor, " pairs"]) -> Float64[Tensor, "pairs wave"]:
-        return torch.stack([angle.cos(), angle.sin()], dim=1)
-
-    def torus(self) -> Float64[Tensor, "pairs wave"]:
-        return torch.cat([self.of(self.step * self.a), self.of(self.step * self.b)], dim=1)
-
-    def circle(self) -> Float64[Tensor, "pairs wave"]:
-        return self.of(self.step * (self.a + self.b))
-
-    def disc(self, offset: float) -> Float64[Tensor, "pairs wave"]:
-        return self.of(self.step * self.a) + self.of(self.step * self.b - offset)
-
-
-def _disc(rows: Float64[Tensor, "pairs m"], gram: Float64[Tensor, "m m"], waves: _Waves, phase: Tensor) -> float:
-    """With the offset between the operands that fits best: the phase of sum A conj(B). Of half the order, where a phase
-    is a sign, by trial; an offset then makes both waves of the torus, and disc and torus are one.
-    """
-    offsets = torch.linspace(0, torch.pi, HALVES).tolist() if waves.half else [float(phase)]
-    return max(_cka(rows, gram, waves.disc(offset)) for offset in offsets)
-
-
-def _cka(x: Float64[Tensor, "pairs m"], gram: Float64[Tensor, "m m"], y: Float64[Tensor, "pairs wave"]) -> float:
-    """gram: of x about its mean."""
-    y = y - y.mean(0)
-    return float((x.T @ y).square().sum() / (gram.norm() * (y.T @ y).norm()).clamp_min(1e-300))
-
-
-def _of_logits(model: ModelView, layer: int, of: Int[Tensor, " m"], waves: _Waves) -> float | None:
-    if (readout := model.readout(layer)) is None:
-        return None
-    neurons = model.neurons(layer)[:, of][model.grid.reshape(-1)].double()
-    neurons, out = neurons - neurons.mean(0), readout[of].double()
-    circle = waves.circle()
-    circle = circle - circle.mean(0)
-    shared = (out.T @ (neurons.T @ circle)).square().sum()
-    inner = out @ out.T @ (neurons.T @ neurons)  # tr((out^T N out)^2) = tr(inner^2)
-    own = (inner * inner.T).sum().clamp_min(0).sqrt()
-    return float(shared / (own * (circle.T @ circle).norm()).clamp_min(1e-300))
+def _gram(rows: Float[Tensor, "pairs m"]) -> Float64[Tensor, "m m"]:
+    rows = rows.double()
+    rows = rows - rows.mean(0)
+    return rows.T @ rows

@@ -18,7 +18,9 @@ from detectors.core.errors import Undetermined
 from detectors.core.score import Causal
 from detectors.subjects.operands.controls import CONTROLS, Controls, Edited, Parts
 from detectors.subjects.operands.edits import cause, elements, of_irreps
-from detectors.subjects.operands.families import DEAD, effects_before
+from detectors.subjects.operands.effects import effects_before
+from detectors.subjects.operands.families import DEAD
+from detectors.subjects.operands.once import once
 from detectors.subjects.operands.view import ModelView
 
 NULL_COLUMNS = 64  # of the largest weight, for the null: as of neurons
@@ -54,6 +56,7 @@ class Columns(NamedTuple):
         return self.weight.argsort(descending=True, stable=True)[:at_most]
 
 
+@once
 def columns(model: ModelView) -> Columns:
     """Of its only layer with neurons; Undetermined where there are several."""
     if len(model.neuron_layers) > 1:

@@ -23,8 +23,7 @@ from torch import Tensor
 from detectors.core.groups import Group
 from detectors.core.spectrum import block_power
 from detectors.subjects.operands.circles import offset
-from detectors.subjects.operands.clusters import clusters, spectra
-from detectors.subjects.operands.families import effects_before
+from detectors.subjects.operands.clusters import clusters
 from detectors.subjects.operands.view import ModelView
 
 DISC = 0.5  # phase concentration: published discs have 0.92 and more, tori 0.05 and less
@@ -86,7 +85,7 @@ def has_discs(model: ModelView) -> bool:
     if not model.group.is_cyclic or len(model.neuron_layers) != 1 or "preactivations" not in model.parts:
         return False
     layer = model.neuron_layers[0]
-    found = clusters(model, layer, spectra(model, layer), effects_before(model, layer).sqrt())
+    found = clusters(model, layer).weighed
     energy = sum(c.energy for c in found)
     return bool(found) and sum(c.phase_concentration * c.energy for c in found) >= DISC * energy
 

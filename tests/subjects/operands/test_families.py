@@ -8,16 +8,8 @@ from hypothesis import strategies as st
 
 from detectors.core.nulls import permutations
 from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
-from detectors.subjects.operands.families import (
-    Families,
-    alive,
-    effects,
-    embedded_effects,
-    families,
-    known_effects,
-    permuted,
-    weighed_by,
-)
+from detectors.subjects.operands.effects import effects, embedded_effects, known_effects, weighed_by
+from detectors.subjects.operands.families import Families, alive, families, permuted
 from detectors.subjects.operands.view import ModelView
 from models_zoo import trig_mlp
 from models_zoo.hostile import circuits

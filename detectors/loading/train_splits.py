@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.stats import rankdata
 
 from detectors.core.errors import CheckpointError
+from detectors.core.nulls import mid_ranks
 from detectors.subjects.operands.task import Task
 
 Shuffle = Callable[[int, int], Int[np.ndarray, " pairs"]]
@@ -111,7 +111,7 @@ def _borne_out(fraction: float, view: Any) -> tuple[Bool[np.ndarray, " pairs"], 
     """The one recipe whose training pairs have the larger margins, of all that are tried."""
     task = view.task
     margins, domain = right_margins(view), task.domain
-    ranks = rankdata(margins)
+    ranks = mid_ranks(margins)
     answered = (False, True) if len(domain) < task.n_tokens**2 else (False,)
     tried = [Recipe(name, seed, of) for name in RECIPES for seed in SEEDS for of in answered]
     found = np.array([_deviations(ranks, chosen(recipe, fraction, task)[domain]) for recipe in tried])

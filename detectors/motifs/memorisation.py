@@ -22,10 +22,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from detectors.core.errors import Undetermined
-from detectors.core.nulls import permutation_null
+from detectors.core.nulls import mid_ranks, permutation_null
 from detectors.core.phases import phase
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
@@ -146,5 +145,5 @@ def _nothing_to_look_up(model: ModelView) -> Memorisation:
 def _advantage(train: Float[np.ndarray, " train"], unseen: Float[np.ndarray, " unseen"]) -> float:
     """2 AUC - 1: AUC is the chance that a training pair has less loss than an unseen pair, ties half."""
     k, m = len(train), len(unseen)
-    u = rankdata(np.concatenate([train, unseen]))[k:].sum() - m * (m + 1) / 2
+    u = mid_ranks(np.concatenate([train, unseen]))[k:].sum() - m * (m + 1) / 2
     return float(2 * u / (k * m) - 1)

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.stats import chi2
+from scipy.special import chdtrc
 from torch import Tensor
 
 from detectors.core.errors import Undetermined
@@ -230,4 +230,4 @@ def _evenness(low: Bool[np.ndarray, " pairs"], classes: Int[np.ndarray, " pairs"
     found = np.bincount(classes, weights=low)
     used = size > 0
     statistic = ((found - size * share)[used] ** 2 / (size[used] * share * (1 - share))).sum()
-    return float(chi2.sf(statistic, used.sum() - 1))
+    return float(chdtrc(used.sum() - 1, statistic))

@@ -55,7 +55,9 @@ def mlp():
     return detectors.load("zoo:add53_mlp")
 
 
-@pytest.mark.parametrize("how", [{}, {"of": 3}, {"inputs": disc}, {"size": 30.0}, {"apart": 0.1}], ids=str)
+@pytest.mark.parametrize(
+    "how", [{}, {"of": 3}, {"inputs": disc}, {"size": 30.0}, {"apart": 0.1}], ids=lambda how: "".join(how)
+)
 def test_neurons_whose_readouts_cancel_have_no_effect_and_the_others_keep_theirs(mlp, how):
     made = cancelling(mlp, 40, **how)
     assert made.figures().accuracy.all == mlp.figures().accuracy.all

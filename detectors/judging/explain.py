@@ -18,8 +18,9 @@ from detectors.judging.detection import Detection
 from detectors.judging.notes import Case
 from detectors.judging.summary import LOW, unseen_accuracy
 
-# Of one phase for both operands: discs of published networks have 0.92 and more, tori 0.05 and less (arXiv:2512.25060).
-DISC = 0.5
+# Phase concentration: discs of published networks have 0.92 and more, tori 0.07 and less (arXiv:2512.25060); where
+# clusters of both kinds stand side by side, as in one network of others with 43% of its energy in discs, it is between.
+DISC, TORUS = 0.75, 0.25
 RUNGS = ("seen in the weights", "seen in the activations", "seen in the answers", "necessary", "sufficient")
 
 
@@ -76,6 +77,12 @@ ALGORITHMS = (
         "torus",
         "Neurons of a few frequencies see cos and sin of wa and of wb, each operand with phases of its own, and give "
         "logits cos w(a+b-c).",
+    ),
+    Algorithm(
+        {"generalisation": "present", "addition_mechanism": "present", "phases": "both"},
+        "between disc and torus",
+        "Neurons of a few frequencies give logits cos w(a+b-c); some have one phase for both operands, as discs have, "
+        "and others a phase for each, as tori have.",
     ),
     Algorithm(
         {"generalisation": "present", "coset_neurons": "present"},
@@ -167,7 +174,7 @@ def _facts(case: Case) -> dict[str, str]:
         "group": case.task.group or "none",
         "unseen": "low" if unseen is not None and unseen < LOW else "",
         "any": "present" if any(d.verdict == "present" for d in case.found.values()) else "",
-        "phases": "" if phases is None else "disc" if phases >= DISC else "torus",
+        "phases": "" if phases is None else "disc" if phases >= DISC else "torus" if phases <= TORUS else "both",
     }
 
 

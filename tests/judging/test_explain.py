@@ -3,7 +3,7 @@
 import pytest
 
 from detectors.judging import explain as explaining
-from detectors.judging.explain import ALGORITHMS, DISC, RUNGS, explain
+from detectors.judging.explain import ALGORITHMS, DISC, RUNGS, TORUS, explain
 from tests.judging.conftest import case_of
 
 G = {"generalisation": "present"}
@@ -28,14 +28,16 @@ ROWS = [
     (G | {"addition_mechanism": "present"}, how(0.93), {}, "disc", 9),
     (G | {"addition_mechanism": "present"}, how(DISC), {}, "disc", 9),
     (G | {"addition_mechanism": "present"}, how(0.05), {}, "torus", 10),
-    (G | {"coset_neurons": "present"}, {"spec": "compose:S4", "group": "S4"}, {}, "coset circuit", 11),
-    (G | {"coset_neurons": "absent", "trig_logits": "present"}, {"group": "S4"}, {}, "representation circuit", 12),
-    (G | {"addition_mechanism": "absent", "trig_logits": "present"}, how(0.93), {}, "representation circuit", 12),
-    (G | {"trig_logits": "absent"}, {}, {}, "another", 13),
-    ({"generalisation": "absent", "memorisation": "present"}, {}, HALF, "memorised", 14),
-    ({"generalisation": "absent", "memorisation": "absent", "trig_logits": "present"}, {}, HALF, "none known", 15),
-    ({"generalisation": "inconclusive", "trig_logits": "present"}, {}, {}, "open", 16),
-    ({"trig_logits": "present"}, {}, {}, "open", 16),
+    (G | {"addition_mechanism": "present"}, how(TORUS), {}, "torus", 10),
+    (G | {"addition_mechanism": "present"}, how(0.5), {}, "between disc and torus", 11),
+    (G | {"coset_neurons": "present"}, {"spec": "compose:S4", "group": "S4"}, {}, "coset circuit", 12),
+    (G | {"coset_neurons": "absent", "trig_logits": "present"}, {"group": "S4"}, {}, "representation circuit", 13),
+    (G | {"addition_mechanism": "absent", "trig_logits": "present"}, how(0.93), {}, "representation circuit", 13),
+    (G | {"trig_logits": "absent"}, {}, {}, "another", 14),
+    ({"generalisation": "absent", "memorisation": "present"}, {}, HALF, "memorised", 15),
+    ({"generalisation": "absent", "memorisation": "absent", "trig_logits": "present"}, {}, HALF, "none known", 16),
+    ({"generalisation": "inconclusive", "trig_logits": "present"}, {}, {}, "open", 17),
+    ({"trig_logits": "present"}, {}, {}, "open", 17),
 ]
 
 

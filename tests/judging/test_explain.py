@@ -78,6 +78,16 @@ def test_claims_stand_on_the_rung_that_was_reached(made):
     assert "with it alone 100%" in embedding.figures
 
 
+def test_figures_stand_once(made):
+    """The reason of a head has them again, each under another name."""
+    detection, task, figures = made
+    reason = "score 0.45, threshold 0.14; of head 1.2, adjusted p 0.018, necessity 0.54, control 0.02; present too: 1.1"
+    judged = detection("induction_heads", "present", reason=reason, necessity=0.54)
+    (claim,) = explain([judged], task(subject="sequences", group=None), figures()).claims
+    assert claim.figures.endswith("; of head 1.2; present too: 1.1")
+    assert "necessity" not in claim.figures
+
+
 def test_of_an_embedding_without_a_cause_it_was_seen_in_the_weights(made):
     detection, task, figures = made
     inert = detection("sparse_fourier_embedding", "inert", necessity=0.0)

@@ -11,7 +11,7 @@ import pytest
 import detectors
 from conftest import EXTERNAL
 from detectors.report.explained import of_report
-from tests.external.test_external import GROUP, PIZZA, SETTLED, group_view, pizza_view, progress_view, rows
+from tests.external.test_external import GROUP, PIZZA, SETTLED, SMALL, group_view, pizza_view, progress_view, rows
 from tests.external.test_heads import MOTIFS
 from tests.external.test_heads import NAMES as SEQUENCES
 from tests.external.test_layouts import NOTES, READ, loaded
@@ -70,9 +70,9 @@ def grown(end: str):
 
 
 def of_others():
-    """Name, loader and what the truth allows."""
+    """Name, loader and what the truth allows; without S6, one network of which takes longest."""
     cop = EXTERNAL / "cop"
-    yield from ((name, lambda name=name: group_view(name), of_group(name)) for name in GROUP)
+    yield from ((name, lambda name=name: group_view(name), of_group(name)) for name in SMALL)
     for name, row in PIZZA.items():  # at 97% and without its training pairs whether it generalises is open
         allowed = mechanism(name) if row["accuracy"] >= SETTLED else {"open"}
         yield name, lambda row=row: pizza_view(row, EXTERNAL), allowed
@@ -103,7 +103,7 @@ def test_the_algorithm_is_what_the_truth_settles(external, capsys):
         for (found, allowed), number in sorted(counts.items()):
             print(f"{found:24}{allowed}: {number}")
     assert set(wrong) == WRONG, "\n".join(wrong.values())
-    assert sum(counts.values()) >= 70
+    assert sum(counts.values()) >= 65
 
 
 @pytest.mark.parametrize("name", SEQUENCES)

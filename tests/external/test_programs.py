@@ -17,7 +17,8 @@ pytestmark = pytest.mark.external
 DISCS = ("C113_T_seed1", "C113_T_seed2", "C118_T_seed1", "C118_T_seed2", "progress measures")
 DISCS += ("18c9ev5v5p", "dy65ktpiij", "l8k1hzciux", "p99zdpze5l")
 COUNTING = [n for n, row in GROUP.items() if n.startswith("S5_MLP") and row["test_accuracy"] > 0.9]
-NAMES = ("C113_T_seed1", "D59_MLP_seed1", "S5_T_seed1", "progress measures", "p99zdpze5l", "l8k1hzciux")
+NAMES = ("C113_T_seed1", "D59_MLP_seed1", "S5_T_seed1", "S5_MLP_seed1", "S5_MLP_seed2")
+NAMES += ("progress measures", "p99zdpze5l", "l8k1hzciux")
 
 
 def view_of(name, external):

@@ -41,7 +41,7 @@ calibrate: .venv/ready
 	$(BIN)/python -m models_zoo calibrate
 	$(BIN)/python -m models_zoo.rules_of_thumb docs/rules
 
-# build/docs/index.html opens from disk; the variable silences a note of the theme about another program
+# build/docs/index.html opens from disk; every motif is drawn from two models, a minute; the variable silences a note of the theme about another program
 docs: .venv/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 

@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from detectors.core.picture import Bars, HeatMap, Picture
+from detectors.core.picture import Bars, HeatMap, Picture, Shares
 from detectors.core.score import Causal, Score, for_picture
 
-DRAWN = 24  # keys of a query
+DRAWN = 24  # keys of a query, and heads
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """The strongest head's mean pattern, what the motif would have it be, and one sequence's own of both."""
+    """The strongest head's mean pattern, what the motif would have it be, and one sequence's own of both.
+
+    scores: of the strongest heads, by name.
+    """
 
     layer: int
     head: int
@@ -26,6 +29,7 @@ class Seen:
     pattern: Float[np.ndarray, "query key"]
     tokens: tuple[int, ...]
     query: int
+    scores: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,8 +58,13 @@ class Heads(Score):
     seen: Seen | None = for_picture()
 
     def pictures(self) -> list[Picture]:
-        """The strongest head's mean pattern beside what the motif asks for, and where one query of a sequence looks."""
-        return [] if self.seen is None else [*_maps(self.seen), _row(self.seen)]
+        """The strongest head's mean pattern beside what the motif asks for, and where one query of a sequence looks; of
+        a motif that names no keys the scores of the heads, and the pattern.
+        """
+        if self.seen is None:
+            return []
+        maps = _maps(self.seen)
+        return [*maps, _row(self.seen)] if len(maps) > 1 else [_scores(self.seen), *maps]
 
 
 def label(head: Mapping[str, Any]) -> str:
@@ -99,6 +108,12 @@ def _maps(seen: Seen) -> list[Picture]:
         )
         for values, title, reading, most in drawn
     ]
+
+
+def _scores(seen: Seen) -> Picture:
+    names, shares = [f"head {name}" for name in seen.scores], list(seen.scores.values())
+    reading = "How much of the motif each head has, layer and head from 0, the strongest first."
+    return Picture(title="Scores of the heads", reading=reading, data=Shares(names=names, shares=shares))
 
 
 def _row(seen: Seen) -> Picture:

@@ -46,7 +46,7 @@ class Spec:
     records itself on the function and returns that unchanged.
 
     needs: parts of the subject. version: of what its value means. source: the paper. subject: kind of model that it
-    takes. formula: what is claimed, with *italics*, _{below} and ^{above}. invariant_to: edits that leave the score as
+    takes. formula: what is claimed, in LaTeX, a line for each part. invariant_to: edits that leave the score as
     it is. causal: False for a motif that is itself a decomposition of the logits and so has no cause of its own.
     chance: False for one that no permutation separates, so that value and cause decide. question: `how` of one that
     asks for the mechanism of what others find; p-values are adjusted among the motifs of one question. news:

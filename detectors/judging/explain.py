@@ -7,6 +7,7 @@ the weights, seen in the activations, seen in the answers, necessary (without it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -18,8 +19,10 @@ from detectors.judging.detection import Detection
 from detectors.judging.notes import Case
 from detectors.judging.summary import LOW, unseen_accuracy
 
-# Of one phase for both operands: discs of published networks have 0.92 and more, tori 0.05 and less (arXiv:2512.25060).
-DISC = 0.5
+# Phase concentration: discs of published networks have 0.92 and more, tori 0.07 and less (arXiv:2512.25060); where
+# clusters of both kinds stand side by side, as in one network of others with 43% of its energy in discs, it is between.
+DISC, TORUS = 0.75, 0.25
+FIGURE = re.compile(r"(adjusted p|necessity|sufficiency|control) [\d.]+")
 RUNGS = ("seen in the weights", "seen in the activations", "seen in the answers", "necessary", "sufficient")
 
 
@@ -68,25 +71,33 @@ ALGORITHMS = (
     Algorithm(
         {"generalisation": "present", "addition_mechanism": "present", "phases": "disc"},
         "disc",
-        "Neurons of a few frequencies see cos wa + cos wb, with one phase for both operands, as in the pizza. Of many "
-        "phases together what they write is cos w(a+b-c); the pizza's factor |cos w(a-b)/2| stays where they are few.",
+        "It adds angles wa and wb, of a few frequencies w. Each neuron sees cos wa + cos wb, with one phase for both "
+        "operands (the pizza of arXiv:2306.17844); neurons of many phases together give an answer c the logit "
+        "cos w(a+b-c), which is largest where c is right. Where they are few it has the factor |cos w(a-b)/2|.",
     ),
     Algorithm(
         {"generalisation": "present", "addition_mechanism": "present", "phases": "torus"},
         "torus",
-        "Neurons of a few frequencies see cos and sin of wa and of wb, each operand with phases of its own, and give "
-        "logits cos w(a+b-c).",
+        "It adds angles wa and wb, of a few frequencies w. Neurons see cosines of wa and of wb, each operand with a "
+        "phase of its own, and together give an answer c the logit cos w(a+b-c), which is largest where c is right.",
+    ),
+    Algorithm(
+        {"generalisation": "present", "addition_mechanism": "present", "phases": "both"},
+        "between disc and torus",
+        "It adds angles wa and wb, of a few frequencies w, and gives an answer c the logit cos w(a+b-c). Some neurons "
+        "have one phase for both operands, as discs have, and others a phase for each, as tori have.",
     ),
     Algorithm(
         {"generalisation": "present", "coset_neurons": "present"},
         "coset circuit",
-        "Neurons count by cosets of subgroups: the left operand by Hg, the right by gH; together they single out a b.",
+        "Each neuron asks in which coset of a subgroup H an operand g lies, the left one in which Hg and the right one "
+        "in which gH; the answers of many neurons together single out the product a b.",
     ),
     Algorithm(
         {"generalisation": "present", "trig_logits": "present"},
         "representation circuit",
-        "Logits are characters of a b c^-1 of a few irreps (of addition, cos w(a+b-c) of a few frequencies); how "
-        "the first layer makes them is not settled.",
+        "What it gives an answer c depends on a b c^-1, which is the identity where c is right: characters of a few "
+        "irreps (of addition cos w(a+b-c), of a few frequencies w). How its first layer makes them is not settled.",
     ),
     Algorithm(
         {"generalisation": "present"},
@@ -167,7 +178,7 @@ def _facts(case: Case) -> dict[str, str]:
         "group": case.task.group or "none",
         "unseen": "low" if unseen is not None and unseen < LOW else "",
         "any": "present" if any(d.verdict == "present" for d in case.found.values()) else "",
-        "phases": "" if phases is None else "disc" if phases >= DISC else "torus",
+        "phases": "" if phases is None else "disc" if phases >= DISC else "torus" if phases <= TORUS else "both",
     }
 
 
@@ -202,10 +213,19 @@ def _causes(d: Detection) -> str:
     if d.causal is not None:
         parts += [f"without it {1 - d.causal.necessity:.0%} of the right answers stay"]
         parts += [f"with it alone {d.causal.sufficiency:.0%}" if d.causal.sufficiency is not None else ""]
-        parts += [f"without as much beside it {1 - d.causal.control:.0%}" if d.causal.control is not None else ""]
+        parts += [f"with as much else removed {1 - d.causal.control:.0%}" if d.causal.control is not None else ""]
         parts += [f"of {d.causal.where}"]
-    # what a reader must know of it, such as that nothing is known of the training pairs, follows the figures
-    return "; ".join(text for text in (", ".join(filter(None, parts)), d.reason.partition("; ")[2]) if text)
+    return "; ".join([", ".join(filter(None, parts)), *_remarks(d)])
+
+
+def _remarks(d: Detection) -> list[str]:
+    """What a reader must know of it, such as that nothing is known of the training pairs, without the figures again."""
+    where = "" if d.causal is None else d.causal.where
+    kept = [
+        ", ".join(said for said in part.split(", ") if said != where and not FIGURE.fullmatch(said))
+        for part in d.reason.split("; ")[1:]
+    ]
+    return [text for text in kept if text]
 
 
 def _surely(d: Detection) -> str:

@@ -93,7 +93,11 @@ def clause(score: AdditionMechanism) -> str:
     needs=("neurons", "preactivations", "cyclic group", "logits", "run"),
     version=2,
     source="arXiv:2512.25060",
-    formula="cos *wa* + cos *wb* (disc), {cos, sin} *wa*, {cos, sin} *wb* (torus), cos *w*(*a*+*b*) (circle)",
+    formula=r"\text{disc: } \cos(wa) + \cos(wb)"
+    "\n"
+    r"\text{torus: } \cos(wa),\ \sin(wa),\ \cos(wb),\ \sin(wb)"
+    "\n"
+    r"\text{circle: } \cos(w(a+b))",
     invariant_to=tuple(edit for edit in FREE if edit not in ("neuron_scale", "residual_rotation")),
     question="how",
     causal=False,

@@ -26,7 +26,7 @@ WEAK = 0.7  # a score below which no cause is asked for
     version=1,
     source="ARENA, section 1.4",
     subject="sequences",
-    formula="*A*_{*qk*} = 1 / |keys of *q*|",
+    formula=r"A_{qk} = \frac{1}{\text{number of keys of } q}",
     chance=False,
     invariant_to=("head_permutation", "head_gauge", "residual_rotation"),
     chose="heads",

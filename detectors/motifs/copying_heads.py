@@ -24,7 +24,7 @@ from detectors.subjects.sequences.view import SequenceView
     version=1,
     source='"A Mathematical Framework for Transformer Circuits"',
     subject="sequences",
-    formula="Σ Re *λ* / Σ |*λ*| of *W*_{*E*} *W*_{*OV*} *W*_{*U*}",
+    formula=r"\frac{\sum_i \operatorname{Re}(\lambda_i)}{\sum_i |\lambda_i|} \text{ of } W_E W_{OV} W_U",
     invariant_to=("head_permutation", "head_gauge", "residual_rotation"),
     chose="heads",
     clause=spoken("copying"),

@@ -78,7 +78,9 @@ def clause(score: CosetNeurons) -> str:
     needs=("neurons", "preactivations", "non-abelian group", "logits", "run"),
     version=2,
     source="arXiv:2312.06581",
-    formula="*f*(*hg*) = *f*(*g*) for *h* ∈ *H* of the left operand, *f*(*gh*) = *f*(*g*) of the right",
+    formula=r"\text{left operand: } f(hg) = f(g) \text{ for } h \in H"
+    "\n"
+    r"\text{right operand: } f(gh) = f(g)",
     invariant_to=tuple(edit for edit in FREE if edit != "norm_gain"),
     question="how",
     clause=clause,

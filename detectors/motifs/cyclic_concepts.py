@@ -62,7 +62,7 @@ def clause(score: CyclicConcepts) -> str:
     version=1,
     source="arXiv:2405.14860",
     subject="words",
-    formula="cos(*h*_{*i*}, *h*_{*i*+1}) for all *i* mod *n*",
+    formula=r"\cos(h_i, h_{i+1}) \text{ for all } i \bmod n",
     invariant_to=("residual_rotation",),
     causal=False,
     clause=clause,

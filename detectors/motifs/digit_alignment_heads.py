@@ -36,7 +36,9 @@ PLACES = (0, -1)
     version=1,
     source="arXiv:2301.05217",
     subject="sequences",
-    formula="*A*_{*qk*} on the digits *x*_{*i*} and *y*_{*i*}, of *i* = place(*q*) or place(*q*) − 1",  # noqa: RUF001
+    formula=r"A_{qk} \text{ on the digits } x_i \text{ and } y_i"
+    "\n"
+    r"i = \text{place}(q) \text{ or } \text{place}(q) - 1",
     invariant_to=("head_permutation", "head_gauge", "residual_rotation"),
     chose="heads",
     clause=spoken("digits of a place"),

@@ -26,7 +26,7 @@ from detectors.subjects.sequences.view import SequenceView
     version=1,
     source="arXiv:2211.00593",
     subject="sequences",
-    formula="*A*_{*qk*} on *k* < *q* with *t*_{*k*} = *t*_{*q*}",
+    formula=r"A_{qk} \text{ on } k < q \text{ with } t_k = t_q",
     invariant_to=("head_permutation", "head_gauge", "residual_rotation"),
     chose="heads",
     clause=spoken("duplicate tokens"),

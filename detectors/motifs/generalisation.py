@@ -66,8 +66,11 @@ class Generalisation(Score):
     needs=("logits", "group", "split"),
     version=4,
     source="arXiv:2301.05217",
-    formula="*G* = (1 − CE(*f*/*T*) / ln *n*) min(1, share / 2%), with *f*(*a b c*^{−1}) the mean logits of one half "  # noqa: RUF001
-    "of the unseen pairs and *T* the temperature that the two folds of the other half agreed on",
+    formula=r"G = \left(1 - \frac{\text{CE}(f / T)}{\ln(n)}\right) \min\left(1, \frac{\text{share}}{2\%}\right)"
+    "\n"
+    r"f(a b c^{-1}) \text{: mean logits, of half the unseen pairs}"
+    "\n"
+    r"T \text{: temperature, of the other half}",
     invariant_to=(*FREE, "residual_scale"),
     causal=False,
     axis="G",

@@ -44,7 +44,7 @@ def clause(score: Heads) -> str:
     version=1,
     source="arXiv:2209.11895",
     subject="sequences",
-    formula="*A*_{*qk*} on *k* with *t*_{*k*−1} = *t*_{*q*}",  # noqa: RUF001
+    formula=r"A_{qk} \text{ on } k \text{ with } t_{k-1} = t_q",
     invariant_to=("head_permutation", "head_gauge", "residual_rotation"),
     chose="heads",
     clause=clause,

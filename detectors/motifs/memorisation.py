@@ -64,8 +64,12 @@ class Memorisation(Score):
     needs=("logits", "group", "split"),
     version=2,
     source="arXiv:2301.05217",
-    formula="*M* = mean over training pairs of (*m* − *m*_{*S*}) / *m*, less its mean over unseen pairs, with *m* the "  # noqa: RUF001
-    "winning margin of *L* and *m*_{*S*} that of *S*, louder by a gain on training pairs",
+    formula=r"M = \underset{\text{training}}{\text{mean}} \frac{m - m_S}{m} - \underset{\text{unseen}}{\text{mean}} "
+    r"\frac{m - m_S}{m}"
+    "\n"
+    r"m,\ m_S \text{: margins of the right answer in } L \text{ and } S"
+    "\n"
+    r"S \text{: structured part, louder by a gain where trained}",
     invariant_to=(*FREE, "residual_scale"),
     causal=False,
     news="bad",

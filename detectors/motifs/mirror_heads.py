@@ -29,7 +29,9 @@ from detectors.subjects.sequences.view import SequenceView
     version=1,
     source="ARENA, monthly problem of July 2023",
     subject="sequences",
-    formula="*A*_{*qk*} on *k* = *L* − 1 − *q*: with *t*_{*k*} = *t*_{*q*} less with *t*_{*k*} ≠ *t*_{*q*}",  # noqa: RUF001
+    formula=r"A_{qk} \text{ on } k = L - 1 - q"
+    "\n"
+    r"\text{with } t_k = t_q \text{, less with } t_k \neq t_q",
     invariant_to=("head_permutation", "head_gauge", "residual_rotation"),
     chose="heads",
     clause=spoken("comparing mirror images"),

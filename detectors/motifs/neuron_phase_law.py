@@ -58,7 +58,9 @@ def clause(score: NeuronPhaseLaw) -> str:
     needs=("neurons", "preactivations", "readout", "cyclic group"),
     version=2,
     source="arXiv:2301.02679",
-    formula="φ_{a} + φ_{b} = φ_{c} of cos(*wa* + φ_{a}), cos(*wb* + φ_{b}) and cos(*wc* + φ_{c})",
+    formula=r"\phi_a + \phi_b = \phi_c"
+    "\n"
+    r"\text{of } \cos(wa + \phi_a),\ \cos(wb + \phi_b),\ \cos(wc + \phi_c)",
     invariant_to=tuple(edit for edit in FREE if not edit.startswith(("head_", "norm_"))),
     question="how",
     causal=False,

@@ -66,7 +66,7 @@ def clause(score: NumberHelix) -> str:
     version=1,
     source="arXiv:2502.00873",
     subject="words",
-    formula="*h*(*a*) = *C* [*a*, cos 2π*a*/*T*, sin 2π*a*/*T*]",
+    formula=r"h(a) = C \left[a,\ \cos\left(\frac{2\pi a}{T}\right),\ \sin\left(\frac{2\pi a}{T}\right)\right]",
     invariant_to=("residual_rotation",),
     causal=False,
     clause=clause,

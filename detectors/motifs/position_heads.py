@@ -31,7 +31,7 @@ WEAK = 0.8  # a score below which no cause is asked for
     version=1,
     source="arXiv:2211.00593",
     subject="sequences",
-    formula="*A*_{*qk*}(*s*) = *A*_{*qk*}, the same for all sequences *s*",
+    formula=r"A_{qk}(s) = A_{qk} \text{, the same for all sequences } s",
     chance=False,
     invariant_to=("head_permutation", "head_gauge", "residual_rotation"),
     chose="heads",

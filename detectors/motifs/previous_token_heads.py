@@ -29,7 +29,7 @@ from detectors.subjects.sequences.view import SequenceView
     version=1,
     source="arXiv:2209.11895",
     subject="sequences",
-    formula="*A*_{*qk*} on *k* = *q* − 1",  # noqa: RUF001
+    formula=r"A_{qk} \text{ on } k = q - 1",
     invariant_to=("head_permutation", "head_gauge", "residual_rotation"),
     chose="heads",
     clause=spoken("the previous token"),

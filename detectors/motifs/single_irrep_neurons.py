@@ -60,7 +60,9 @@ def clause(score: SingleIrrepNeurons) -> str:
     needs=("neurons", "preactivations", "group", "logits", "run"),
     version=2,
     source="arXiv:2312.06581",
-    formula="*f*(*g*) = tr *A* R(*g*), of one irrep R a neuron and operand",
+    formula=r"f(g) = \operatorname{tr}(A\, R(g))"
+    "\n"
+    r"\text{of one irrep } R \text{ a neuron and operand}",
     invariant_to=FREE,
     question="how",
     parallel=("irreps", "weight", "neurons"),

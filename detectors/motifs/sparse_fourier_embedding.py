@@ -63,8 +63,9 @@ class SparseFourierEmbedding(Score):
     needs=("embedding", "group", "logits", "run"),
     version=3,
     source="arXiv:2301.05217",
-    formula="*W*_{*E*}[*a*] = Σ_{*k*} *u*_{*k*} cos(2π*ka*/*n*) + *v*_{*k*} sin(2π*ka*/*n*), over few *k*; of any "
-    "group: few irreps",
+    formula=r"W_E[a] = \sum_k u_k \cos\left(\frac{2\pi k a}{n}\right) + v_k \sin\left(\frac{2\pi k a}{n}\right)"
+    "\n"
+    r"\text{over few } k \text{; of any group: few irreps}",
     invariant_to=(*FREE, "embedding_scale", "embedding_offset"),  # not "residual_scale": see what fools it
     chose="key_irreps",
     parallel=("irreps", "dimensions", "power", "key_cuts"),

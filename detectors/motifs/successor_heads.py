@@ -29,7 +29,7 @@ from detectors.subjects.sequences.view import SequenceView
     version=1,
     source="arXiv:2312.09230",
     subject="sequences",
-    formula="*A*_{*qk*} on *k* with the least *t*_{*k*} > *t*_{*q*}",
+    formula=r"A_{qk} \text{ on } k \text{ with the least } t_k > t_q",
     invariant_to=("head_permutation", "head_gauge", "residual_rotation"),
     chose="heads",
     clause=spoken("the next larger token"),

@@ -65,7 +65,7 @@ def clause(score: SuperpositionGeometry) -> str:
     version=1,
     source="arXiv:2209.10652",
     subject="features",
-    formula="*D*_{i} = |*W*_{i}|^{2} / Σ_{j} (*Ŵ*_{i}·*W*_{j})^{2}",
+    formula=r"D_i = \frac{|W_i|^2}{\sum_j (\hat W_i \cdot W_j)^2}",
     invariant_to=("hidden_rotation", "feature_permutation"),
     chose="shapes",
     clause=clause,

@@ -72,8 +72,9 @@ class TrigLogits(Score):
     needs=("logits", "group", "split"),
     version=3,
     source="arXiv:2302.03025",
-    formula="*L*(*a*, *b*, *c*) = Σ_{*ρ*} *α*_{*ρ*} *χ*_{*ρ*}(*a b c*^{−1}); of a cyclic group *χ*_{*k*} = "  # noqa: RUF001
-    "2 cos(2π*k*(*a* + *b* − *c*)/*n*)",  # noqa: RUF001
+    formula=r"L(a, b, c) = \sum_\rho \alpha_\rho \chi_\rho(a b c^{-1})"
+    "\n"
+    r"\text{of a cyclic group: } \chi_k = 2 \cos\left(\frac{2\pi k (a + b - c)}{n}\right)",
     invariant_to=(*FREE, "residual_scale"),
     chose="key_irreps",
     parallel=("irreps", "dimensions", "similarity", "key_cuts"),

@@ -97,8 +97,9 @@ class TrigProductNeurons(Score):
     needs=("neurons", "group", "logits", "run"),
     version=3,
     source="arXiv:2301.05217",
-    formula="*N*(*a*, *b*) = Σ *f*(*a*) *g*(*b*), with *f*, *g* ∈ {1, cos *wa*, sin *wa*}, one *w* a neuron; of any "
-    "group: matrix entries of one irrep",
+    formula=r"N(a, b) = \sum f(a)\, g(b), \quad f, g \in \{1, \cos(wx), \sin(wx)\}"
+    "\n"
+    r"\text{one } w \text{ a neuron; of any group: one irrep}",
     invariant_to=(*FREE, "residual_scale"),
     chose="key_irreps",
     parallel=("irreps", "dimensions", "neurons_per_irrep", "power", "key_cuts"),

@@ -18,9 +18,17 @@ from detectors.report.terminal import facts
 
 SECTIONS = (
     ("It rests on", "claims"),
-    ("Is there, and not used", "unused"),
-    ("Ruled out", "ruled_out"),
-    ("Not known", "unknown"),
+    ("It is there, and not used", "unused"),
+    ("Ruled out: none of this is so", "ruled_out"),
+    ("Not known whether it is so", "unknown"),
+)
+BRACKETS = (
+    "In brackets: how a claim is known. Necessary: without it right answers turn wrong, and with as much else removed "
+    "they stay. Sufficient: with it alone they stay. Of what is ruled out: how often it is found where it is."
+)
+WORDS = (  # of two operands
+    "a, b: the operands; c: an answer; a b c^-1 is a+b-c where the task is addition. irrep: of functions on a group "
+    "what a frequency is of a wave; of addition mod n it is one, k, with w = 2 pi k / n. character: its cosine."
 )
 
 
@@ -49,7 +57,8 @@ def page(report: Document) -> RenderableType:
     for name, key in SECTIONS:
         if claims := getattr(found, key):
             parts += [Padding(Text(name, style="bold"), (1, 0, 0, 0)), _rows(claims)]
-    return Group(*parts)
+    words = [BRACKETS, WORDS] if report.task.subject == "operands" else [BRACKETS]
+    return Group(*parts, *(Padding(Text(text, style="dim"), (1, 0, 0, 0)) for text in words))
 
 
 def _rows(claims: Sequence[Claim]) -> RenderableType:

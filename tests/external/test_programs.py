@@ -5,16 +5,20 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import detectors
 from detectors.core.nulls import subset
+from detectors.core.subgroups import subgroups
 from detectors.subjects.operands.terms import fitted, has_discs, some_pairs, strongest
-from tests.external.test_external import PIZZA, group_view, pizza_view, progress_view
+from tests.external.test_external import GROUP, PIZZA, group_view, pizza_view, progress_view
 
 pytestmark = pytest.mark.external
 DISCS = ("C113_T_seed1", "C113_T_seed2", "C118_T_seed1", "C118_T_seed2", "progress measures")
 DISCS += ("18c9ev5v5p", "dy65ktpiij", "l8k1hzciux", "p99zdpze5l")
-NAMES = ("C113_T_seed1", "D59_MLP_seed1", "S5_T_seed1", "progress measures", "p99zdpze5l", "l8k1hzciux")
+COUNTING = [n for n, row in GROUP.items() if n.startswith("S5_MLP") and row["test_accuracy"] > 0.9]
+NAMES = ("C113_T_seed1", "D59_MLP_seed1", "S5_T_seed1", "S5_MLP_seed1", "S5_MLP_seed2")
+NAMES += ("progress measures", "p99zdpze5l", "l8k1hzciux")
 
 
 def view_of(name, external):
@@ -50,6 +54,33 @@ def test_a_published_network_is_its_program(name, external, capsys, tmp_path):
 def test_a_published_memoriser_gets_none(external):
     with pytest.raises(detectors.DetectorsError, match="no program"):
         detectors.program_of(group_view("S5_MLP_hidden_dim_64_seed1"))
+
+
+@pytest.mark.parametrize("name", COUNTING or ["absent"])
+def test_indicators_of_cosets_are_no_better_terms_than_characters(name, capsys):
+    """Of a b c^-1: the best function of it, of which characters are some, holds hardly more of the logits than they do;
+    and of indicators of subgroups, chosen one by one and fitted anew, more are needed for as much.
+    """
+    view = group_view(name)
+    grid, group = view.plane, view.group
+    f = grid.fibre_mean(grid.everything)
+    whole = grid.power(grid.everything) / grid.n**2
+    characters = torch.from_numpy(np.stack([irrep.character for irrep in group.irreps[1:]]))
+    held = (characters @ f).square() / characters.square().sum(1)
+    by_characters = (held.sort(descending=True).values.cumsum(0) / whole).tolist()
+    inside = torch.from_numpy(subgroups(group, group.order)).double()
+    inside -= inside.mean(1, keepdim=True)
+    chosen, rest, by_indicators = [], f, []
+    for _ in range(6):
+        chosen.append(int(((inside @ rest).abs() / inside.norm(dim=1)).argmax()))
+        rest = f - inside[chosen].T @ torch.linalg.lstsq(inside[chosen].T, f).solution
+        by_indicators.append(float((f.square().sum() - rest.square().sum()) / whole))
+    most = float(f.square().sum() / whole)
+    with capsys.disabled():
+        print(f"\n{name}: any function {most:.1%}; characters", *(f"{share:.1%}" for share in by_characters[:4]))
+        print("indicators", *(f"{share:.1%}" for share in by_indicators))
+    assert most - by_characters[-1] < 0.02
+    assert all(few > many for few, many in zip(by_characters, by_indicators[:4], strict=False))
 
 
 @pytest.mark.parametrize("name", DISCS)

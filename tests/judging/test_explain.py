@@ -3,7 +3,7 @@
 import pytest
 
 from detectors.judging import explain as explaining
-from detectors.judging.explain import ALGORITHMS, DISC, RUNGS, explain
+from detectors.judging.explain import ALGORITHMS, DISC, RUNGS, TORUS, explain
 from tests.judging.conftest import case_of
 
 G = {"generalisation": "present"}
@@ -28,14 +28,16 @@ ROWS = [
     (G | {"addition_mechanism": "present"}, how(0.93), {}, "disc", 9),
     (G | {"addition_mechanism": "present"}, how(DISC), {}, "disc", 9),
     (G | {"addition_mechanism": "present"}, how(0.05), {}, "torus", 10),
-    (G | {"coset_neurons": "present"}, {"spec": "compose:S4", "group": "S4"}, {}, "coset circuit", 11),
-    (G | {"coset_neurons": "absent", "trig_logits": "present"}, {"group": "S4"}, {}, "representation circuit", 12),
-    (G | {"addition_mechanism": "absent", "trig_logits": "present"}, how(0.93), {}, "representation circuit", 12),
-    (G | {"trig_logits": "absent"}, {}, {}, "another", 13),
-    ({"generalisation": "absent", "memorisation": "present"}, {}, HALF, "memorised", 14),
-    ({"generalisation": "absent", "memorisation": "absent", "trig_logits": "present"}, {}, HALF, "none known", 15),
-    ({"generalisation": "inconclusive", "trig_logits": "present"}, {}, {}, "open", 16),
-    ({"trig_logits": "present"}, {}, {}, "open", 16),
+    (G | {"addition_mechanism": "present"}, how(TORUS), {}, "torus", 10),
+    (G | {"addition_mechanism": "present"}, how(0.5), {}, "between disc and torus", 11),
+    (G | {"coset_neurons": "present"}, {"spec": "compose:S4", "group": "S4"}, {}, "coset circuit", 12),
+    (G | {"coset_neurons": "absent", "trig_logits": "present"}, {"group": "S4"}, {}, "representation circuit", 13),
+    (G | {"addition_mechanism": "absent", "trig_logits": "present"}, how(0.93), {}, "representation circuit", 13),
+    (G | {"trig_logits": "absent"}, {}, {}, "another", 14),
+    ({"generalisation": "absent", "memorisation": "present"}, {}, HALF, "memorised", 15),
+    ({"generalisation": "absent", "memorisation": "absent", "trig_logits": "present"}, {}, HALF, "none known", 16),
+    ({"generalisation": "inconclusive", "trig_logits": "present"}, {}, {}, "open", 17),
+    ({"trig_logits": "present"}, {}, {}, "open", 17),
 ]
 
 
@@ -74,6 +76,16 @@ def test_claims_stand_on_the_rung_that_was_reached(made):
     (embedding, *_) = explain(found, task(), figures()).claims
     assert "without it 25% of the right answers stay" in embedding.figures
     assert "with it alone 100%" in embedding.figures
+
+
+def test_figures_stand_once(made):
+    """The reason of a head has them again, each under another name."""
+    detection, task, figures = made
+    reason = "score 0.45, threshold 0.14; of head 1.2, adjusted p 0.018, necessity 0.54, control 0.02; present too: 1.1"
+    judged = detection("induction_heads", "present", reason=reason, necessity=0.54)
+    (claim,) = explain([judged], task(subject="sequences", group=None), figures()).claims
+    assert claim.figures.endswith("; of head 1.2; present too: 1.1")
+    assert "necessity" not in claim.figures
 
 
 def test_of_an_embedding_without_a_cause_it_was_seen_in_the_weights(made):

@@ -35,7 +35,7 @@ class LoudAnswers(Score):
     needs=("logits",),
     version=3,
     source="arXiv:2301.05217",
-    formula="*L*(*a*, *b*, *a*+*b*) > 0_{everywhere}",
+    formula=r"L(a, b, a+b) > 0_{\\text{everywhere}}",
     news="bad",
     chose="loudest",
     clause=lambda score: f"its answers are loud ({score.value:.1f})",
@@ -87,7 +87,7 @@ print(json.dumps({
     "json": report.to_dict()["detections"][-1],
     "html": report.to_html().split("<script>/**")[0],
     "restored": [type(again[-1].scored).__name__, again[-1].pictures],
-    "docs": hooks.motifs(),
+    "docs": [hooks.motifs(), hooks.page("loud_answers", [])],
 }))
 """
 
@@ -124,14 +124,16 @@ def test_a_new_motif_is_seen_everywhere(installed, request):
     assert set(seen["json"]["evidence"]) == {"pairs", "loudest"}
     for shown in (
         "The right answer stands out",
-        "0<sub>everywhere</sub>",
+        "<mtext>everywhere</mtext>",
         "Leads of the first tokens",
         "Longer is louder.",
     ):
         assert shown in seen["html"]
     assert seen["restored"] == ["LoudAnswers", []]  # the arrays of a picture are no part of the document
-    assert "`loud_answers`" in seen["docs"]
-    assert "a lead of one deviation" in " ".join(seen["docs"].split())
+    listed, page = seen["docs"]
+    assert "(motifs/loud_answers.md)" in listed
+    assert "<mtext>everywhere</mtext>" in page
+    assert "a lead of one deviation" in " ".join(page.split())
 
 
 def test_the_commands_know_it_too(installed, tmp_path):

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from detectors.core.errors import NotApplicable
-from detectors.core.heads import Heads, Seen
+from detectors.core.heads import DRAWN, Heads, Seen
 from detectors.core.nulls import TIE, permutation_null, step_down
 from detectors.core.score import Causal
 from detectors.subjects.sequences.asking import Address, Without
@@ -223,4 +223,11 @@ def seen(model: SequenceView, sought: Sought, number: int, works: Sequence[int])
         pattern=pattern[one].numpy(),
         tokens=tuple(sample.tokens[one].tolist()),
         query=query,
+        scores=_strongest(model, sought.scored.score),
     )
+
+
+def _strongest(model: SequenceView, score: Float[Tensor, " head"]) -> dict[str, float]:
+    """As many as are drawn, by name."""
+    strongest = score.argsort(descending=True, stable=True)[:DRAWN].tolist()
+    return {"{}.{}".format(*address(model, number)): float(score[number].clamp(0, 1)) for number in strongest}

@@ -19,6 +19,8 @@ def run_fleet(checkpoints: list[str], folder: Path, options: dict[str, Any], qui
     """options: of `score_many`. Exit codes: 2 where a checkpoint could not be scored, 3 where a detector crashed."""
     from rich.console import Console
 
+    if options["cluster"] and options["jobs"] > 1:
+        raise typer.BadParameter("--jobs or --cluster, not both")
     with o.progress_bar(quiet, left=True) as (_, progress):
         try:
             from detectors.fleet.many import score_many

@@ -20,7 +20,7 @@ from detectors.fleet.spread import spread
 from detectors.loading.load import load
 
 log = logging.getLogger("detectors")
-OPTIONS = tuple(inspect.signature(load).parameters)[1:-1]  # without the path, and what the detectors settle
+OPTIONS = [name for name in inspect.signature(load).parameters if name not in ("path", "beside", "words")]
 
 
 @dataclass(frozen=True)

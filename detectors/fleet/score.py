@@ -94,8 +94,8 @@ def _report(source: Source, ask: Ask) -> Report:
     options = ask.options | {"words": ask.names is not None and registry.all_of("words", ask.names)}
     with ExitStack() as fetched:
         file = fetched.enter_context(local(source.name))
-        if source.train and not (options.get("train_indices") or options.get("train_split")):
-            options["train_indices"] = fetched.enter_context(local(source.train))
+        if source.train:
+            options["beside"] = fetched.enter_context(local(source.train))
         try:
             model = with_threads(lambda: load(file, **options), ask.threads)
             return run(model, names=ask.names, draws=ask.draws, seed=ask.seed)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from detectors.core.blame import words
 from detectors.core.errors import CheckpointError, DetectorsError
+from detectors.core.visible import visible
 from detectors.loading.containers import MAX_BYTES
 from detectors.loading.folders import check_name, is_checkpoint, is_training_file, is_whole
 from detectors.loading.load import MODEL_ENTRY_POINTS, resolve
@@ -62,6 +63,8 @@ def is_url(name: str) -> bool:
 
 
 def _of(name: str) -> list[Source]:
+    if not name or "\0" in name:
+        raise DetectorsError(f"{visible(name)!r} is no name of a checkpoint")
     if is_url(name):
         with _fetching(name):
             return _of_url(name)
@@ -80,7 +83,10 @@ def _of(name: str) -> list[Source]:
 
 def _matches(pattern: Path) -> list[str]:
     """Names that match, hidden ones where the pattern says so. `**` enters no links, which may lead in circles."""
-    found = sorted(Path(pattern.anchor or ".").glob(str(pattern.relative_to(pattern.anchor))))
+    try:
+        found = sorted(Path(pattern.anchor or ".").glob(str(pattern.relative_to(pattern.anchor))))
+    except ValueError as error:
+        raise DetectorsError(f"{pattern}: {error}") from None
     hidden = [any(part[0] == "." and part not in pattern.parts for part in one.parts) for one in found]
     return [str(one) for one, is_hidden in zip(found, hidden, strict=True) if not is_hidden]
 
@@ -180,9 +186,15 @@ def _content(name: str) -> str:
 
 
 def _all_of(place: Path) -> list[Path]:
-    beside = [place.with_suffix(suffix) for suffix in _BESIDE]
-    files = sorted(place.rglob("*")) if place.is_dir() else [place, *beside]
-    return [file for file in files if file.is_file()]
+    """A file, and those beside it that are read; of a folder what is in it, and below where only a loader knows what is
+    its checkpoint, but no rows.
+    """
+    if not place.is_dir():
+        return [file for file in (place, *(place.with_suffix(suffix) for suffix in _BESIDE)) if file.is_file()]
+    found = place.iterdir() if is_whole(os.listdir(place)) else place.rglob("*")
+    files = sorted(f for f in found if f.is_file() and f.suffix != ".parquet" and f.name[0] != ".")
+    _check_size(str(place), sum(file.stat().st_size for file in files))
+    return files
 
 
 def _wanted(fs: Any, path: str) -> list[dict[str, Any]]:
@@ -210,7 +222,7 @@ def _fetched(name: str, into: Path) -> Path:
 
 def _check_size(name: str, size: int) -> None:
     if size > MAX_BYTES:
-        most = f"up to {MAX_BYTES / 2**30:.0f} GiB are fetched"
+        most = f"up to {MAX_BYTES / 2**30:.0f} GiB are read"
         raise CheckpointError(f"{name} has {size / 2**30:.1f} GiB or more; {most}")
 
 

@@ -121,6 +121,26 @@ def test_a_checkpoint_that_changes_while_it_is_scored_is_an_error_and_scored_nex
     assert not models.add("moving.pt").score("still.pt", loader=None).errors
 
 
+def test_training_pairs_that_lie_beside_are_read_and_told_apart(models):
+    models.add("a.pt", "b.pt")
+    (models.folder / "train.json").write_text("[0, 1, 2, 40]")
+    models.score(loader=None)
+    assert models.kept["a.pt", "trig_logits"]["accuracy_train"] is not None
+    assert models.score(loader=None).kept == 2
+    (models.folder / "train.json").write_text("[0, 1, 2]")
+    assert models.score(loader=None).kept == 0
+    assert not models.score(loader=None, train_split="0.5:1").errors  # which goes first
+    (models.folder / "train.json").write_text("[0, 1, 2")
+    assert "train.json" in models.score(loader=None).errors.popitem()[1]
+
+
+def test_rows_may_lie_in_the_folder_of_the_checkpoint(models):
+    models.add("model.pt", "a.pt")
+    models.rows = models.folder / "rows"
+    assert models.score(loader=None).scored == [str(models.folder)]
+    assert models.score(loader=None).kept == 1
+
+
 def test_one_file_under_two_names_is_two_checkpoints_and_one_name_written_twice_is_one(models):
     models.add("a.pt")
     (models.folder / "b.pt").hardlink_to(models.folder / "a.pt")

@@ -69,6 +69,9 @@ def test_a_pattern_that_is_a_name_is_a_name(tree):
     assert expand(["odd/*.weights"]) == [Source("odd/b.weights")]
     with pytest.raises(DetectorsError, match=r"nothing matches odd/\*.pth"):
         expand(["odd/*.pth"])
+    for name in ("", "a\0b", "a**b/*"):
+        with pytest.raises(DetectorsError):
+            expand([name])
 
 
 def test_for_reports_a_folder_stays_one_checkpoint_under_its_name(tree):
@@ -116,10 +119,10 @@ def test_what_is_fetched_is_whole_and_goes_again(memory):
 def test_a_size_is_checked_before_and_while_it_is_fetched(memory, monkeypatch):
     memory.pipe("/a.pt", b"x" * 100)
     monkeypatch.setattr(sources, "MAX_BYTES", 99)
-    with pytest.raises(CheckpointError, match="up to 0 GiB are fetched"), local("memory://a.pt"):
+    with pytest.raises(CheckpointError, match="up to 0 GiB are read"), local("memory://a.pt"):
         pass
     monkeypatch.setattr(sources, "_wanted", lambda fs, path: [{"name": path, "size": 1}])  # a store that lies
-    with pytest.raises(CheckpointError, match="up to 0 GiB are fetched"), local("memory://a.pt"):
+    with pytest.raises(CheckpointError, match="up to 0 GiB are read"), local("memory://a.pt"):
         pass
 
 

@@ -51,7 +51,8 @@ def _on_processes(call: Callable[[Item], Result], items: Sequence[Item], jobs: i
 def _parallel(call: Callable[[Item], Result], items: Iterator[Item], jobs: int) -> Iterator[tuple[Item, Result]]:
     from joblib import Parallel, delayed, parallel_config
 
-    with parallel_config("loky", inner_max_num_threads=1):
+    # workers of a command that was killed end when they have had nothing to do for so many seconds
+    with parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=60):
         parallel = Parallel(jobs, batch_size=1, pre_dispatch="2*n_jobs", return_as="generator_unordered")
         yield from parallel(delayed(partial(_with_item, call))(item) for item in items)
 

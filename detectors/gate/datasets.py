@@ -78,7 +78,9 @@ def _relative(found: Mapping[Key, Detection]) -> dict[Key, Detection]:
 
 def _detection(place: str | Path, row: Row) -> Detection:
     function = known(row["detector"])
-    declared = {} if function is None else {"chose": spec_of(function).chose, "news": spec_of(function).news}
+    declared: dict[str, Any] = (
+        {} if function is None else {"chose": spec_of(function).chose, "news": spec_of(function).news}
+    )
     names = Detection.model_fields.keys() & row.keys() - {"evidence"}
     try:
         evidence = json.loads(row["evidence"] or "{}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from detectors.core.picture import Picture
 from detectors.loading.curves import TEXT, Kept, curves_in, kept_in, read_curves
 from detectors.loading.load import load_as, resolve
 from detectors.loading.states import Run, State, states_of
+from detectors.loading.tensors import read_contents
 from detectors.loading.trial import RIGHT
 from detectors.report.parquet import read_rows
 from detectors.report.rows import Row, error_row, rows_of
@@ -29,7 +31,6 @@ from detectors.subjects.tasks import View
 
 Progress = Callable[[str, int, int], None]
 TRIED = 6  # states asked for a reading where the last does not answer
-TASKLESS = "(curves alone)"
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,16 @@ def _is_table(path: str) -> bool:
 
 
 def _curves_alone(path: str) -> Kept | None:
-    """The curves of a file without weights; None of any other. Errors: CheckpointError, as of a hostile file."""
+    """The curves of a file without weights; None of any other. Errors: CheckpointError, of a table without curves."""
     place = resolve(path)
     if not isinstance(place, Path) or not place.is_file():
         return None
     if place.suffix.lower() in TEXT:
         return read_curves(place)
     try:
-        states_of([path])
-    except CheckpointError as error:
-        if "holds no weights" in str(error):
+        read_contents(place)
+    except CheckpointError:
+        with suppress(CheckpointError):  # what is neither is told of as a checkpoint
             return read_curves(place)
     return None
 

@@ -58,7 +58,14 @@ ALLOWED = {
         "detectors.tracker",
     ),
     "detectors.gate": ("detectors", "detectors.core", "detectors.judging", "detectors.report"),
-    "detectors.cli": ("detectors", "detectors.core", "detectors.judging", "detectors.report", "detectors.gate"),
+    "detectors.cli": (
+        "detectors",
+        "detectors.core",
+        "detectors.judging",
+        "detectors.report",
+        "detectors.gate",
+        "detectors.series",
+    ),
     "models_zoo": ("detectors",),
     "fixtures": ("detectors", "models_zoo"),
 }

@@ -16,6 +16,7 @@ import torch
 from detectors.core import registry
 from detectors.core.errors import CheckpointError, DetectorsError
 from detectors.core.picture import Picture
+from detectors.judging.detection import Detection
 from detectors.loading.curves import TEXT, Kept, curves_in, kept_in, read_curves
 from detectors.loading.load import load_as, resolve
 from detectors.loading.states import Run, State, states_of
@@ -146,7 +147,7 @@ def _scored(
             continue
         rows += rows_of(report, checkpoint=str(state), step=state.step, draws=draws, seed=seed)
         norms[state.step] = _norm(view)
-        pictures[state.step] = [p for d in report for p in d.pictures]
+        pictures[state.step] = [p for d in report for p in _pictures(d)]
         notes += [note for note in report.notes if note not in notes] if state == found.states[-1] else []
     progress("done", len(found.states), len(found.states))
     if not norms:
@@ -196,6 +197,18 @@ def _asked(view: View) -> list[str]:
     every = filter(None, map(registry.known, registry.names()))
     specs = [registry.spec_of(function) for function in every]
     return [s.name for s in specs if s.question == "what" and s.subject in (view.kind, *view.parts)]
+
+
+def _pictures(d: Detection) -> list[Picture]:
+    """Whatever the verdict, so that none is missing on the way from chance to the circuit."""
+    function, score = registry.known(d.detector), d.scored
+    draw = registry.picture_of(function) if function is not None else None
+    if draw is None or score is None:
+        return []
+    try:
+        return draw(score)
+    except Exception:  # a picture of somebody else's takes nothing down with it
+        return []
 
 
 def _norm(view: View) -> float:

@@ -30,7 +30,7 @@ def render(story: Story) -> RenderableType:
     if story.phases:
         parts.append(Padding(_phases(story), (0, 0, 1, 0)))
     parts += [Text(visible(sentence)) for sentence in story.telling]
-    parts += [Text(visible(f"Forecast: {line}")) for line in _forecast(story)]
+    parts += [Text(visible(f"Forecast: {line}")) for line in forecast(story)]
     parts += [Text(visible(f"{grouped(s)}: {why}"), style="red") for s, why in story.untold.items()]
     return Group(*parts, *(Text(visible(f"Note: {note}"), style="yellow") for note in story.notes))
 
@@ -91,7 +91,8 @@ def _phases(story: Story) -> Table:
     return table
 
 
-def _forecast(story: Story) -> list[str]:
+def forecast(story: Story) -> list[str]:
+    """In a sentence; nothing where there is none."""
     found = story.forecast
     if not found:
         return []

@@ -28,6 +28,7 @@ ALLOWED = {
     "detectors.tracker": (
         "detectors.core",
         "detectors.subjects",
+        "detectors.judging",
         "detectors.loading",
         "detectors.report",
         "detectors.runner",

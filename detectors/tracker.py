@@ -26,6 +26,7 @@ from detectors.report.parquet import read_rows
 from detectors.report.rows import Row, error_row, rows_of
 from detectors.runner import run
 from detectors.series.curves import curves_of, sentences
+from detectors.series.recorded import recorded
 from detectors.series.rows import story_of
 from detectors.series.story import Story
 from detectors.subjects.tasks import View
@@ -133,27 +134,34 @@ def _scored(
     progress("reading the checkpoints", 0, 1)
     found = states_of(paths, step_from, loader=bool(options.get("loader")))
     rows: list[Row] = [error_row(paths[0], why, step=step) for step, why in found.untold.items()]
-    pictures: dict[int, list[Picture]] = {}
+    reports: dict[int, Report] = {}
     norms: dict[int, float] = {}
-    notes = list(found.notes)
     for state, view in views(found, options, progress):
-        if isinstance(view, DetectorsError):
-            rows.append(error_row(str(state), str(view), step=state.step, seed=seed))
-            continue
         try:
+            if isinstance(view, DetectorsError):
+                raise view
             report = run(view, names=_asked(view) if names is None else names, draws=draws, seed=seed)
         except DetectorsError as error:
+            if getattr(view, "tied", ()):  # of the state that settles how all are read
+                raise
             rows.append(error_row(str(state), str(error), step=state.step, seed=seed))
             continue
         rows += rows_of(report, checkpoint=str(state), step=state.step, draws=draws, seed=seed)
-        norms[state.step] = _norm(view)
-        pictures[state.step] = [p for d in report for p in _pictures(d)]
-        notes += [note for note in report.notes if note not in notes] if state == found.states[-1] else []
+        reports[state.step], norms[state.step] = report, _norm(view)
     progress("done", len(found.states), len(found.states))
-    if not norms:
+    if not reports:
         raise DetectorsError(f"none of these checkpoints could be scored; the first: {rows[0]['error']}")
+    said = recorded(found.says, {step: (report.accuracy, report.loss) for step, report in reports.items()})
+    notes = [*found.notes, *_common([report.notes for report in reports.values()]), *([said] if said else [])]
     story = story_of(rows, weight_norms=norms, notes=notes, curves=_beside(found))
+    pictures = {step: [p for d in report for p in _pictures(d)] for step, report in reports.items()}
     return Track(_foretold(story), sorted(rows, key=lambda row: row["step"]), pictures)
+
+
+def _common(notes: list[list[str]]) -> list[str]:
+    """What is said of all checkpoints, and of the last, but for which state it is."""
+    every = [note for note in notes[0] if all(note in others for others in notes)]
+    return list(dict.fromkeys([*every, *(note for note in notes[-1] if not note.startswith("state "))]))
 
 
 def views(found: Run, options: Mapping[str, Any], progress: Progress) -> Iterator[tuple[State, Any]]:

@@ -18,13 +18,15 @@ function draw() {
 function drawOne(plot) {
   const { data, layout } = plot.frame ?? JSON.parse(document.getElementById(plot.id + "-data").textContent);
   const modeBarButtonsToRemove = ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"];
-  Plotly.react(plot, data, themed(layout), { responsive: true, displaylogo: false, modeBarButtonsToRemove });
+  const size = document.body.style.width ? { width: plot.clientWidth } : { autosize: true };
+  Plotly.react(plot, data, { ...themed(layout), ...size }, { responsive: true, displaylogo: false, modeBarButtonsToRemove });
 }
 function turn(theme) { root.dataset.theme = theme; draw(); }
 button.hidden = false;
 button.addEventListener("click", () => turn(isDark() ? "light" : "dark"));
 prefersDark.addEventListener("change", draw);
 let shown;
-addEventListener("beforeprint", () => { shown = root.dataset.theme; turn("light"); });
-addEventListener("afterprint", () => { if (shown) turn(shown); else { delete root.dataset.theme; draw(); } });
+const wide = (width) => { document.body.style.width = width; };  // of A4 between its margins: plots are drawn for it
+addEventListener("beforeprint", () => { shown = root.dataset.theme; wide("700px"); turn("light"); });
+addEventListener("afterprint", () => { wide(""); if (shown) turn(shown); else { delete root.dataset.theme; draw(); } plots.forEach((plot) => Plotly.Plots.resize(plot)); });
 draw();

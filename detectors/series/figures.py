@@ -14,6 +14,7 @@ from detectors.series.story import SPLITS, Figures, Story
 # told apart by dash and marker too
 COLOURS = ("#2b7bba", "#d55e00", "#00896b", "#8b9099", "#a85a9c", "#7a6a00", "#4b5d8f")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid")
+LIGHT_TO_DARK = [[0, "#f3f5f8"], [0.5, "#6ba3d0"], [1, "#08306b"]]
 MULTIPLES = 8  # of the neuron, side by side in two rows
 SIDE = 64  # of a map: of larger ones every second, third, ... row and column is drawn
 
@@ -117,7 +118,7 @@ def _spectra(title: str, bars: Mapping[int, Bars]) -> Drawn:
     z = [[float(f"{row.get(name, 0.0):.3g}") for row in rows] for name in names]
     unit = next(iter(bars.values())).unit
     data: Figure = {"type": "heatmap", "x": list(range(len(bars))), "y": [label(n) for n in names], "z": z}
-    data |= {"colorscale": "Blues", "reversescale": False, "zmin": 0, "customdata": [list(bars)] * len(names)}
+    data |= {"colorscale": LIGHT_TO_DARK, "zmin": 0, "zmax": max(map(max, z)), "customdata": [list(bars)] * len(names)}
     data |= {"hovertemplate": "%{y}, step %{customdata:,}: %{z:.3g}<extra></extra>", "colorbar": _bar(unit)}
     ticks = np.unique(np.linspace(0, len(bars) - 1, min(len(bars), 7)).round().astype(int)).tolist()
     steps = list(bars)
@@ -164,7 +165,5 @@ def _multiples(neurons: Mapping[int, Picture]) -> Drawn:
         at = {"xref": "paper", "yref": "paper", "x": left, "y": top, "xanchor": "left", "yanchor": "middle"}
         names.append(at | {"text": f"{step:,}", "showarrow": False})
     drawn = figure(data, annotations=names, margin={"l": 8, "r": 8, "t": 14, "b": 8}, **layout)
-    reading = (
-        "Its activation over all pairs about its mean, a down and b to the right; the strongest of its irrep."
-    )
+    reading = "Its activation over all pairs about its mean, a down and b to the right; the strongest of its irrep."
     return Drawn("The strongest neuron through training", reading, drawn, 60 + 190 * rows)

@@ -56,7 +56,15 @@ def _plane(story: Story, steps: list[int]) -> Panel | None:
     for (name, r), tint in zip(REGIONS.items(), (0.06, 0.22, 0.14, 0.06), strict=True):
         fill = {"fillcolor": f"rgba(139,144,153,{tint})", "line": {"color": GREY, "width": 1}, "layer": "below"}
         shapes.append({"type": "rect", "x0": r.left, "x1": r.right, "y0": r.low, "y1": r.high, **fill})
-        names.append({"x": (r.left + r.right) / 2, "y": (r.low + r.high) / 2, "text": name, "showarrow": False})
+        names.append(
+            {
+                "x": (r.left + r.right) / 2,
+                "y": (r.low + r.high) / 2,
+                "text": name,
+                "showarrow": False,
+                "font": {"size": 11},
+            }
+        )
     frames = []
     for step in steps:
         past = [at[s] for s in story.steps if s in at and s <= step]

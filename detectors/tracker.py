@@ -23,6 +23,7 @@ from detectors.loading.states import Run, State, states_of
 from detectors.loading.tensors import read_contents
 from detectors.loading.trial import RIGHT
 from detectors.report.parquet import read_rows
+from detectors.report.report import Report
 from detectors.report.rows import Row, error_row, rows_of
 from detectors.runner import run
 from detectors.series.curves import curves_of, sentences

@@ -68,7 +68,8 @@ def track(
     options: dict[str, Any] = {"task": task, "train_indices": train_indices, "train_split": train_split}
     options |= {"loader": loader, "arch": o.arch_options(arch), "tokens": tokens}
     found = _tracked(checkpoints, options, detector, every, draws, seed, step_from, threads, quiet)
-    Console(quiet=quiet or str(json) == "-").print(render(found.story))
+    console = Console(quiet=quiet or str(json) == "-")
+    console.print(render(found.story, console.width))
     _write(found, json, parquet, html)
     if found.story.untold:
         raise typer.Exit(2)

@@ -68,7 +68,12 @@ def _plane(story: Story, steps: list[int]) -> Panel | None:
     frames = []
     for step in steps:
         past = [at[s] for s in story.steps if s in at and s <= step]
-        trail = {"type": "scatter", "mode": "lines+markers", "x": [g for g, _ in past], "y": [m for _, m in past]}
+        trail: Figure = {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "x": [g for g, _ in past],
+            "y": [m for _, m in past],
+        }
         trail |= {
             "line": {"color": BLUE, "width": 1.5},
             "marker": {"size": 5},

@@ -11,22 +11,24 @@ from rich.text import Text
 
 from detectors.core.verdict import Verdict
 from detectors.core.visible import visible
-from detectors.series.story import SPLITS, Course, Figures, Story, last_known
-from detectors.series.telling import between, grouped
+from detectors.series.story import SPLITS, Course, Figures, Interval, Story, last_known
+from detectors.series.telling import grouped
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-COLUMNS = 24  # of a sparkline
+FIXED = 56  # columns of a table without its sparklines
+FEWEST, MOST = 8, 32  # of a sparkline
 BLANK, CROSS = "·", "✕"
 
 
-def render(story: Story) -> RenderableType:
+def render(story: Story, width: int = 80) -> RenderableType:
     """Sentences, and a line for every figure through the steps."""
+    columns = min(max((width - FIXED) // 2, FEWEST), MOST)
     parts: list[RenderableType] = []
     if story.steps:
         known = len(story.steps) - len(story.untold)
         heading = f"{known} checkpoints of {story.task}, steps {grouped(story.steps[0])} to {grouped(story.steps[-1])}"
         parts.append(Text(visible(heading), style="bold"))
-        parts.append(Padding(_table(story), (1, 0)))
+        parts.append(Padding(_table(story, columns), (1, 0)))
     if story.phases:
         parts.append(Padding(_phases(story), (0, 0, 1, 0)))
     parts += [Text(visible(sentence)) for sentence in story.telling]
@@ -35,7 +37,7 @@ def render(story: Story) -> RenderableType:
     return Group(*parts, *(Text(visible(f"Note: {note}"), style="yellow") for note in story.notes))
 
 
-def sparkline(values: Figures, width: int = COLUMNS) -> str:
+def sparkline(values: Figures, width: int) -> str:
     """Blocks from 0 to 1, checkpoints side by side, each column the mean of those that fall into it.
 
     >>> sparkline([0.0, 0.5, None, 1.0], 4)
@@ -50,7 +52,7 @@ def sparkline(values: Figures, width: int = COLUMNS) -> str:
     return "".join(found)
 
 
-def strip(verdicts: Sequence[Verdict | None], width: int = COLUMNS) -> str:
+def strip(verdicts: Sequence[Verdict | None], width: int) -> str:
     """The signs of verdicts, of each column the commonest, and of those as common the later."""
     columns = min(width, len(verdicts))
     parts = [verdicts[i * len(verdicts) // columns : (i + 1) * len(verdicts) // columns] for i in range(columns)]
@@ -58,29 +60,32 @@ def strip(verdicts: Sequence[Verdict | None], width: int = COLUMNS) -> str:
     return "".join(CROSS if verdict is None else verdict.sign for verdict in most)
 
 
-def _table(story: Story) -> Table:
+def _table(story: Story, columns: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("")
-    table.add_column("value by checkpoint", no_wrap=True)
+    table.add_column("value", no_wrap=True)
     table.add_column("last", justify="right")
-    table.add_column("verdict by checkpoint", no_wrap=True)
-    table.add_column("from then on")
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("sets in", no_wrap=True)
     for split in SPLITS:
         if last_known(values := story.accuracy[split]) is not None:
-            risen = between(story.rise) if story.rise and split == story.rise_of else ""
-            table.add_row(
-                f"accuracy {split}", sparkline(values), _last(values), "", f"over 1/2 {risen}" if risen else ""
-            )
+            risen = _interval(story.rise) if split == story.rise_of else ""
+            table.add_row(f"accuracy {split}", sparkline(values, columns), _last(values), "", risen)
     for name, course in story.motifs.items():
         if any(verdict not in (None, Verdict.NOT_APPLICABLE) for verdict in course.verdict):
-            table.add_row(Text(visible(name)), *_line(story, name, course))
+            table.add_row(Text(visible(name)), *_line(story, name, course, columns))
     return table
 
 
-def _line(story: Story, name: str, course: Course) -> tuple[str, str, str, str]:
-    onset = story.onsets.get(name)
-    signs = strip(course.verdict)
-    return sparkline(course.value), _last(course.value), signs, f"present {between(onset)}" if onset else ""
+def _line(story: Story, name: str, course: Course, columns: int) -> tuple[str, str, str, str]:
+    signs = strip(course.verdict, columns)
+    return sparkline(course.value, columns), _last(course.value), signs, _interval(story.onsets.get(name))
+
+
+def _interval(found: Interval | None) -> str:
+    if found is None:
+        return ""
+    return grouped(found[1]) if found[0] is None else f"{grouped(found[0])} to {grouped(found[1])}"
 
 
 def _phases(story: Story) -> Table:

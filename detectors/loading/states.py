@@ -12,7 +12,7 @@ from detectors.core.errors import CheckpointError
 from detectors.core.steps import StepFrom, step_in
 from detectors.loading.containers import short
 from detectors.loading.contents import TRAIN
-from detectors.loading.folders import BELOW, SUFFIXES, check_name, inside, is_beside
+from detectors.loading.folders import BELOW, SUFFIXES, check_name, inside, is_checkpoint
 from detectors.loading.load import resolve
 from detectors.loading.tensors import Contents, Opened
 from detectors.loading.train_files import read_values
@@ -105,7 +105,7 @@ def _inside(path: Path, run: Run) -> list[Path]:
         run.train = train.name, read_values(train)
     if not folders and {"config.json", "model.safetensors"} <= {e.name for e in entries}:
         return [path]
-    files = [e for e in entries if e.is_file() and e.suffix in SUFFIXES and not is_beside(e) and e.name[0] != "."]
+    files = [e for e in entries if e.is_file() and is_checkpoint(e.name) and e.name[0] != "."]
     versions = sorted((e for e in entries if e.name.startswith("version_")), key=lambda e: step_in(e.name) or 0)
     below = [e for e in entries if e.name in BELOW and e.is_dir()] + [e for e in versions[-1:] if e.is_dir()]
     return [*files, *(f for f in folders if f not in below), *(m for e in below for m in _inside(e, run))]

@@ -64,6 +64,8 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.subjects.sequences.patterns import Looks as Looks
     from detectors.subjects.sequences.view import SequenceView as SequenceView
     from detectors.subjects.words.view import RowsView as RowsView
+    from detectors.tracker import Track as Track
+    from detectors.tracker import track as track
 
 _HOME = {
     "DetectorsError": "core.errors",
@@ -84,6 +86,8 @@ _HOME = {
     "program_of": "program.program",
     "Report": "report.report",
     "run": "runner",
+    "Track": "tracker",
+    "track": "tracker",
     "score_many": "fleet.many",
     "check": "subjects.contract",
     "Task": "subjects.operands.task",

@@ -64,7 +64,7 @@ def run(
     In the table, cut, keep and ctrl are the shares of the pairs answered right that stay right when the motif's
     subspace is removed, when only it is kept, and when a random one of its size is removed instead.
     """
-    _check_names(detector)
+    check_names(detector)
     options: dict[str, Any] = {"task": task, "train_indices": train_indices, "train_split": train_split}
     options |= {"loader": loader, "arch": o.arch_options(arch), "tokens": tokens, "step": step, "text": text}
     files = {"json": json, "junit": junit, "markdown": markdown, "html": html}
@@ -127,7 +127,8 @@ def _run_in_turn(
         raise typer.Exit(3)
 
 
-def _check_names(names: list[str] | None) -> None:
+def check_names(names: list[str] | None) -> None:
+    """Before anything is scored. Errors: typer.BadParameter for a detector that is not installed."""
     from difflib import get_close_matches
 
     from detectors.core.registry import names as installed

@@ -12,6 +12,16 @@ HALF, TRACE = 0.5, 0.1
 WORN = 0.25  # of the membership advantage: the run had 0.48 in cleanup and 0.12 at its end
 
 
+# of a series, in their order; no curve of a loss tells the third from the fourth
+PHASES = INITIAL, LOOKUP, FORMING, CLEANUP, CARRIED = (
+    "initial",
+    "memorisation",
+    "circuit formation",
+    "cleanup",
+    "generalisation",
+)
+
+
 class Region(NamedTuple):
     """G from left to right, M from low to high."""
 
@@ -39,3 +49,17 @@ def phase(g: float, m: float, advantage: float) -> str:
         name for name, r in REGIONS.items() if (g >= HALF) == (r.left >= HALF) and (m > TRACE) == (r.low >= TRACE)
     )
     return region if "," not in region else region.split(", ")[advantage <= WORN]
+
+
+def training_phase(g: float, m: float, accuracy: float) -> str:
+    """The phase of a checkpoint of a series, where the accuracy on unseen pairs is known beside G and M: the first of
+    these whose condition holds.
+
+    >>> training_phase(0.2, 0.8, 0.0), training_phase(0.9, 0.8, 0.1), training_phase(0.9, 0.05, 1.0)
+    ('memorisation', 'circuit formation', 'generalisation')
+    """
+    if g < HALF and m >= HALF:
+        return LOOKUP
+    if accuracy >= HALF:
+        return CLEANUP if m >= TRACE else CARRIED
+    return FORMING if g >= HALF else INITIAL

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from detectors.core.errors import DetectorsError
 from detectors.report.model import Document
 
 
@@ -24,17 +23,10 @@ class Report(Document):
         return to_html(self)
 
     def to_pandas(self) -> Any:
-        """A DataFrame with a row a detection; needs pandas."""
-        try:
-            import pandas
-        except ImportError:
-            raise DetectorsError("a DataFrame needs pandas: pip install pandas") from None
-        figures = ("score", "threshold", "p_value", "p_adjusted", "necessity", "sufficiency", "control")
-        plain = [d.model_dump(mode="json") for d in self]
-        rows = [d | (d["causal"] or {}) for d in plain]
-        return pandas.DataFrame(rows, columns=["detector", "verdict", *figures, "reason"]).astype(
-            dict.fromkeys(figures, float)
-        )
+        """A DataFrame with a row a detection, of the columns of `detectors run --parquet`; needs pandas."""
+        from detectors.report.rows import frame, rows_of
+
+        return frame(rows_of(self))
 
     def _repr_html_(self) -> str:
         from detectors.report.html import to_notebook

@@ -21,6 +21,7 @@ from detectors.motifs.trig_product_neurons import SIDE
 from detectors.report.drawing import pictures
 from detectors.report.html import _evidence, to_html
 from detectors.report.report import Report
+from detectors.report.rows import COLUMNS
 
 
 def titled(report, detector, start):
@@ -243,7 +244,8 @@ def test_to_pandas_has_a_row_a_detection(report, monkeypatch):
     assert table["necessity"][2] == report[2].causal.necessity
     assert np.isnan(table["control"][4])
     assert table.dtypes["control"] == np.float64
-    assert list(table.columns)[-1] == "reason"
+    assert list(table.columns) == list(COLUMNS)
+    assert json.loads(table["evidence"][0]) == report.to_dict()["detections"][0]["evidence"]
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(detectors.DetectorsError, match="pip install pandas"):
         report.to_pandas()

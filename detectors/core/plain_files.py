@@ -32,6 +32,11 @@ def read_bytes(file: Path, most: int) -> bytes:
 
 
 def write_text(target: Path, text: str) -> None:
+    """Text as UTF-8. Errors: as `write_bytes`."""
+    write_bytes(target, text.encode())
+
+
+def write_bytes(target: Path, content: bytes) -> None:
     """Write a file atomically: another process sees the old content or the new, never a part. A link is followed, and
     a FIFO with a reader or a device such as /dev/null is written to and never replaced.
 
@@ -43,15 +48,15 @@ def write_text(target: Path, text: str) -> None:
     if target.is_char_device() or target.is_fifo():
         descriptor = os.open(target, os.O_WRONLY | os.O_NONBLOCK)  # at once an error where nobody reads
         os.set_blocking(descriptor, True)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
         return
     if target.exists() and not target.is_file():
         raise OSError("it is neither a plain file nor one to write to")
     beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}")
     try:
-        with beside.open("x", encoding="utf-8") as stream:  # not tempfile's 0600, which others could not read
-            stream.write(text)
+        with beside.open("xb") as stream:  # not tempfile's 0600, which others could not read
+            stream.write(content)
         beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)

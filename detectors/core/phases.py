@@ -39,3 +39,17 @@ def phase(g: float, m: float, advantage: float) -> str:
         name for name, r in REGIONS.items() if (g >= HALF) == (r.left >= HALF) and (m > TRACE) == (r.low >= TRACE)
     )
     return region if "," not in region else region.split(", ")[advantage <= WORN]
+
+
+def training_phase(g: float, m: float, accuracy: float) -> str:
+    """The phase of a checkpoint of a series, where the accuracy on unseen pairs is known beside G and M: the first of
+    these whose condition holds.
+
+    >>> training_phase(0.2, 0.8, 0.0), training_phase(0.9, 0.8, 0.1), training_phase(0.9, 0.05, 1.0)
+    ('memorisation', 'circuit formation', 'generalisation')
+    """
+    if g < HALF and m >= HALF:
+        return "memorisation"
+    if accuracy >= HALF:
+        return "cleanup" if m >= TRACE else "generalisation"
+    return "circuit formation" if g >= HALF else "initial"

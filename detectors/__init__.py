@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.core.score import Causal as Causal
     from detectors.core.score import Null as Null
     from detectors.core.score import Score as Score
+    from detectors.live.watching import watch as watch
     from detectors.loading.bridge import from_bridge as from_bridge
     from detectors.loading.from_weights import from_weights as from_weights
     from detectors.loading.hooked import from_hooked as from_hooked
@@ -83,6 +84,7 @@ _HOME = {
     "program_of": "program.program",
     "Report": "report.report",
     "run": "runner",
+    "watch": "live.watching",
     "check": "subjects.contract",
     "Task": "subjects.operands.task",
     "ModelView": "subjects.operands.view",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.core.score import Causal as Causal
     from detectors.core.score import Null as Null
     from detectors.core.score import Score as Score
+    from detectors.live.callbacks import lightning_callback as lightning_callback
+    from detectors.live.callbacks import trainer_callback as trainer_callback
     from detectors.live.watching import watch as watch
     from detectors.loading.bridge import from_bridge as from_bridge
     from detectors.loading.from_weights import from_weights as from_weights
@@ -85,6 +87,8 @@ _HOME = {
     "Report": "report.report",
     "run": "runner",
     "watch": "live.watching",
+    "lightning_callback": "live.callbacks",
+    "trainer_callback": "live.callbacks",
     "check": "subjects.contract",
     "Task": "subjects.operands.task",
     "ModelView": "subjects.operands.view",

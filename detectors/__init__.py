@@ -66,6 +66,8 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.subjects.sequences.patterns import Looks as Looks
     from detectors.subjects.sequences.view import SequenceView as SequenceView
     from detectors.subjects.words.view import RowsView as RowsView
+    from detectors.tracker import Track as Track
+    from detectors.tracker import track as track
 
 _HOME = {
     "DetectorsError": "core.errors",
@@ -89,6 +91,8 @@ _HOME = {
     "watch": "live.watching",
     "lightning_callback": "live.callbacks",
     "trainer_callback": "live.callbacks",
+    "Track": "tracker",
+    "track": "tracker",
     "check": "subjects.contract",
     "Task": "subjects.operands.task",
     "ModelView": "subjects.operands.view",

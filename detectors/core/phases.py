@@ -12,6 +12,16 @@ HALF, TRACE = 0.5, 0.1
 WORN = 0.25  # of the membership advantage: the run had 0.48 in cleanup and 0.12 at its end
 
 
+# of a series, in their order; no curve of a loss tells the third from the fourth
+PHASES = INITIAL, LOOKUP, FORMING, CLEANUP, CARRIED = (
+    "initial",
+    "memorisation",
+    "circuit formation",
+    "cleanup",
+    "generalisation",
+)
+
+
 class Region(NamedTuple):
     """G from left to right, M from low to high."""
 
@@ -49,7 +59,7 @@ def training_phase(g: float, m: float, accuracy: float) -> str:
     ('memorisation', 'circuit formation', 'generalisation')
     """
     if g < HALF and m >= HALF:
-        return "memorisation"
+        return LOOKUP
     if accuracy >= HALF:
-        return "cleanup" if m >= TRACE else "generalisation"
-    return "circuit formation" if g >= HALF else "initial"
+        return CLEANUP if m >= TRACE else CARRIED
+    return FORMING if g >= HALF else INITIAL

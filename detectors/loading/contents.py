@@ -51,12 +51,15 @@ _WRAPPERS = {"model", "module", "net", "network", "transformer", "_orig_mod", "_
 
 @dataclass
 class Found:
-    """arrays: of the weights, unread. says: plain values on the way to them. train: key and value, unread."""
+    """arrays: of the weights, unread. says: plain values on the way to them. train: key and value, unread. steps: the
+    numbers of several states.
+    """
 
     arrays: dict[str, Any] = field(default_factory=dict)
     says: dict[str, Any] = field(default_factory=dict)
     train: tuple[str, Any] | None = None
     note: str = ""
+    steps: tuple[int, ...] = ()
     left: int = 100 * MANY  # values that may still be said: a list may be there under many keys
 
     def plain_train(self, storages: Storages) -> tuple[str, Any] | None:
@@ -179,6 +182,7 @@ def _chosen(node: Any, keys: list[Any], path: str, step: str | None, found: Foun
         found.note = f"the state {short(key)} of {_some(keys)}" + ("" if asked else " (--step KEY takes another)")
         return key
     order = sorted(range(len(keys)), key=lambda i: labels[i])
+    found.steps = tuple(labels[i] for i in order)
     chosen = [i for i in order if step in (str(labels[i]), str(keys[i]))] if step is not None else order[-1:]
     if not chosen:
         known = f"{labels[order[0]]} to {labels[order[-1]]}"

@@ -28,6 +28,11 @@ def check_name(path: str) -> str:
     return path
 
 
+def is_beside(file: Path) -> bool:
+    """Whether its name is that of an optimiser's state, of data, or of what else lies beside checkpoints."""
+    return _BESIDE.match(file.stem) is not None
+
+
 class Inside(NamedTuple):
     """file: to be read. step: what is still to be looked for in it. note: what was chosen among several. train: a file
     of training pairs that lies beside."""
@@ -57,7 +62,7 @@ def inside(path: Path, step: str | None = None, depth: int = 0) -> Inside:
         return found._replace(note=_said(key, steps, step), train=train or found.train)
     if "model.safetensors.index.json" in there or "pytorch_model.bin.index.json" in there:
         raise CheckpointError(f"{path}: its weights lie in several files; save them in one")
-    files = [e for e in entries if e.suffix in SUFFIXES and not _BESIDE.match(e.stem)]
+    files = [e for e in entries if e.suffix in SUFFIXES and not is_beside(e)]
     if files:
         return _one_of(path, files, step)._replace(train=train)
     versions = sorted((int(m[1]) for name in there if (m := re.fullmatch(r"version_(\d{1,9})", name))), reverse=True)

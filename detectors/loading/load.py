@@ -21,6 +21,7 @@ from detectors.loading.configuration import asked_for, check_declared, configura
 from detectors.loading.folders import check_name
 from detectors.loading.language import gguf_or_folder, load_language
 from detectors.loading.numbering import with_doubts
+from detectors.loading.reader import Read
 from detectors.loading.recognise import DECLARED, as_another, recognise
 from detectors.loading.tensors import Contents, read_contents
 from detectors.loading.train_pairs import with_train_pairs
@@ -66,6 +67,28 @@ def load(
     >>> model.task.spec, model.task.group, int(model.train_mask.sum())
     ('add:53', Group(C53, order 53), 1123)
     """
+    asked = {"task": task, "train_indices": train_indices, "train_split": train_split, "arch": arch, "loader": loader}
+    return load_as(path, **asked, tokens=tokens, step=step, text=text, words=words)  # type: ignore[arg-type]
+
+
+def load_as(
+    path: str | Path,
+    *,
+    task: str | AnyTask | None = None,
+    train_indices: str | Path | None = None,
+    train_split: str | None = None,
+    arch: Mapping[str, str] | None = None,
+    loader: str | None = None,
+    tokens: str | None = None,
+    step: str | None = None,
+    text: str | Path | None = None,
+    words: bool = False,
+    contents: Contents | None = None,
+    like: View | None = None,
+) -> View:
+    """The same of one state of a series. contents: what it holds, where that has been read. like: the state whose
+    reading it is to take.
+    """
     file = resolve(str(path))
     if not isinstance(file, Path):
         if task or train_indices or train_split or arch or loader or tokens or step:
@@ -81,7 +104,8 @@ def load(
     wanted = asked_for(task, config, file)
     if loader and (tokens or step):
         raise CheckpointError("--tokens and --step do not apply with --loader, whose function says what is read")
-    contents = None if loader else read_contents(file, step)
+    if not loader and contents is None:
+        contents = read_contents(file, step)
     if wanted is not None and of_operands(wanted):  # before anything is tried on all pairs
         _check_memory(wanted, contents)
     own = ("config.json: train_indices", config["train_indices"]) if "train_indices" in config else None
@@ -96,7 +120,7 @@ def load(
     else:
         tried = None if is_tried(train_split) else paired
         last = None if step is None else partial(read_contents, file)
-        view, sha = _recognised(contents, wanted, config, arch or {}, tokens, tried, last), contents.sha256
+        view, sha = _recognised(contents, wanted, config, arch or {}, tokens, tried, last, like), contents.sha256
     view = _come_from(view, replace(view.checkpoint, path=str(path), sha256=sha))
     return _run_once(paired(_unchanged(view, file, before)), loader)
 
@@ -146,9 +170,11 @@ def _recognised(
     tokens: str | None,
     paired: Callable[[View], View] | None,
     last: Callable[[], Contents] | None,
+    like: View | None,
 ) -> View:
     """What a layout, or the structure, makes of a file. arch: over what config.json says. paired: with training pairs,
     on which a reading is tried; None where they are found by the loss of the reading. last: the last state of a series.
+    like: a state of it whose reading is taken.
     """
     own = {key: str(value) for key, value in config.get("model", {}).items() if key in DECLARED and value is not None}
     own = {"act_fn": "relu", **own} if "model" in config else own  # a folder of ours says what is not the usual
@@ -157,7 +183,11 @@ def _recognised(
         view = paired(subject(network, task)) if task is not None and paired is not None else None
         return getattr(view, "train_mask", None)
 
-    read = recognise(contents.weights, task, {**own, **arch}, tokens, given)
+    if like is not None and task is not None and of_operands(task):
+        other = Read(like.network, like.checkpoint.layout, like.checkpoint.unused)
+        read, last = as_another(contents.weights, task, other, {**own, **arch}), None
+    else:
+        read = recognise(contents.weights, task, {**own, **arch}, tokens, given)
     if last is not None and task is not None and of_operands(task) and read.accuracy < RIGHT:
         other = recognise(last().weights, task, {**own, **arch}, tokens, given)
         if other.answers and other.accuracy > read.accuracy:

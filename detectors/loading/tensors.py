@@ -17,7 +17,7 @@ from detectors.core.visible import visible
 from detectors.loading.arrays import Storages, shape, tensor
 from detectors.loading.containers import MAX_BYTES, MAX_GROWTH, read_bytes, short, tree_of, whole
 from detectors.loading.contents import find
-from detectors.loading.folders import inside
+from detectors.loading.folders import Inside, inside
 from detectors.loading.train_files import read_values
 
 MAX_NAME = 1000  # letters of a tensor's
@@ -37,6 +37,7 @@ class Contents:
     train: tuple[str, Any] | None
     note: str
     sha256: str
+    steps: tuple[int, ...] = ()
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
@@ -51,16 +52,27 @@ def read_contents(path: str | Path, step: str | None = None) -> Contents:
     Errors: CheckpointError for whatever is not a checkpoint, is damaged, too large, or holds code.
     """
     place = inside(Path(path), step)
-    file, step = place.file, place.step
-    data = read_bytes(file)
-    tree, storages = whole(file, lambda: tree_of(data, file.suffix))
-    found = whole(file, lambda: find(tree, step))
-    weights = whole(file, lambda: _weights(found.arrays, storages, len(data)))
-    train = whole(file, lambda: found.plain_train(storages))
-    if train is None and place.train is not None:
-        train = (place.train.name, read_values(place.train))
-    note = "; ".join(filter(None, (place.note, found.note)))
-    return Contents(weights, found.says, train, note, hashlib.sha256(data).hexdigest())
+    return Opened(place).contents(place.step)
+
+
+class Opened:
+    """A file read once, for any of the states in it. tree: what it holds, its arrays unread. Errors: as above."""
+
+    def __init__(self, place: Inside) -> None:
+        data = read_bytes(place.file)
+        self.place, self.size, self.sha256 = place, len(data), hashlib.sha256(data).hexdigest()
+        self.tree, self.storages = whole(place.file, lambda: tree_of(data, place.file.suffix))
+
+    def contents(self, step: str | None = None) -> Contents:
+        """One state, the last where none is asked for."""
+        file = self.place.file
+        found = whole(file, lambda: find(self.tree, step))
+        weights = whole(file, lambda: _weights(found.arrays, self.storages, self.size))
+        train = whole(file, lambda: found.plain_train(self.storages))
+        if train is None and self.place.train is not None:
+            train = (self.place.train.name, read_values(self.place.train))
+        note = "; ".join(filter(None, (self.place.note, found.note)))
+        return Contents(weights, found.says, train, note, self.sha256, found.steps)
 
 
 def _weights(arrays: Mapping[str, Any], storages: Storages, size: int) -> dict[str, Tensor]:

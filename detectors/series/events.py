@@ -53,9 +53,9 @@ def phases(steps: Sequence[int], g: Figures, m: Figures, accuracy: Figures) -> l
     [('initial', 0, 0), ('memorisation', 5, 5), ('circuit formation', 9, 9)]
     """
     named = [
-        (step, training_phase(*figures))
-        for step, *figures in zip(steps, g, m, accuracy, strict=True)
-        if all(figure is not None for figure in figures)
+        (step, training_phase(x, y, a))
+        for step, x, y, a in zip(steps, g, m, accuracy, strict=True)
+        if x is not None and y is not None and a is not None
     ]
     runs = [(name, [step for step, _ in run]) for name, run in groupby(named, key=lambda pair: pair[1])]
-    return [Phase(phase=name, start=run[0], end=run[-1]) for name, run in runs]
+    return [Phase.model_validate({"phase": name, "from": run[0], "to": run[-1]}) for name, run in runs]

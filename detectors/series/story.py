@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,7 @@ from detectors.core.verdict import Verdict
 SPLITS = ("all", "train", "test", "unseen")
 Interval = tuple[int | None, int]
 Figures = list[float | None]
+Kind = Literal["grokking", "at once", "training pairs alone", "nothing"]
 
 
 class Record(BaseModel):
@@ -67,12 +68,30 @@ class Convergence(Record):
     end: Spectrum | None
 
 
+class Curves(Record):
+    """Losses or accuracies by step, and what they show. kind: `grokking`, `at once` where test pairs are learnt
+    together with training pairs, `training pairs alone` where they never are, `nothing` where neither are.
+    learnt: step at which training and test pairs are, None where never. peak: step and height of the highest test loss.
+    points: step, of training and of test pairs, thinned.
+    """
+
+    unit: Literal["loss", "accuracy"]
+    kind: Kind
+    chance: float | None
+    learnt: tuple[int | None, int | None]
+    peak: tuple[int, float] | None
+    phases: list[Phase]
+    points: list[tuple[int, float | None, float | None]]
+
+
 class Story(Record):
     """steps: of the checkpoints, rising. accuracy: of `all`, `train`, `test` and `unseen` pairs, None where the split
     is unknown. motifs: by name. weight_norm: of all weights that the model uses; None where only rows are at hand.
     onsets: by motif, from the last checkpoint before it to the first with it, None before the first of all. rise: the
     same of the accuracy on unseen pairs (else test, else all: `rise_of`) over one half. lead: steps from onset to rise,
-    by motif, at least and at most. untold: step and reason of checkpoints that were not scored.
+    by motif, at least and at most. curves: of a loss that was kept at every step. forecast: of the step at which the
+    accuracy on unseen pairs passes 99%. untold: step and reason of
+    checkpoints that were not scored.
     """
 
     task: str = ""
@@ -86,6 +105,7 @@ class Story(Record):
     lead: dict[str, tuple[int, int | None]] = {}
     phases: list[Phase] = []
     convergence: dict[str, Convergence] = {}
+    curves: Curves | None = None
     forecast: dict[str, Any] | None = None
     telling: list[str] = Field(default=[], description="The story in sentences.")
     notes: list[str] = []

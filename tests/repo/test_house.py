@@ -25,6 +25,14 @@ ALLOWED = {
     "detectors.report": ("detectors.core", "detectors.judging"),
     "detectors.series": ("detectors.core", "detectors.judging", "detectors.report"),
     "detectors.runner": ("detectors.core", "detectors.subjects", "detectors.judging", "detectors.report"),
+    "detectors.tracker": (
+        "detectors.core",
+        "detectors.subjects",
+        "detectors.loading",
+        "detectors.report",
+        "detectors.runner",
+        "detectors.series",
+    ),
     "detectors.rewire_heads": ("detectors.core", "detectors.subjects"),
     "detectors.testing_heads": ("detectors.core", "detectors.subjects", "detectors.rewire_heads"),
     "detectors.testing_words": ("detectors.core", "detectors.subjects"),
@@ -47,7 +55,7 @@ ALLOWED = {
         "detectors.program",
         "detectors.report",
         "detectors.runner",
-        "detectors.series",
+        "detectors.tracker",
     ),
     "detectors.gate": ("detectors", "detectors.core", "detectors.judging", "detectors.report"),
     # which scores as `run` does, and stops as a gate says

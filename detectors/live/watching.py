@@ -16,6 +16,7 @@ from jaxtyping import Bool
 from torch import nn
 
 import detectors
+from detectors.core import registry
 from detectors.core.blame import told
 from detectors.core.errors import DetectorsError
 from detectors.core.registry import Detector
@@ -81,7 +82,11 @@ def watch(
         model=inner,
         view=partial(_view, inner, task, train_mask, tokens, parts),
         every=every,
-        scoring={"names": chosen, "draws": draws or max(DRAWS, round(len(chosen) / LEVEL) - 1), "seed": seed},
+        scoring={
+            "names": [_detector(one) for one in chosen],
+            "draws": draws or max(DRAWS, round(len(chosen) / LEVEL) - 1),
+            "seed": seed,
+        },
         logs=loggers(log),
         conditions=conditions(held, beside) if held else [],
         parts=Parts(Path(folder)) if folder is not None else None,
@@ -89,6 +94,14 @@ def watch(
     with undisturbed(inner):  # what cannot work is better known before the training
         watching.view()
     return watching
+
+
+def _detector(one: str | Detector) -> Detector:
+    """Looked up once: to ask what is installed takes as long as a small score."""
+    try:
+        return registry.load(one) if isinstance(one, str) else one
+    except KeyError:
+        raise DetectorsError(f"no detector {one!r}; there are {', '.join(registry.names())}") from None
 
 
 def _view(model: Any, task: str, mask: Any, tokens: str | None, parts: Mapping[str, Any] | None) -> ModelView:

@@ -197,7 +197,7 @@ def test_what_goes_wrong_is_said_once_and_the_training_goes_on(tmp_path, caplog)
 
 
 def test_a_call_that_cannot_work_is_known_before_the_training():
-    for wrong in ({"every": 0}, {"policy": "none.gate.toml"}, {"train_mask": [True] * 3}):
+    for wrong in ({"every": 0}, {"names": ["none"]}, {"policy": "none.gate.toml"}, {"train_mask": [True] * 3}):
         with pytest.raises(DetectorsError):
             detectors.watch(net(), f"add:{P}", **wrong)
     for model, task in ((nn.Linear(3, 4), f"add:{P}"), (net(), "repeat")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,21 +16,24 @@ import torch
 from detectors.core import registry
 from detectors.core.errors import CheckpointError, DetectorsError
 from detectors.core.picture import Picture
+from detectors.judging.detection import Detection
 from detectors.loading.curves import TEXT, Kept, curves_in, kept_in, read_curves
 from detectors.loading.load import load_as, resolve
 from detectors.loading.states import Run, State, states_of
+from detectors.loading.tensors import read_contents
 from detectors.loading.trial import RIGHT
 from detectors.report.parquet import read_rows
+from detectors.report.report import Report
 from detectors.report.rows import Row, error_row, rows_of
 from detectors.runner import run
 from detectors.series.curves import curves_of, sentences
+from detectors.series.recorded import recorded
 from detectors.series.rows import story_of
 from detectors.series.story import Story
 from detectors.subjects.tasks import View
 
 Progress = Callable[[str, int, int], None]
 TRIED = 6  # states asked for a reading where the last does not answer
-TASKLESS = "(curves alone)"
 
 
 @dataclass(frozen=True)
@@ -81,16 +85,16 @@ def _is_table(path: str) -> bool:
 
 
 def _curves_alone(path: str) -> Kept | None:
-    """The curves of a file without weights; None of any other. Errors: CheckpointError, as of a hostile file."""
+    """The curves of a file without weights; None of any other. Errors: CheckpointError, of a table without curves."""
     place = resolve(path)
     if not isinstance(place, Path) or not place.is_file():
         return None
     if place.suffix.lower() in TEXT:
         return read_curves(place)
     try:
-        states_of([path])
-    except CheckpointError as error:
-        if "holds no weights" in str(error):
+        read_contents(place)
+    except CheckpointError:
+        with suppress(CheckpointError):  # what is neither is told of as a checkpoint
             return read_curves(place)
     return None
 
@@ -131,27 +135,34 @@ def _scored(
     progress("reading the checkpoints", 0, 1)
     found = states_of(paths, step_from, loader=bool(options.get("loader")))
     rows: list[Row] = [error_row(paths[0], why, step=step) for step, why in found.untold.items()]
-    pictures: dict[int, list[Picture]] = {}
+    reports: dict[int, Report] = {}
     norms: dict[int, float] = {}
-    notes = list(found.notes)
     for state, view in views(found, options, progress):
-        if isinstance(view, DetectorsError):
-            rows.append(error_row(str(state), str(view), step=state.step, seed=seed))
-            continue
         try:
+            if isinstance(view, DetectorsError):
+                raise view
             report = run(view, names=_asked(view) if names is None else names, draws=draws, seed=seed)
         except DetectorsError as error:
+            if getattr(view, "tied", ()):  # of the state that settles how all are read
+                raise
             rows.append(error_row(str(state), str(error), step=state.step, seed=seed))
             continue
         rows += rows_of(report, checkpoint=str(state), step=state.step, draws=draws, seed=seed)
-        norms[state.step] = _norm(view)
-        pictures[state.step] = [p for d in report for p in d.pictures]
-        notes += [note for note in report.notes if note not in notes] if state == found.states[-1] else []
+        reports[state.step], norms[state.step] = report, _norm(view)
     progress("done", len(found.states), len(found.states))
-    if not norms:
+    if not reports:
         raise DetectorsError(f"none of these checkpoints could be scored; the first: {rows[0]['error']}")
+    said = recorded(found.says, {step: (report.accuracy, report.loss) for step, report in reports.items()})
+    notes = [*found.notes, *_common([report.notes for report in reports.values()]), *([said] if said else [])]
     story = story_of(rows, weight_norms=norms, notes=notes, curves=_beside(found))
+    pictures = {step: [p for d in report for p in _pictures(d)] for step, report in reports.items()}
     return Track(_foretold(story), sorted(rows, key=lambda row: row["step"]), pictures)
+
+
+def _common(notes: list[list[str]]) -> list[str]:
+    """What is said of all checkpoints, and of the last, but for which state it is."""
+    every = [note for note in notes[0] if all(note in others for others in notes)]
+    return list(dict.fromkeys([*every, *(note for note in notes[-1] if not note.startswith("state "))]))
 
 
 def views(found: Run, options: Mapping[str, Any], progress: Progress) -> Iterator[tuple[State, Any]]:
@@ -195,6 +206,18 @@ def _asked(view: View) -> list[str]:
     every = filter(None, map(registry.known, registry.names()))
     specs = [registry.spec_of(function) for function in every]
     return [s.name for s in specs if s.question == "what" and s.subject in (view.kind, *view.parts)]
+
+
+def _pictures(d: Detection) -> list[Picture]:
+    """Whatever the verdict, so that none is missing on the way from chance to the circuit."""
+    function, score = registry.known(d.detector), d.scored
+    draw = registry.picture_of(function) if function is not None else None
+    if draw is None or score is None:
+        return []
+    try:
+        return draw(score)
+    except Exception:  # a picture of somebody else's takes nothing down with it
+        return []
 
 
 def _norm(view: View) -> float:

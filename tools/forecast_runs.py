@@ -3,8 +3,8 @@
 A hundred small networks of two operands, drawn from a fixed generator: some generalise, late or soon, some never do
 within their budget of steps. Every run is scored at steps spaced evenly in the logarithm, as it is trained, and ends
 three checkpoints after 99% of unseen pairs are answered, at its budget, or with the clock. A finished run is a file of
-its own, which is written whole or not at all; the end joins all into `forecast_runs.parquet` and
-`forecast_curves.parquet`.
+its own, which is written whole or not at all; the end joins all into `forecast.parquet`, which `models_zoo.forecasting`
+reads.
 """
 
 from __future__ import annotations
@@ -179,22 +179,28 @@ def _score(model: Any, weights: Any, task: Any, train: Any, step: int) -> dict[s
     return row
 
 
+KEPT = {"G", "M", "G_verdict", "M_verdict", "M_membership_advantage", "G_structured_accuracy", "weight_norm", "step"}
+
+
 def join(out: Path) -> None:
-    """One Parquet file of the scores and one of the curves, from all runs that are finished."""
+    """One Parquet file of the scores of all runs that are finished, with the step at which each was answered."""
     import pandas as pd
 
-    runs = [json.loads(file.read_text()) for file in sorted((out / "runs").glob("*.json"))]
-    if not runs:
-        raise SystemExit("no run was finished")
-    scores, curves = [], []
-    for run in runs:
+    scores = []
+    for file in sorted((out / "runs").glob("*.json")):
+        run = json.loads(file.read_text())
         rows, curve = run.pop("rows"), run.pop("curve")
         run |= {f"model_{k}": v for k, v in run.pop("model").items() if k in ("kind", "d_model", "d_mlp", "act_fn")}
-        scores += [{**run, **row} for row in rows]
-        curves += [{"run": run["run"], "step": s, "accuracy_train": a, "accuracy_unseen": u} for s, a, u in curve]
-    pd.DataFrame(scores).to_parquet(out / "forecast_runs.parquet", index=False)
-    pd.DataFrame(curves).to_parquet(out / "forecast_curves.parquet", index=False)
-    print(f"{len(runs)} runs, {len(scores)} rows", flush=True)
+        run["answered"] = next((step for step, _, unseen in curve if unseen >= ANSWERED), None)
+        run["lasted"] = max(curve[-1][0], rows[-1]["step"])
+        kept = [{k: v for k, v in row.items() if k in KEPT or k.startswith("accuracy")} for row in rows]
+        scores += [{**run, **row} for row in kept]
+    if not scores:
+        raise SystemExit("no run was finished")
+    table = pd.DataFrame(scores).rename(columns={"M_membership_advantage": "membership"})
+    table = table.astype({"answered": float} | dict.fromkeys(table.select_dtypes("float").columns, "float32"))
+    table.to_parquet(out / "forecast.parquet", index=False, compression="zstd")
+    print(f"{table.run.nunique()} runs, {len(scores)} rows", flush=True)
 
 
 def main() -> None:

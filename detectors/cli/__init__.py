@@ -14,6 +14,7 @@ from detectors.cli.inspect import inspect
 from detectors.cli.list import list_
 from detectors.cli.options import complain
 from detectors.cli.run import run
+from detectors.cli.track import track
 from detectors.core.errors import DetectorsError
 from detectors.core.version import __version__
 
@@ -23,6 +24,7 @@ app.command("list")(list_)
 app.command()(explain)
 app.command()(inspect)
 app.command()(gate)
+app.command()(track)
 app.command()(compare)
 
 

@@ -146,16 +146,17 @@ def _of_words(name: str) -> bool:
 
 
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator[tuple[Console, Progress]]:
+def progress_bar(quiet: bool, left: bool = False) -> Iterator[tuple[Console, Progress]]:
     """On stderr, where that is a terminal: what to print beside it with, and what moves it. What the library has to say
-    meanwhile (logging, "detectors") is printed there too.
+    meanwhile (logging, "detectors") is printed there too. left: with the time that is left, where steps are alike.
     """
     from rich.console import Console
     from rich.logging import RichHandler
     from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description:<26}"), BarColumn(), TimeElapsedColumn())
+    time = (TextColumn("left"), TimeRemainingColumn()) if left else (TimeElapsedColumn(),)
+    columns = (TextColumn("{task.description:<26}"), BarColumn(), *time)
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=quiet or not sys.stderr.isatty()) as bar:
         shown = bar.add_task("loading", total=None)

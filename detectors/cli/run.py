@@ -53,7 +53,7 @@ def run(
     from detectors.report.files import write_formats
     from detectors.report.terminal import render
 
-    _check_names(detector)
+    check_names(detector)
     o.check_folders(json=json, junit=junit, markdown=markdown, html=html)
     if html is not None and len(checkpoints) > 1:
         raise typer.BadParameter(f"--html {html}: a page holds one report, not those of {len(checkpoints)} checkpoints")
@@ -83,7 +83,8 @@ def run(
         raise typer.Exit(3)
 
 
-def _check_names(names: list[str] | None) -> None:
+def check_names(names: list[str] | None) -> None:
+    """Before anything is scored. Errors: typer.BadParameter for a detector that is not installed."""
     from difflib import get_close_matches
 
     from detectors.core.registry import names as installed

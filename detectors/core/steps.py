@@ -13,7 +13,7 @@ _NUMBER = r"[ =_.-]?(\d{1,18})(?!\d)"  # as many digits as Parquet's whole numbe
 _NAMES = (  # a step is finer than an epoch; else the last number that is no part of a decimal
     re.compile(rf"(?<![a-z])(?:global_?step|step|iteration|iter|it|update)s?{_NUMBER}", re.I),
     re.compile(rf"(?<![a-z])(?:epoch|ep|e)s?{_NUMBER}", re.I),
-    re.compile(r"(?<![\d.])(\d{1,18})(?!\d|\.\d)"),
+    re.compile(r"(?<!\d)(?<!\d\.)(\d{1,18})(?!\d|\.\d)"),
 )
 KEYS = ("global_step", "step", "steps", "iteration", "iter", "epoch", "epochs")
 

@@ -45,18 +45,19 @@ def to_html(report: Document, program: Program | None = None) -> str:
     (True, False)
     """
     drawn = [pictures(d, report) for d in report]
-    page = _environment().get_template("template.html.j2")
+    page = environment().get_template("template.html.j2")
     fidelity = None if program is None else drawing_of(program.picture())
-    plotly = _plotly() if any(drawn) or fidelity else ""
+    plotly = plotly_script() if any(drawn) or fidelity else ""
     return page.render(report=report, pictures=drawn, program=program, fidelity=fidelity, plotly=plotly)
 
 
 def to_notebook(report: Document) -> str:
     """The verdicts and the sentence, without pictures, scripts or colours of its own: for a notebook's cell."""
-    return _environment().get_template("notebook.html.j2").render(report=report)
+    return environment().get_template("notebook.html.j2").render(report=report)
 
 
-def _plotly() -> Any:
+def plotly_script() -> Any:
+    """The library that draws, to stand in a page. Errors: DetectorsError where it is not installed."""
     from markupsafe import Markup
 
     try:
@@ -67,7 +68,8 @@ def _plotly() -> Any:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Of the templates beside. Errors: DetectorsError where jinja2 is not installed."""
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:

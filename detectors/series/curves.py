@@ -21,7 +21,9 @@ HALF_WAY, LEARNT = 0.5, 0.9
 LATER = 2.0
 WINDOW = 200  # of so many parts of a run the median is taken over one
 POINTS = 600  # kept for a picture
-UNTOLD = "no curve tells circuit formation from cleanup, nor echoes (b, a) of training pairs from unseen ones"
+UNTOLD = (
+    "Curves alone do not tell circuit formation from cleanup, nor echoes (b, a) of training pairs from unseen ones."
+)
 EITHER = f"{FORMING} or {CLEANUP}"
 
 
@@ -76,7 +78,7 @@ def sentences(curves: Curves) -> list[str]:
     peak = ""
     if curves.peak and curves.kind == "grokking":
         peak = f" The test loss is highest at {curves.peak[0]:,} ({curves.peak[1]:.2f})."
-    return [f"{said}{peak}", f"From curves alone {UNTOLD}."]
+    return [f"{said}{peak}", UNTOLD]
 
 
 def _in_order(
@@ -117,7 +119,7 @@ def _phases(kind: Kind, at: np.ndarray, half: Sequence[int | None], learnt: Sequ
     """Of a run that grokked, or learnt at once; none of others."""
     if kind not in ("grokking", "at once"):
         return []
-    marks = [(INITIAL, int(at[0]))]
+    marks: list[tuple[str, int | None]] = [(INITIAL, int(at[0]))]
     marks += [(LOOKUP, half[0]), (EITHER, half[1])] if kind == "grokking" else []
     marks += [(CARRIED, learnt[1])]
     known = [(name, step) for name, step in marks if step is not None]

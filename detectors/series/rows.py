@@ -90,7 +90,7 @@ def _course(name: str, rows: Sequence[Row | None]) -> Course:
     chose = spec_of(function).chose if function else ""
     return Course(
         value=[_number(row, "score") for row in rows],
-        verdict=[Verdict(row["verdict"]) if row else None for row in rows],
+        verdict=[Verdict.__members__[row["verdict"].upper()] if row else None for row in rows],
         **{cause: [_number(row, cause) for row in rows] for cause in CAUSES},
         evidence={key: [_number(one, key) if key in one else None for one in evidence] for key in sorted(numeric)},
         chosen=[[str(k) for k in one.get(chose) or [] if isinstance(k, str | int)] for one in evidence],

@@ -102,16 +102,7 @@ def _circuit(story: Story) -> Iterator[str]:
         if story.rise is None:
             yield f"{name} sets in {between(first)}."
             continue
-        least, most = story.lead[name]
-        if most is not None and most <= 0 and least < 0:
-            how = (
-                f"{grouped(-most)} to {grouped(-least)} steps after the accuracy" if most else "not before the accuracy"
-            )
-        elif least > 0:
-            how = f"{_at_least(least, most)} steps before the accuracy"
-        else:
-            how = "in the same stretch as the accuracy, or next to it"
-        yield f"{name} sets in {between(first)}, {how}."
+        yield f"{name} sets in {between(first)}, {_before(*story.lead[name])}."
 
 
 def _lookup(story: Story) -> Iterator[str]:

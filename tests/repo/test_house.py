@@ -28,6 +28,7 @@ ALLOWED = {
     "detectors.tracker": (
         "detectors.core",
         "detectors.subjects",
+        "detectors.judging",
         "detectors.loading",
         "detectors.report",
         "detectors.runner",
@@ -67,7 +68,14 @@ ALLOWED = {
         "detectors.gate",
         "detectors.series",
     ),
-    "detectors.cli": ("detectors", "detectors.core", "detectors.judging", "detectors.report", "detectors.gate"),
+    "detectors.cli": (
+        "detectors",
+        "detectors.core",
+        "detectors.judging",
+        "detectors.report",
+        "detectors.gate",
+        "detectors.series",
+    ),
     "models_zoo": ("detectors",),
     "fixtures": ("detectors", "models_zoo"),
 }

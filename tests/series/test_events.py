@@ -1,0 +1,89 @@
+"""When it happened: rules on sequences of verdicts and figures, and what must not change them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.core.phases import training_phase
+from detectors.series.events import lead, onset, phases, rise
+
+STEPS = st.lists(st.integers(0, 10**12), min_size=2, max_size=30, unique=True).map(sorted)
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        ("ooo###o", (20, 30)),  # three times running are enough, whatever comes after
+        ("o##o##o", None),  # twice is not, where it does not last
+        ("ooooo#", (40, 50)),  # once, at the end
+        ("oo##", (10, 20)),
+        ("###", (None, 0)),  # from the first checkpoint: nothing is before
+        ("#", (None, 0)),
+        ("o", None),
+        ("", None),
+        ("oo?###", (10, 30)),  # the checkpoint that was not scored is inside the interval
+        ("o#?##o", (0, 10)),  # nor does it break a run
+        ("??", None),
+    ],
+)
+def test_an_onset_is_the_first_of_three_or_lasts_to_the_end(there, expected):
+    verdicts = [{"o": False, "#": True, "?": None}[sign] for sign in there]
+    assert onset([10 * i for i in range(len(there))], verdicts) == expected
+
+
+@given(STEPS, st.data())
+def test_subsampling_moves_an_onset_by_no_more_than_the_spacing(steps, data):
+    """Of verdicts that change once, from absent to present."""
+    change = data.draw(st.integers(0, len(steps)))
+    kept = sorted(data.draw(st.sets(st.sampled_from(range(len(steps))), min_size=1)))
+    whole = onset(steps, [i >= change for i in range(len(steps))])
+    part = onset([steps[i] for i in kept], [i >= change for i in kept])
+    if part is None:  # the last that was kept is before the change
+        assert whole is None or kept[-1] < change
+        return
+    assert whole is not None
+    assert part[1] >= whole[1]
+    before = part[0] if part[0] is not None else -1
+    assert before < whole[1] <= part[1]  # the change is inside, so no further off than two neighbours are apart
+
+
+@given(STEPS, st.integers(-(10**6), 10**6), st.data())
+def test_a_constant_offset_moves_all_by_itself(steps, offset, data):
+    verdicts = data.draw(st.lists(st.sampled_from([True, False, None]), min_size=len(steps), max_size=len(steps)))
+    first, moved = onset(steps, verdicts), onset([s + offset for s in steps], verdicts)
+    expected = first and tuple(None if s is None else s + offset for s in first)
+    assert moved == expected
+    assert lead(moved, moved) == lead(first, first)
+
+
+def test_a_rise_is_over_one_half():
+    assert rise([0, 1, 2], [0.1, 0.5, 0.6]) == (1, 2)
+    assert rise([0, 1, 2], [None, None, None]) is None
+
+
+def test_a_lead_is_at_least_and_at_most():
+    assert lead((10, 20), (50, 60)) == (30, 50)
+    assert lead((None, 0), (50, 60)) == (50, None)
+    assert lead((50, 60), (10, 20)) == (-50, -30)
+    assert lead(None, (1, 2)) is None
+
+
+@pytest.mark.parametrize(
+    ("g", "m", "accuracy", "expected"),
+    [
+        (0.49, 0.49, 0.49, "initial"),
+        (0.49, 0.5, 0.49, "memorisation"),
+        (0.5, 0.9, 0.49, "circuit formation"),
+        (0.5, 0.1, 0.5, "cleanup"),
+        (0.5, 0.09, 0.5, "generalisation"),
+        (0.2, 0.05, 0.9, "generalisation"),
+    ],
+)
+def test_phases_are_as_the_design_has_them(g, m, accuracy, expected):
+    assert training_phase(g, m, accuracy) == expected
+
+
+def test_a_checkpoint_of_which_a_figure_is_unknown_is_in_no_phase():
+    found = phases([0, 1, 2, 3], [0.0, None, 0.0, 0.9], [0.9, 0.9, 0.9, 0.0], [0.0, 0.0, 0.0, 1.0])
+    assert [(p.phase, p.start, p.end) for p in found] == [("memorisation", 0, 2), ("generalisation", 3, 3)]
+    assert found[0].model_dump(by_alias=True) == {"phase": "memorisation", "from": 0, "to": 2}

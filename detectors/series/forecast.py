@@ -29,7 +29,7 @@ from detectors.series.story import Figures, Story
 ANSWERED = 0.99
 GOAL = math.log(ANSWERED / (1 - ANSWERED))
 FORMING = 0.1  # of G: what memorises has less, and a circuit that forms has more within a few checkpoints
-MOVING = 1.0  # of the change: of the runs fitted on, none that answered a tenth of unseen pairs went on from below it
+MOVING = 1.0  # of the change: no fitted run that answered 10 to 90% of unseen pairs with less was ever answered
 BACK = 1.3  # a change is since the last checkpoint before this part of the steps so far
 CLIP = 0.02  # an accuracy is taken to lie between this and 1 less it, where its logit is asked for
 NEED = "a forecast needs two checkpoints, and G, M and the accuracy on unseen pairs at the last of them"
@@ -38,9 +38,9 @@ NEED = "a forecast needs two checkpoints, and G, M and the accuracy on unseen pa
 def forecast(story: Story) -> dict[str, Any]:
     """`forming`: whether a circuit is on its way at the last checkpoint, G being 0.1 or more; null where G is unknown.
     `interval`: of the step, [low, high] with high null where it may never come; or null. `level`: how often the
-    interval is meant to hold the step. `why`: there where `interval` is null.
+    interval is meant to hold the step. `reason`: there where `interval` is null.
 
-    >>> forecast(Story(steps=[0], accuracy={"unseen": [0.1]}, motifs={}))["why"] == NEED
+    >>> forecast(Story(steps=[0], accuracy={"unseen": [0.1]}, motifs={}))["reason"] == NEED
     True
     """
     unseen = story.accuracy.get("unseen") or story.unknown
@@ -48,10 +48,10 @@ def forecast(story: Story) -> dict[str, Any]:
     found = {"forming": None if g is None else g >= FORMING, "interval": None, "level": fitted()["level"]}
     for step, accuracy in zip(story.steps, unseen, strict=True):
         if accuracy is not None and accuracy >= ANSWERED:
-            return {**found, "why": f"it is over: {accuracy:.1%} of unseen pairs were answered at step {step}"}
+            return {**found, "reason": f"it is over: {accuracy:.1%} of unseen pairs were answered at step {step}"}
     x = features(story.steps, unseen, story.g, story.m, story.membership)
     if x is None:
-        return {**found, "why": NEED}
+        return {**found, "reason": NEED}
     now, elapsed = story.steps[-1], story.steps[-1] - story.steps[0]
     middle = float(x @ np.array(fitted()["lines"][line_of(x)]))
     low, high = (None if q is None else now + elapsed * math.exp(middle + q) for q in fitted()["left"][stage(x)])

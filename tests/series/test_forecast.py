@@ -47,7 +47,7 @@ def test_an_interval_lies_ahead_and_moves_with_offset_and_unit_of_the_steps(rows
 
 
 @pytest.mark.parametrize(
-    ("found", "why"),
+    ("found", "reason"),
     [
         (story([], [], [], [], []), NEED),
         (story([5], [0.2], [0.3], [0.3], [0.9]), NEED),
@@ -59,7 +59,7 @@ def test_an_interval_lies_ahead_and_moves_with_offset_and_unit_of_the_steps(rows
 def test_where_there_is_no_interval_it_says_why(found, why):
     said = forecast(found)
     assert said["interval"] is None
-    assert said["why"].startswith(why)
+    assert said["reason"].startswith(why)
 
 
 def test_a_line_is_recovered_from_data_half_of_which_are_censored():
@@ -105,12 +105,21 @@ def test_a_series_of_the_zoo_cut_anywhere_gives_an_interval_or_says_why_not(name
     after = next(i for i, a in enumerate(columns[1]) if a >= ANSWERED)
     for k in range(len(rows) + 1):
         said = forecast(story(*(column[:k] for column in columns)))
-        assert (said["interval"] is None) == ("why" in said)
+        assert (said["interval"] is None) == ("reason" in said)
         if k > after:
-            assert said["why"].startswith("it is over")
+            assert said["reason"].startswith("it is over")
         elif k > 1:
             assert said["interval"][0] >= columns[0][k - 1]
     before = next(i for i, g in enumerate(columns[2]) if g >= 0.5) + 1  # where the circuit has just formed
     said = forecast(story(*(column[:before] for column in columns)))
     assert said["forming"]
     assert said["interval"][0] <= columns[0][after]
+
+
+@pytest.mark.deep
+def test_the_tables_of_the_documentation_are_those_of_the_held_out_half():
+    from models_zoo.forecast_judged import table
+
+    said = (Path(__file__).parents[2] / "docs" / "forecast.md").read_text()
+    for line in filter(None, table(*halves(runs()), fitted()).splitlines()):
+        assert line in said

@@ -56,10 +56,10 @@ def test_an_interval_lies_ahead_and_moves_with_offset_and_unit_of_the_steps(rows
         (story([0, 5, 9], [0.0, 0.995, 0.5], [0.0, 1.0, 1.0], [0.9, 0.1, 0.1], [0.9] * 3), "it is over"),
     ],
 )
-def test_where_there_is_no_interval_it_says_why(found, why):
+def test_where_there_is_no_interval_it_says_why(found, reason):
     said = forecast(found)
     assert said["interval"] is None
-    assert said["reason"].startswith(why)
+    assert said["reason"].startswith(reason)
 
 
 def test_a_line_is_recovered_from_data_half_of_which_are_censored():

@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.core.score import Null as Null
     from detectors.core.score import Score as Score
     from detectors.fleet.many import score_many as score_many
+    from detectors.live.callbacks import lightning_callback as lightning_callback
+    from detectors.live.callbacks import trainer_callback as trainer_callback
+    from detectors.live.watching import watch as watch
     from detectors.loading.bridge import from_bridge as from_bridge
     from detectors.loading.from_weights import from_weights as from_weights
     from detectors.loading.hooked import from_hooked as from_hooked
@@ -86,6 +89,9 @@ _HOME = {
     "program_of": "program.program",
     "Report": "report.report",
     "run": "runner",
+    "watch": "live.watching",
+    "lightning_callback": "live.callbacks",
+    "trainer_callback": "live.callbacks",
     "Track": "tracker",
     "track": "tracker",
     "score_many": "fleet.many",

@@ -67,6 +67,15 @@ ALLOWED = {
         "detectors.fleet",
     ),
     "detectors.gate": ("detectors", "detectors.core", "detectors.judging", "detectors.report"),
+    # which scores as `run` does, and stops as a gate says
+    "detectors.live": (
+        "detectors",
+        "detectors.core",
+        "detectors.subjects",
+        "detectors.report",
+        "detectors.gate",
+        "detectors.series",
+    ),
     "detectors.cli": (
         "detectors",
         "detectors.core",

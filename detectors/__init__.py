@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from detectors.core.version import __version__ as __version__
 
 if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` finds the same names
+    from detectors.certificate.certificate import certify as certify
     from detectors.core.errors import DetectorsError as DetectorsError
+    from detectors.core.figures import Certificate as Certificate
     from detectors.core.groups import Group as Group
     from detectors.core.heads import Heads as Heads
     from detectors.core.picture import Picture as Picture
@@ -66,6 +68,7 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
 
 _HOME = {
     "DetectorsError": "core.errors",
+    "Certificate": "core.figures",
     "Group": "core.groups",
     "Picture": "core.picture",
     "detector": "core.registry",
@@ -83,6 +86,7 @@ _HOME = {
     "program_of": "program.program",
     "Report": "report.report",
     "run": "runner",
+    "certify": "certificate.certificate",
     "check": "subjects.contract",
     "Task": "subjects.operands.task",
     "ModelView": "subjects.operands.view",

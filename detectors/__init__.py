@@ -13,6 +13,7 @@ from detectors.core.version import __version__ as __version__
 
 if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` finds the same names
     from detectors.certificate.certificate import certify as certify
+    from detectors.certificate.reported import with_certificate as with_certificate
     from detectors.core.errors import DetectorsError as DetectorsError
     from detectors.core.figures import Certificate as Certificate
     from detectors.core.groups import Group as Group
@@ -87,6 +88,7 @@ _HOME = {
     "Report": "report.report",
     "run": "runner",
     "certify": "certificate.certificate",
+    "with_certificate": "certificate.reported",
     "check": "subjects.contract",
     "Task": "subjects.operands.task",
     "ModelView": "subjects.operands.view",

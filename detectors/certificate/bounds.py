@@ -88,7 +88,7 @@ def _sides(block: Block, layers: Layers) -> tuple[Float[np.ndarray, " kinds"], F
     return along, across, float(off)
 
 
-def _most(values: Float[np.ndarray, "..."], kinds: Int[np.ndarray, "..."]) -> Float[np.ndarray, " kinds"]:
+def _most(values: np.ndarray, kinds: np.ndarray) -> Float[np.ndarray, " kinds"]:
     found = np.full(kinds.max() + 1, -np.inf)
     np.maximum.at(found, kinds.ravel(), values.ravel())
     return found
@@ -167,10 +167,10 @@ def parts(layers: Layers, shared: Tables, found: Deviations) -> dict[str, Float[
     left = found.left * shared.left_over.max()
     others = np.delete(_of_irreps(shared, found), layers.kinds[layers.group.identity], axis=2)
     return {
-        "operands alone": -_at_worst(layers, shared, found) - left,
-        "key irreps": -others.min(2),
-        "other irreps": found.minor * shared.minor,
-        "unread": left - found.of_rest,
+        "of one operand": -_at_worst(layers, shared, found) - left,
+        "of the key irreps": -others.min(2),
+        "of other irreps": found.minor * shared.minor,
+        "not read": left - found.of_rest,
     }
 
 

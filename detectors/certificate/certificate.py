@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 
 from detectors.certificate.bounds import (
     FIRST,
@@ -38,7 +38,7 @@ def certify(model: ModelView, *, share: float = SHARE, seed: int = 0) -> Certifi
     """A lower bound of the accuracy over all pairs, sound whatever the weights are.
 
     model: two embeddings, one hidden layer of ReLU and a linear readout, on a task that is a group. share: of the
-    operations of a pass over all pairs, the most that may be used. seed: of the pairs that the circuit is fitted to.
+    operations of a pass over all pairs, the most that may be used; over 1 a proof costs more than counting. seed: of the pairs that the circuit is fitted to.
     Errors: NotApplicable for any other model.
 
     >>> import detectors
@@ -46,8 +46,8 @@ def certify(model: ModelView, *, share: float = SHARE, seed: int = 0) -> Certifi
     >>> found.share <= 0.4, found.certified_accuracy <= 1
     (True, True)
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"share lies in (0, 1], not {share}")
+    if not 0 < share < np.inf:
+        raise ValueError(f"share is a positive number, not {share}")
     start = time.perf_counter()
     layers = layers_of(model)
     n, limit = len(layers.left), share * layers.brute_force
@@ -90,7 +90,7 @@ def _proved(
     for rows in np.array_split(np.arange(n), -(-n * n * m // BUDGET)):
         found = deviations(layers, circuit, rows)
         lower = in_norms(layers, shared, found)
-        holds = (lower > shared.slack).all(2)
+        holds = np.asarray((lower > shared.slack).all(2))
         more, used = _one_by_one(layers, circuit, shared, found, lower, ~holds, spare * len(rows) / n)
         in_all += np.array([holds.sum(), holds.sum() + more])
         operations += used
@@ -105,7 +105,7 @@ def _one_by_one(
     shared: Tables,
     found: Deviations,
     lower: Float[np.ndarray, "rows n kinds"],
-    unproved: Int[np.ndarray, "rows n"],
+    unproved: Bool[np.ndarray, "rows n"],
     spare: float,
 ) -> tuple[int, int]:
     """How many more are proved, those of fewest answers in question first, until the operations are spent."""
@@ -130,14 +130,14 @@ def _why(certified: float, margin: float, worst: dict[str, float], operations: i
     if certified == 1:
         return "every pair is proved"
     if not worst:
-        return "the pass is so small, or the weights so far from any circuit or scale, that nothing is proved in the share"
+        return "a pass over all pairs is so small, or the weights of such a size, that nothing is proved in the share"
     part = max(worst, key=lambda name: worst[name])
     if margin <= 0:
         return "its idealised circuit does not answer: it has no lead to lose"
     spent = "; the operations are spent" if operations > 0.98 * limit else ""
     return (
-        f"of the lead of {margin:.1f} that the idealised circuit has, the network may take off {sum(worst.values()):.1f} "
-        f"for the median pair, most of it in its {part} ({worst[part]:.1f}){spent}"
+        f"the idealised circuit leads by {margin:.1f}, of which by norms the network may take off "
+        f"{sum(worst.values()):.1f} for the median pair, most in what is {part} ({worst[part]:.1f}){spent}"
     )
 
 

@@ -59,7 +59,7 @@ def layers_of(model: ModelView) -> Layers:
     if model.architecture.get("act_fn") != "relu":
         raise NotApplicable(f"no certificate: its neurons are {model.architecture.get('act_fn')}, not relu")
     if any(tensor.dtype not in (torch.float32, torch.float64) for tensor in model.weights.values()):
-        raise NotApplicable("no certificate: it is about evaluation in float32 or better, and these weights are coarser")
+        raise NotApplicable("no certificate: it is about float32 or better, and these weights are coarser")
     labels, n = model.labels, model.group.order
     asked = model.task.answer[np.ix_(labels.left, labels.right)]
     if not n == model.task.n_tokens == model.task.n_answers or (asked != labels.answers[model.group.table]).any():

@@ -38,7 +38,7 @@ def certify(model: ModelView, *, share: float = SHARE, seed: int = 0) -> Certifi
     """A lower bound of the accuracy over all pairs, sound whatever the weights are.
 
     model: two embeddings, one hidden layer of ReLU and a linear readout, on a task that is a group. share: of the
-    operations of a pass over all pairs, the most that may be used; over 1 a proof costs more than counting. seed: of the pairs that the circuit is fitted to.
+    operations of a pass over all pairs, the most that may be used. seed: of the pairs that the circuit is fitted to.
     Errors: NotApplicable for any other model.
 
     >>> import detectors
@@ -46,12 +46,12 @@ def certify(model: ModelView, *, share: float = SHARE, seed: int = 0) -> Certifi
     >>> found.share <= 0.4, found.certified_accuracy <= 1
     (True, True)
     """
-    if not 0 < share < np.inf:
-        raise ValueError(f"share is a positive number, not {share}")
+    if not 0 < share <= 1:
+        raise ValueError(f"share lies in (0, 1], not {share}")
     start = time.perf_counter()
-    layers = layers_of(model)
-    n, limit = len(layers.left), share * layers.brute_force
     with np.errstate(all="ignore"):  # what is no number proves nothing
+        layers = layers_of(model)
+        n, limit = len(layers.left), share * layers.brute_force
         circuit = circuit_of(layers, IN_NORMS * limit / n**2, seed)
         shared = tables(layers, circuit)
         proved, worst, operations = _proved(layers, circuit, shared, limit)
@@ -145,6 +145,7 @@ def _pass(layers: Layers) -> float:
     """Seconds of a pass over all pairs, from an eighth of it."""
     start, n = time.perf_counter(), len(layers.left)
     some = layers.left[: n // 8 + 1]
-    hidden = np.maximum(some[:, None] + layers.right, 0.0).reshape(len(some) * n, -1)
-    (hidden @ layers.readout + layers.bias).argmax(1)
+    with np.errstate(all="ignore"):
+        hidden = np.maximum(some[:, None] + layers.right, 0.0).reshape(len(some) * n, -1)
+        (hidden @ layers.readout + layers.bias).argmax(1)
     return (time.perf_counter() - start) * n / len(some)

@@ -9,16 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from detectors.certificate.rounding import gamma
 from detectors.core.groups import Group
+from detectors.core.spectrum import BUDGET
 
 
 @dataclass(frozen=True)
 class Frame:
-    """turns: for each space, by b, what f(c) -> f(c b^-1) does to its coefficients. error: the most that it is off by
-    in any answer, for coefficients of length 1.
+    """turns: for each space, by b, what f(c) -> f(c b^-1) does to its coefficients. error: the most that these, and
+    shifts from the left, are off by in any answer, for coefficients of length 1.
     """
 
     basis: Float[np.ndarray, "n d"]
@@ -44,22 +45,26 @@ def frame(group: Group, irrep: int, seed: int = 0) -> Frame:
     """irrep: an index into `group.irreps`."""
     basis = group.basis[:, group.slices[irrep]]
     weight = np.random.default_rng(seed).standard_normal(group.order)
-    from_left = (weight + weight[group.inverse])[group.table[:, group.inverse]]
-    values, vectors = np.linalg.eigh(basis.T @ from_left @ basis)
+    generic = (weight + weight[group.inverse])[group.table[:, group.inverse]]
+    values, vectors = np.linalg.eigh(basis.T @ generic @ basis)
     cuts = np.flatnonzero(np.diff(values) > 1e-6 * np.abs(values).max()) + 1
     spaces = np.split(basis @ vectors, cuts, axis=1)
-    turns, errors = zip(*(_turns(group, space) for space in spaces), strict=True)
     whole = np.concatenate(spaces, axis=1)
-    left = max(_off(whole[of_a], whole) for of_a in group.table)
-    return Frame(whole, turns, float(left + np.linalg.norm(errors) + gamma(64 * whole.size)))
+    turns, errors = zip(*(_shifts(space, group.table[:, group.inverse].T) for space in spaces), strict=True)
+    from_left = _shifts(whole, group.table)[1]
+    return Frame(whole, turns, float(from_left + np.linalg.norm(errors) + gamma(64 * whole.size)))
 
 
-def _turns(group: Group, space: Float[np.ndarray, "n e"]) -> tuple[Float[np.ndarray, "n e e"], float]:
-    """With the error that is left, which is what holds however the space was found."""
-    shifted = [space[group.table[:, b]] for b in group.inverse]
-    return np.stack([space.T @ one for one in shifted]), max(_off(one, space) for one in shifted)
+def _shifts(
+    space: Float[np.ndarray, "n e"], moved: Int[np.ndarray, "shifts n"]
+) -> tuple[Float[np.ndarray, "shifts e e"], float]:
+    """Every shift as a matrix on coefficients, and the most that it is off by in any answer, whatever the space is.
 
-
-def _off(shifted: Float[np.ndarray, "n e"], space: Float[np.ndarray, "n e"]) -> float:
-    """How far from a span its functions go by a shift, in any answer."""
-    return float(np.linalg.norm(shifted - space @ (space.T @ shifted), axis=1).max())
+    moved: by shift, where each answer takes its value from.
+    """
+    matrices, off = [], 0.0
+    for some in np.array_split(moved, -(-moved.size * space.shape[1] // BUDGET)):
+        shifted = space[some]
+        matrices.append(space.T @ shifted)
+        off = max(off, float(np.linalg.norm(shifted - space @ matrices[-1], axis=2).max()))
+    return np.concatenate(matrices), off

@@ -1,6 +1,8 @@
 """The certificate is a lower bound whatever the weights are: perturbed, flipped, made to hurt, random, no numbers."""
 
+from dataclasses import replace
 from functools import cache
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 import detectors
 from detectors import Group, certify
-from detectors.certificate.bounds import deviations, in_norms, tables
+from detectors.certificate.bounds import deviations, in_norms, one_by_one, tables
 from detectors.certificate.circuit import circuit_of
 from detectors.certificate.layers import layers_of
 from detectors.core.errors import NotApplicable
@@ -110,29 +112,49 @@ def test_flipped_bits(name, flips):
     assert_sound(changed(model, **{where: flipped(where) for where in ("W_x", "W_y", "W", "W_U")}))
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**16), st.sampled_from(["C7", "S3", "D4", "C2xC2xC2", "Dic3"]), st.floats(-3, 3), st.booleans())
-def test_random_networks_bound_every_answer_from_below(seed, name, log_scale, biased):
-    """Not only the accuracy: the bound of each pair and kind of answer, for any weights at all."""
-    group, rng, m = Group.from_name(name), np.random.default_rng(seed), 12
-    n = group.order
+def random_network(name, rng, scale, biased):
+    n, m = Group.from_name(name).order, 12
     shapes = {"W_x": (n, 5), "W_y": (n, 5), "W": (10, m), "W_U": (m, n)}
     shapes |= {"b_in": (m,), "b_U": (n,)} if biased else {}
-    weights = {k: torch.from_numpy(rng.standard_normal(shape) * 10**log_scale).float() for k, shape in shapes.items()}
-    model = ModelView(TwoEmbeddingMLP(weights), f"compose:{name}")
-    assert_sound(model, seed=seed)
-    layers = layers_of(model)
-    circuit = circuit_of(layers, 1e9, seed)
+    weights = {k: torch.from_numpy(rng.standard_normal(shape) * scale).float() for k, shape in shapes.items()}
+    return ModelView(TwoEmbeddingMLP(weights), f"compose:{name}")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**16),
+    st.sampled_from(["C7", "S3", "D4", "C2xC2xC2", "Dic3"]),
+    st.floats(-3, 3),
+    st.booleans(),
+    st.sampled_from([0.02, 0.3, 2.0]),
+    st.sampled_from([80.0, 120.0, 1e9]),
+)
+def test_random_networks_bound_every_answer_from_below(seed, name, log_scale, biased, key, allowance):
+    """Not only the accuracy: the bound of each pair and kind of answer, for any weights at all, whatever is read of the
+    neurons (allowance) and bounded by itself (key).
+    """
+    group, model = Group.from_name(name), random_network(name, np.random.default_rng(seed), 10**log_scale, biased)
+    n, layers = group.order, layers_of(model)
+    with patch("detectors.certificate.circuit.KEY", key):
+        assert_sound(model, seed=seed)
+        circuit = circuit_of(layers, allowance, seed)
     shared = tables(layers, circuit)
-    lower = in_norms(layers, shared, deviations(layers, circuit, np.arange(n)))
-    hidden = np.maximum(layers.left[:, None] + layers.right, 0.0)
-    logits = hidden @ layers.readout + layers.bias
+    found = deviations(layers, circuit, np.arange(n))
+    logits = np.maximum(layers.left[:, None] + layers.right, 0.0) @ layers.readout + layers.bias
     a, b, g = np.indices((n, n, n))
     other = np.take_along_axis(logits, group.table[group.table[a, g], b], axis=2)
     leads = np.take_along_axis(logits, group.table[:, :, None], axis=2) - other
+    lower = in_norms(layers, shared, found)
     for kind in set(layers.kinds.tolist()) - {int(layers.kinds[group.identity])}:
         least = leads[:, :, layers.kinds == kind].min(2)
         assert (lower[:, :, kind] <= least + shared.slack).all()
+    # held against more than 0, so that some pairs are at the edge of being proved
+    leads[:, :, group.identity] = np.inf
+    least, pairs = leads.min(2).ravel(), tuple(np.indices((n, n)).reshape(2, -1))
+    for raised in np.quantile(least, [0.1, 0.5, 0.9]):
+        at = replace(shared, slack=shared.slack + raised)
+        proved, _ = one_by_one(layers, circuit, at, found, lower.reshape(n * n, -1), pairs)
+        assert (least[proved] > raised).all()
 
 
 def one_more_neuron(model, a, b, size, wrong):

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from detectors.core.version import __version__ as __version__
 
 if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` finds the same names
+    from detectors.certificate.certificate import certify as certify
+    from detectors.certificate.reported import with_certificate as with_certificate
     from detectors.core.errors import DetectorsError as DetectorsError
+    from detectors.core.figures import Certificate as Certificate
     from detectors.core.groups import Group as Group
     from detectors.core.heads import Heads as Heads
     from detectors.core.picture import Picture as Picture
@@ -72,6 +75,7 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
 
 _HOME = {
     "DetectorsError": "core.errors",
+    "Certificate": "core.figures",
     "Group": "core.groups",
     "Picture": "core.picture",
     "detector": "core.registry",
@@ -95,6 +99,8 @@ _HOME = {
     "Track": "tracker",
     "track": "tracker",
     "score_many": "fleet.many",
+    "certify": "certificate.certificate",
+    "with_certificate": "certificate.reported",
     "check": "subjects.contract",
     "Task": "subjects.operands.task",
     "ModelView": "subjects.operands.view",

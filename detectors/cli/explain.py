@@ -77,6 +77,9 @@ def _explained(
 
     def both(model: Any, progress: o.Progress) -> tuple[Any, Any, str]:
         report = detectors.run(model, seed=seed, progress=progress)
+        if model.kind == "operands":
+            progress("certificate", 0, 1)
+            report = detectors.with_certificate(report, model, seed=seed)
         try:
             return report, detectors.program_of(model, seed=seed) if wanted else None, ""
         except detectors.DetectorsError as error:

@@ -72,6 +72,7 @@ def gate(
     said = {"task": task, "train_indices": train_indices, "train_split": train_split, "tokens": tokens, "step": step}
     options = loading(rules, folder, **said, loader=loader)
     asked = {"draws": rules.draws, "seed": rules.seed, "threads": threads, "timeout": timeout}
+    asked["certify"] = rules.accuracy.certified is not None
     report, page = _scored(checkpoint, options, asked, page=html is not None, quiet=quiet)
     outcomes = evaluate(found, report)
     passed = bool(outcomes) and all(outcome.passed for outcome in outcomes)

@@ -56,3 +56,25 @@ class TaskFacts:
     group: str | None
     order: int | None
     note: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Certificate:
+    """A lower bound of the accuracy over all pairs that follows from the circuit, in float32 or better; in no more than
+    `share` of the operations of a pass over all pairs. by_norms: what already follows from norms. why: what keeps it
+    from more. idealised_margin: by which the idealised circuit's right answer leads. deviations: what the network may
+    take off that, by part, for the median pair. seconds: taken here, and of that pass from a part of it.
+    """
+
+    certified_accuracy: float
+    by_norms: float
+    pairs: int
+    why: str
+    idealised_margin: float
+    deviations: dict[str, float]
+    slack: float
+    operations: int
+    brute_force_operations: int
+    share: float
+    seconds: float
+    brute_force_seconds: float

@@ -49,16 +49,18 @@ def score_apart(
     seed: int,
     threads: int | None = None,
     page: bool = False,
+    certify: bool = False,
     timeout: float | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
     said: Callable[[str], None] = lambda _: None,
 ) -> Scored:
     """The report of a checkpoint from a child process. options: of `detectors.load`. timeout: in seconds.
-    said: called with each line that the child prints.
+    said: called with each line that the child prints. certify: with a certificate in the report.
 
     Errors: DetectorsError where loading or scoring fails, takes longer than that, or ends without a report.
     """
-    request: dict[str, Any] = {"path": path, "draws": draws, "seed": seed, "threads": threads, "page": page}
+    request: dict[str, Any] = {"path": path, "draws": draws, "seed": seed, "threads": threads}
+    request |= {"page": page, "certify": certify}
     request["options"] = {key: value if isinstance(value, dict) else str(value) for key, value in options.items()}
     flags = ["-I"] if sys.flags.isolated else ["-P"]
     command = [sys.executable, *flags, "-c", CHILD, json.dumps(sys.path)]
@@ -183,4 +185,6 @@ def _score(request: Mapping[str, Any], progress: Callable[[str, int, int], None]
 
     model = with_threads(lambda: detectors.load(request["path"], **request["options"]), request["threads"])
     report = detectors.run(model, draws=request["draws"], seed=request["seed"], progress=progress)
+    if request["certify"]:
+        report = detectors.with_certificate(report, model, seed=request["seed"])
     return {"report": report.to_json(), "page": report.to_html() if request["page"] else ""}

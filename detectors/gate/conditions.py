@@ -130,7 +130,20 @@ def _number(found: Detection, key: str) -> float:
     return float(value)
 
 
+def _certified(report: Document, floor: float) -> str:
+    found = report.certificate
+    if found is None:
+        why = next((note for note in report.notes if note.startswith("no certificate")), "it was not asked for")
+        raise Breach(f"accuracy.certified is not known: {why}")
+    says = f"accuracy.certified is {found.certified_accuracy:.6g}"
+    if found.certified_accuracy < floor:
+        raise Breach(f"{says}; must be >= {floor:g} ({found.why})")
+    return f"{says}, in {found.share:.0%} of the operations of a pass over all pairs"
+
+
 def _floor(report: Document, split: str, floor: float) -> str:
+    if split == "certified":
+        return _certified(report, floor)
     value = getattr(report.accuracy, split)
     if report.accuracy.all is None:
         raise Breach(f"accuracy.{split} is not known: the task {report.task.spec} asks for no answers")

@@ -107,7 +107,8 @@ def report_of(config: pytest.Config, policy: Policy, folder: Path) -> Report:
 
     given = ("task", "train_indices", "train_split", "loader")
     options = loading(policy, folder, **{name: config.getoption(f"detectors_{name}") for name in given})
-    asked = [config.getoption("--detectors-checkpoint"), options, policy.draws, policy.seed]
+    certified = policy.accuracy.certified is not None
+    asked = [config.getoption("--detectors-checkpoint"), options, policy.draws, policy.seed, certified]
     key = json.dumps(asked, default=str, sort_keys=True)
     reports: dict[str, Report] = config.stash.setdefault(_REPORTS, {})
     if key not in reports:
@@ -147,9 +148,9 @@ def _scored(config: pytest.Config, options: dict[str, Any], policy: Policy) -> R
 
     timeout = config.getoption("--detectors-timeout")
     checkpoint = config.getoption("--detectors-checkpoint")
-    return apart.score_apart(
-        checkpoint, options, draws=policy.draws, seed=policy.seed, timeout=timeout, said=said
-    ).report
+    certify = policy.accuracy.certified is not None
+    asked = {"draws": policy.draws, "seed": policy.seed, "certify": certify, "timeout": timeout}
+    return apart.score_apart(checkpoint, options, **asked, said=said).report
 
 
 @pytest.fixture(scope="session")

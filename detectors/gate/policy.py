@@ -65,6 +65,7 @@ class Floors(_Table):
     train: Share | None = None
     test: Share | None = None
     unseen: Share | None = Field(default=None, description="Neither trained on nor the flip of such a pair.")
+    certified: Share | None = Field(default=None, description="On all pairs, as it follows from the circuit.")
 
 
 class BaselinePolicy(_Table):

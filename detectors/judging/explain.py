@@ -2,18 +2,20 @@
 
 The first row of ALGORITHMS whose conditions hold names it. A claim stands on the highest rung that was reached: seen in
 the weights, seen in the activations, seen in the answers, necessary (without it right answers turn wrong), sufficient
-(alone it gives them). What is ruled out says how often the detector finds the motif where it is known to be.
+(alone it gives them). Above them stands what is proved, certified. What is ruled out says how often the detector finds
+the motif where it is known to be.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from detectors.core.figures import Figures, TaskFacts
+from detectors.core.figures import Certificate, Figures, TaskFacts
 from detectors.judging.calibration import rates
 from detectors.judging.detection import Detection
 from detectors.judging.notes import Case
@@ -24,6 +26,7 @@ from detectors.judging.summary import LOW, unseen_accuracy
 DISC, TORUS = 0.75, 0.25
 FIGURE = re.compile(r"(adjusted p|necessity|sufficiency|control) [\d.]+")
 RUNGS = ("seen in the weights", "seen in the activations", "seen in the answers", "necessary", "sufficient")
+CERTIFIED = "certified"
 
 
 class Algorithm(NamedTuple):
@@ -142,8 +145,10 @@ class Explanation(BaseModel):
     unknown: tuple[Claim, ...]
 
 
-def explain(detections: Sequence[Detection], task: TaskFacts, figures: Figures) -> Explanation:
-    """Of a report's detections."""
+def explain(
+    detections: Sequence[Detection], task: TaskFacts, figures: Figures, certificate: Certificate | None = None
+) -> Explanation:
+    """Of a report's detections, and its certificate where there is one."""
     case = Case({d.detector: d for d in detections}, task, figures)
     facts = _facts(case) | {name: str(d.verdict) for name, d in case.found.items()}
     row = next(row for row in ALGORITHMS if all(facts.get(key) == value for key, value in row.when.items()))
@@ -151,10 +156,13 @@ def explain(detections: Sequence[Detection], task: TaskFacts, figures: Figures) 
         verdict: [d for d in detections if d.verdict == verdict]
         for verdict in ("present", "inert", "absent", "inconclusive", "error")
     }
+    present = [Claim(motif=d.detector, claim=_said(d), rung=_rung(d), figures=_causes(d)) for d in by["present"]]
+    proved = [_proved(certificate)] if certificate else []
+    shown = certificate is not None and certificate.certified_accuracy > 1 / (task.order or 1)
     return Explanation(
         algorithm=row.name,
         meaning=row.meaning,
-        claims=tuple(Claim(motif=d.detector, claim=_said(d), rung=_rung(d), figures=_causes(d)) for d in by["present"]),
+        claims=tuple(present + (proved if shown else [])),
         unused=tuple(
             Claim(motif=d.detector, claim=_summary(d), rung=_seen(d), figures=f"not used: {d.reason}")
             for d in by["inert"]
@@ -165,7 +173,21 @@ def explain(detections: Sequence[Detection], task: TaskFacts, figures: Figures) 
         unknown=tuple(
             Claim(motif=d.detector, claim=_summary(d), rung="not settled", figures=d.reason)
             for d in (*by["inconclusive"], *by["error"])
-        ),
+        )
+        + tuple([] if shown else proved),
+    )
+
+
+def _proved(found: Certificate) -> Claim:
+    """Of a bound no better than chance, that nothing is proved."""
+    bound = found.certified_accuracy
+    return Claim(
+        motif="certificate",
+        claim=f"At least {math.floor(bound * 1e4) / 1e2:.2f}% of all pairs are right: it follows from the circuit."
+        if bound
+        else "Of no pair does it follow from the circuit that it is right.",
+        rung=CERTIFIED if bound else "not certified",
+        figures=f"{found.share:.0%} of the operations of a pass over all pairs; {found.why}",
     )
 
 

@@ -35,7 +35,7 @@ WORDS = (  # of two operands
 def of_report(report: Document) -> Explanation:
     """The algorithm by the report's verdicts and coordinates."""
     figures = Figures(accuracy=report.accuracy, loss=report.loss, cases=report.pairs)
-    return explain(report.detections, report.task, figures)
+    return explain(report.detections, report.task, figures, report.certificate)
 
 
 def as_page(report: Document, width: int = 100) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from detectors.core.figures import BySplit, Counts, TaskFacts
+from detectors.core.figures import BySplit, Certificate, Counts, TaskFacts
 from detectors.core.visible import visible
 from detectors.judging.detection import Detection
 
@@ -49,6 +49,9 @@ class Document(BaseModel):
     accuracy: BySplit
     pairs: Counts = Field(description="How many cases there are, trained on, the flip of one, and neither.")
     loss: BySplit = Field(description="Mean cross-entropy in nats, from float64 log-softmax.")
+    certificate: Certificate | None = Field(
+        default=None, description="A lower bound of the accuracy that follows from the circuit, where it was asked for."
+    )
     calibration: Literal["calibrated", "stale"] = Field(description="stale: of another zoo; every verdict is off.")
     summary: str
     notes: list[str] = Field(description="What a reader should doubt: a split, task or option that looks wrong.")

@@ -50,7 +50,8 @@ def on_files(files: Any, *, config: Any, **_: Any) -> None:
         made = shown(name)
         files.append(File.generated(config, f"motifs/{name}.md", content=page(name, made)))
         for one, file in zip(made, files_of(name), strict=False):
-            files.append(File.generated(config, f"motifs/{file}", content=one.picture))
+            if one.picture:
+                files.append(File.generated(config, f"motifs/{file}", content=one.picture))
 
 
 def _by_subject() -> Iterator[tuple[str, list[str]]]:

@@ -1,20 +1,27 @@
 """CPU seconds, on one thread, of the detectors' suite against one forward pass, and peak memory. `make bench`.
 
 Ratios are what to compare: machines are noisy. Each model runs in a process of its own, so that peak memory is its.
-Last, what a user waits for: the whole command on a p = 113 model, from its start to the HTML file, by the wall.
+Then what a user waits for: the whole command on a p = 113 model, from its start to the HTML file, by the wall.
+
+The figures are appended to tools/bench.jsonl, a line a run with machine, versions and commit, and each is printed again
+as its ratio to that of the line before, whose machine is named where it is another.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 EXTERNAL = Path(os.environ.get("DETECTORS_EXTERNAL", "../shared/external"))
 MODELS = {
@@ -23,6 +30,8 @@ MODELS = {
     "add53_grokked": (None, None, None),
 }
 REPEATS = 3
+HISTORY = Path(__file__).with_suffix(".jsonl")
+Figures = dict[str, dict[str, float]]  # by model or command, and by what was measured
 
 
 def measure(name: str) -> dict[str, float]:
@@ -58,6 +67,7 @@ def main() -> None:
     if len(sys.argv) > 1:
         print(json.dumps(measure(sys.argv[1])))
         return
+    figures: Figures = {}
     columns = ("forward", "one draw", "199 draws", "ratio", "peak GiB")
     print(f"{'CPU seconds, one thread':<24}" + "".join(f"{c:>12}" for c in columns))
     for name, (file, _, _) in MODELS.items():
@@ -65,11 +75,49 @@ def main() -> None:
             print(f"{name:<24} skipped: no {EXTERNAL / file}")
             continue
         done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
-        row = json.loads(done.stdout.splitlines()[-1])
+        row = figures[name] = json.loads(done.stdout.splitlines()[-1])
         print(f"{name:<24}" + "".join(f"{row[c]:>12.2f}" for c in columns))
     seconds = median(whole_command() for _ in range(REPEATS))
+    figures["command"] = {"seconds": seconds}
     print(f"\ndetectors run zoo:add113_grokked --html FILE: {seconds:.1f} s by the wall")
     language_model()
+    record(figures, HISTORY)
+
+
+def record(figures: Figures, history: Path) -> None:
+    """Append a run to the history, and print each figure's ratio to the run before."""
+    this = {"when": datetime.now(UTC).isoformat(timespec="seconds"), **made_with(), "figures": figures}
+    lines = history.read_text().splitlines() if history.exists() else []
+    if lines:
+        print("\n" + "\n".join(ratios(json.loads(lines[-1]), this)))
+    history.write_text("\n".join([*lines, json.dumps(this)]) + "\n")
+
+
+def ratios(last: dict[str, Any], this: dict[str, Any]) -> list[str]:
+    """A heading, and a line for each model or command that both runs have."""
+    other = "" if last["machine"] == this["machine"] else f", which was another machine: {last['machine']}"
+    lines = [f"ratio to the run of {last['when']} at {last['commit']}{other}"]
+    for name, row in this["figures"].items():
+        before = last["figures"].get(name, {})
+        known = [f"{what} {value / before[what]:.2f}" for what, value in row.items() if before.get(what)]
+        lines += [f"{name:<24}{'   '.join(known)}"] if known else []
+    return lines
+
+
+def made_with() -> dict[str, Any]:
+    """Commit (with + where files differ from it), machine and versions."""
+    git = ["git", "-C", str(HISTORY.parent)]
+    commit, changed = (
+        subprocess.run([*git, *call], capture_output=True, text=True).stdout.strip()
+        for call in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+    )
+    cpu = Path("/proc/cpuinfo")
+    told = cpu.read_text().splitlines() if cpu.exists() else []
+    models = [line.partition(":")[2].strip() for line in told if line.startswith("model name")]
+    machine = f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores, {platform.system()}"
+    packages = ("circuit-detectors", "torch", "numpy", "scipy")
+    versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    return {"commit": (commit or "unknown") + "+" * bool(changed), "machine": machine, "versions": versions}
 
 
 def language_model() -> None:

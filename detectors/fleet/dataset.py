@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from detectors.core.errors import DetectorsError
+from detectors.core.visible import visible
 from detectors.fleet.score import Ask, Scored
 from detectors.fleet.sources import Source, content_of
 from detectors.report.parquet import files_of, read_said, write_rows
@@ -87,9 +88,8 @@ def writing(folder: Path, ask: Ask) -> Iterator[Dataset]:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _check_ours(folder)
         with FileLock(folder / LOCK, timeout=0):
-            if foreign := [f.name for f in files_of(folder) if not _OURS.fullmatch(f.name)]:
-                raise DetectorsError(f"{folder} holds {foreign[0]}, which is none of ours: pass a folder for rows")
             for file in folder.iterdir():
                 if _UNFINISHED.fullmatch(file.name):  # of a run that was killed
                     file.unlink()
@@ -98,6 +98,15 @@ def writing(folder: Path, ask: Ask) -> Iterator[Dataset]:
         raise DetectorsError(f"another run writes to {folder}: wait for it, or pass another folder") from None
     except OSError as error:
         raise DetectorsError(f"cannot write to {folder}: {error.strerror or error}") from None
+
+
+def _check_ours(folder: Path) -> None:
+    """Nothing that we would write to is a link to elsewhere, and nothing that readers take for rows is another's."""
+    for entry in sorted(folder.iterdir()):
+        part = entry.suffix == ".parquet" and entry.name[0] not in "._"
+        ours = entry.is_file() and _OURS.fullmatch(entry.name)
+        if (part and not ours) or ((part or entry.name == LOCK) and entry.is_symlink()):
+            raise DetectorsError(f"{folder} holds {visible(entry.name)}, which is none of ours: pass a folder for rows")
 
 
 def _others(old: Any, new: Mapping[str, Any]) -> list[str]:

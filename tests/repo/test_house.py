@@ -52,6 +52,7 @@ ALLOWED = {
         "detectors.core",
         "detectors.subjects",
         "detectors.motifs",
+        "detectors.live",
         "detectors.loading",
         "detectors.program",
         "detectors.report",
@@ -61,9 +62,10 @@ ALLOWED = {
     "detectors.gate": ("detectors", "detectors.core", "detectors.judging", "detectors.report"),
     # which scores as `run` does, and stops as a gate says
     "detectors.live": (
-        "detectors",
         "detectors.core",
         "detectors.subjects",
+        "detectors.loading",
+        "detectors.runner",
         "detectors.report",
         "detectors.gate",
         "detectors.series",

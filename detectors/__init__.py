@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for readers and type checkers; at run time `__getattr__` fi
     from detectors.core.score import Causal as Causal
     from detectors.core.score import Null as Null
     from detectors.core.score import Score as Score
+    from detectors.fleet.many import score_many as score_many
     from detectors.live.callbacks import lightning_callback as lightning_callback
     from detectors.live.callbacks import trainer_callback as trainer_callback
     from detectors.live.watching import watch as watch
@@ -93,6 +94,7 @@ _HOME = {
     "trainer_callback": "live.callbacks",
     "Track": "tracker",
     "track": "tracker",
+    "score_many": "fleet.many",
     "check": "subjects.contract",
     "Task": "subjects.operands.task",
     "ModelView": "subjects.operands.view",

@@ -18,6 +18,7 @@ from detectors.core.errors import CheckpointError, DetectorsError
 from detectors.core.picture import Picture
 from detectors.judging.detection import Detection
 from detectors.loading.curves import TEXT, Kept, curves_in, kept_in, read_curves
+from detectors.loading.folders import is_checkpoint
 from detectors.loading.load import load_as, resolve
 from detectors.loading.states import Run, State, states_of
 from detectors.loading.tensors import read_contents
@@ -73,7 +74,8 @@ def track(
     listed = [str(path) for path in given]
     if all(map(_is_table, listed)):
         rows = [row for path in listed for row in read_rows(path)]
-        return Track(_foretold(story_of(rows, step_from=step_from)), rows)
+        notes = [note for path in listed if (note := _passed_over(Path(path)))]
+        return Track(_foretold(story_of(rows, step_from=step_from, notes=notes)), rows)
     if len(listed) == 1 and (kept := _curves_alone(listed[0])) is not None:
         return Track(_of_curves(kept, options.get("task")))
     return _scored(listed, names, draws, seed, step_from, progress or (lambda *_: None), options)
@@ -82,6 +84,14 @@ def track(
 def _is_table(path: str) -> bool:
     place = Path(path)
     return place.suffix == ".parquet" or (place.is_dir() and any(place.glob("*.parquet")))
+
+
+def _passed_over(place: Path) -> str:
+    """That there are checkpoints beside the rows."""
+    files = [e.name for e in place.iterdir() if is_checkpoint(e.name)] if place.is_dir() else []
+    if not files:
+        return ""
+    return f"the rows in {place} are read, and not the {len(files)} checkpoints beside them: pass those as files"
 
 
 def _curves_alone(path: str) -> Kept | None:
@@ -132,8 +142,7 @@ def _scored(
     progress: Progress,
     options: dict[str, Any],
 ) -> Track:
-    progress("reading the checkpoints", 0, 1)
-    found = states_of(paths, step_from, loader=bool(options.get("loader")))
+    found = states_of(paths, step_from, bool(options.get("loader")), progress)
     rows: list[Row] = [error_row(paths[0], why, step=step) for step, why in found.untold.items()]
     reports: dict[int, Report] = {}
     norms: dict[int, float] = {}

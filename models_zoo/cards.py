@@ -107,6 +107,13 @@ def find(name: str) -> Path | ModelView | SequenceView | RowsView | FeaturesView
     return folder
 
 
+def names() -> list[str]:
+    """What `find` takes for the members that are there: of a series every checkpoint."""
+    trained = [folder for name, card in cards().items() if "build" not in card for folder in folders(name)]
+    shipped = [str(folder.relative_to(WEIGHTS)) for folder in trained if (folder / "model.safetensors").exists()]
+    return shipped + [name for name, card in cards().items() if "build" in card]
+
+
 def build(table: Card) -> ModelView | SequenceView:
     """The view that a card's `build` table describes: a function of one of three modules here, with its arguments."""
     from models_zoo import actions, analytic, decoys

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,11 +112,12 @@ def scored(
 ) -> Any:
     """The report of a checkpoint, with progress. options: of `detectors.load`."""
     import detectors
+    from detectors.core.registry import all_of
 
     def report(model: Any, progress: Progress) -> Any:
         return detectors.run(model, names=names, draws=draws, seed=seed, progress=progress)
 
-    options = options | {"words": names is not None and all(map(_of_words, names))}
+    options = options | {"words": names is not None and all_of("words", names)}
     return asked(path, options, report, threads=threads, quiet=quiet)
 
 
@@ -123,11 +125,15 @@ def asked(
     path: str, options: dict[str, Any], what: Callable[[Any, Progress], Any], *, threads: int | None, quiet: bool
 ) -> Any:
     """What is asked of the model of a checkpoint, with progress. options: of `detectors.load`."""
-    with progress_bar(quiet) as (_, progress):
+    with progress_bar(quiet) as (_, progress), ExitStack() as at_hand:
         import detectors
         from detectors.core.threads import with_threads
+        from detectors.fleet.sources import local
 
-        model = with_threads(lambda: detectors.load(path, **options), threads)
+        file = at_hand.enter_context(local(path))
+        model = with_threads(lambda: detectors.load(file, **options), threads)
+        if file != path:
+            model.checkpoint = replace(model.checkpoint, path=path)
         try:
             return what(model, progress)
         except (DetectorsError, KeyboardInterrupt):
@@ -138,25 +144,20 @@ def asked(
             raise DetectorsError(f"{path} is not scored: the network raised {told(error)}") from error
 
 
-def _of_words(name: str) -> bool:
-    """Whether rows of words are all that a detector needs."""
-    from detectors.core.registry import known, spec_of
-
-    return (function := known(name)) is not None and spec_of(function).subject == "words"
-
-
 @contextmanager
 def progress_bar(quiet: bool, left: bool = False) -> Iterator[tuple[Console, Progress]]:
     """On stderr, where that is a terminal: what to print beside it with, and what moves it. What the library has to say
-    meanwhile (logging, "detectors") is printed there too. left: with the time that is left, where steps are alike.
+    meanwhile (logging, "detectors") is printed there too. left: with the number of steps and the time left.
     """
     from rich.console import Console
     from rich.logging import RichHandler
     from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeRemainingColumn as TimeLeftColumn
 
-    time = (TextColumn("left"), TimeRemainingColumn()) if left else (TimeElapsedColumn(),)
-    columns = (TextColumn("{task.description:<26}"), BarColumn(), *time)
+    columns = [TextColumn("{task.description:<26}"), BarColumn(), TimeElapsedColumn()]
+    if left:
+        columns += [MofNCompleteColumn(), TextColumn("left"), TimeLeftColumn()]
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=quiet or not sys.stderr.isatty()) as bar:
         shown = bar.add_task("loading", total=None)

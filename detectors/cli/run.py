@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from detectors.cli import options as o
+from detectors.cli.fleet import run_fleet
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from detectors.report.report import Report
+
+
+CKPT = (
+    "Files, folders, patterns, URLs (s3://, hf://, ... through fsspec), zoo:NAME or zoo:all. A folder is one "
+    "checkpoint; with --parquet all that are in it."
+)
 
 
 def run(
     checkpoints: Annotated[
         list[str],
-        typer.Argument(metavar="CKPT...", help="Files, folders, or zoo:NAME; scored in turn.", show_default=False),
+        typer.Argument(metavar="CKPT...", help=CKPT, show_default=False),
     ],
     task: o.Task = None,
     detector: Annotated[list[str] | None, o.option("-d", "--detector", help="Run only this one; repeatable.")] = None,
@@ -37,6 +49,11 @@ def run(
     junit: o.Junit = None,
     markdown: o.Markdown = None,
     html: o.Html = None,
+    parquet: Annotated[
+        Path | None, o.option(metavar="DIR", help="Many checkpoints: rows in a folder, taken up again where it ended.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that score, for --parquet.")] = 1,
+    cluster: Annotated[str | None, o.option(metavar="ADDRESS", help="Of a Dask scheduler, in place of --jobs.")] = None,
     threads: o.Threads = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no report on the terminal.")] = False,
 ) -> None:
@@ -47,36 +64,63 @@ def run(
     In the table, cut, keep and ctrl are the shares of the pairs answered right that stay right when the motif's
     subspace is removed, when only it is kept, and when a random one of its size is removed instead.
     """
+    check_names(detector)
+    options: dict[str, Any] = {"task": task, "train_indices": train_indices, "train_split": train_split}
+    options |= {"loader": loader, "arch": o.arch_options(arch), "tokens": tokens, "step": step, "text": text}
+    files = {"json": json, "junit": junit, "markdown": markdown, "html": html}
+    if parquet is not None:
+        for name in (name for name, file in files.items() if file is not None):
+            raise typer.BadParameter(f"--{name}: of many checkpoints rows are written alone; leave out --parquet")
+        options |= {"names": detector, "draws": draws, "seed": seed, "threads": threads or 1}
+        return run_fleet(checkpoints, parquet, options | {"jobs": jobs, "cluster": cluster}, quiet)
+    if jobs > 1 or cluster:
+        raise typer.BadParameter("--jobs and --cluster need --parquet DIR, the folder that rows are written to")
+    o.check_folders(**files)
     from rich.console import Console
 
+    console = Console(quiet=quiet or str(json) == "-")
+    score = partial(o.scored, options=options, names=detector, draws=draws, seed=seed, threads=threads, quiet=quiet)
+    _run_in_turn(_paths(checkpoints), score, files, console)
+
+
+def _paths(checkpoints: list[str]) -> list[str]:
+    """With patterns and folders of URLs spelt out."""
+    if all(map(os.path.exists, checkpoints)):
+        return checkpoints
+    from detectors.fleet.sources import named
+
+    return named(checkpoints)
+
+
+def _run_in_turn(
+    paths: list[str], score: Callable[[str], Report], files: dict[str, Path | None], console: Console
+) -> None:
     from detectors.core.errors import DetectorsError
     from detectors.report.files import write_formats
     from detectors.report.terminal import render
 
-    check_names(detector)
-    o.check_folders(json=json, junit=junit, markdown=markdown, html=html)
-    if html is not None and len(checkpoints) > 1:
-        raise typer.BadParameter(f"--html {html}: a page holds one report, not those of {len(checkpoints)} checkpoints")
-    options: dict[str, Any] = {"task": task, "train_indices": train_indices, "train_split": train_split}
-    options |= {"loader": loader, "arch": o.arch_options(arch), "tokens": tokens, "step": step, "text": text}
-    console = Console(quiet=quiet or str(json) == "-")
+    if files["html"] is not None and len(paths) > 1:
+        raise typer.BadParameter(
+            f"--html {files['html']}: a page holds one report, not those of {len(paths)} checkpoints"
+        )
     reports: list[Report] = []
     failed = False
-    for path in checkpoints:
+    for path in paths:
         try:
-            report = o.scored(path, options, detector, draws=draws, seed=seed, threads=threads, quiet=quiet)
+            report = score(path)
         except DetectorsError as error:
             failed = True
-            o.complain(str(error) if path in str(error) or len(checkpoints) == 1 else f"{path}: {error}")
+            o.complain(str(error) if path in str(error) or len(paths) == 1 else f"{path}: {error}")
             continue
         if reports:
             console.rule(style="dim")
         console.print(render(report))
         reports.append(report)
+    json = files.pop("json")
     if json is not None and reports:
-        _write_json(json, reports, many=len(checkpoints) > 1)
+        _write_json(json, reports, many=len(paths) > 1)
     if reports:
-        write_formats(reports, junit=junit, markdown=markdown, html=html)
+        write_formats(reports, **files)
     if failed:
         raise typer.Exit(2)
     if any(d.verdict == "error" for r in reports for d in r):

@@ -11,7 +11,7 @@ import typer
 from detectors.cli import options as o
 
 if TYPE_CHECKING:
-    from detectors.tracker import Track
+    from detectors import Track
 
 STEP_FROM = (
     "Where a checkpoint's step stands, unless its name or its own step, epoch, ... says it: a regular expression with "

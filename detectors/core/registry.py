@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
@@ -131,6 +131,11 @@ def load(name: str) -> Detector:
                 raise TypeError(f"the entry point {name!r} leads to the detector {spec_of(loaded).name!r}")
             return loaded
     raise KeyError(name)
+
+
+def all_of(subject: str, names: Iterable[str]) -> bool:
+    """Whether all of these detectors are of one kind of subject, as `words`."""
+    return all((function := known(name)) is not None and spec_of(function).subject == subject for name in names)
 
 
 def known(name: str) -> Detector | None:

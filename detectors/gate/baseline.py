@@ -70,11 +70,12 @@ def changes(before: Document, after: Document) -> list[Change]:
         if new is None:
             found.append(Change(old.detector, "missing", str(old.verdict), "not run", worse=True))
             continue
-        found += _of_one(old, new)
+        found += changes_of_one(old, new)
     return found
 
 
-def _of_one(old: Detection, new: Detection) -> list[Change]:
+def changes_of_one(old: Detection, new: Detection) -> list[Change]:
+    """Differences between what one detector found."""
     found: list[Change] = []
     if old.version != new.version:
         found.append(Change(old.detector, "version", str(old.version), str(new.version), worse=None))

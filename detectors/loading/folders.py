@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import NamedTuple
 from unicodedata import category
@@ -14,6 +14,7 @@ from detectors.loading.contents import TRAIN
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".npz", ".pkl", ".pickle", ".npy")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth", "pytorch_model.pt")
+INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 BELOW = ("checkpoints", "lightning_logs")  # where Lightning puts them
 _BESIDE = re.compile(r"^(training_args|optimizer|optim|scheduler|scaler|rng_state.*|(train|test|val|valid).*)$", re.I)
 _LAST = re.compile(r"^(final|last|latest|end)", re.I)
@@ -28,9 +29,21 @@ def check_name(path: str) -> str:
     return path
 
 
-def is_beside(file: Path) -> bool:
-    """Whether its name is that of an optimiser's state, of data, or of what else lies beside checkpoints."""
-    return _BESIDE.match(file.stem) is not None
+def is_checkpoint(name: str) -> bool:
+    """Whether a file is called as checkpoints are, and not as what lies beside them."""
+    file = Path(name)
+    return file.suffix in (*SUFFIXES, ".gguf") and not (_BESIDE.match(file.stem) or is_training_file(name))
+
+
+def is_training_file(name: str) -> bool:
+    """Whether a file is called as lists of training pairs are."""
+    return bool(TRAIN.match(Path(name).stem))
+
+
+def is_whole(names: Sequence[str]) -> bool:
+    """Whether files of such names make one checkpoint together, and not several."""
+    alone = "config.json" in names and sum(map(is_checkpoint, names)) == 1
+    return alone or any(name in names for name in (*WEIGHTS, *INDICES))
 
 
 class Inside(NamedTuple):
@@ -60,9 +73,9 @@ def inside(path: Path, step: str | None = None, depth: int = 0) -> Inside:
         key = step or max(steps, key=int)
         found = inside(steps[key], None, depth + 1)
         return found._replace(note=_said(key, steps, step), train=train or found.train)
-    if "model.safetensors.index.json" in there or "pytorch_model.bin.index.json" in there:
+    if any(name in there for name in INDICES):
         raise CheckpointError(f"{path}: its weights lie in several files; save them in one")
-    files = [e for e in entries if e.suffix in SUFFIXES and not is_beside(e)]
+    files = [e for e in entries if e.suffix in SUFFIXES and not _BESIDE.match(e.stem)]
     if files:
         return _one_of(path, files, step)._replace(train=train)
     versions = sorted((int(m[1]) for name in there if (m := re.fullmatch(r"version_(\d{1,9})", name))), reverse=True)

@@ -24,6 +24,7 @@ from detectors.loading.numbering import with_doubts
 from detectors.loading.reader import Read
 from detectors.loading.recognise import DECLARED, as_another, recognise
 from detectors.loading.tensors import Contents, read_contents
+from detectors.loading.train_files import read_values
 from detectors.loading.train_pairs import with_train_pairs
 from detectors.loading.train_splits import is_tried
 from detectors.loading.trial import RIGHT
@@ -47,6 +48,7 @@ def load(
     tokens: str | None = None,
     step: str | None = None,
     text: str | Path | None = None,
+    beside: str | Path | None = None,
     words: bool = False,
 ) -> View:
     """A checkpoint as a view that detectors can score: a `ModelView`, or a `SequenceView` for a task of sequences.
@@ -58,8 +60,9 @@ def load(
     `package.module:function`, called with (path, task). tokens: what the model reads, where the trial of the usual
     layouts does not settle it: `a op b =`, `= a b`, `a:1 b:1 =:0` with the numbers of the special tokens and of the
     digit 0. step: which state of a series, by its number or its key; the last otherwise. text: of a language model (a
-    Hugging Face folder, a GGUF file), a file whose sequences are taken instead of repeated words;
-    words: of one too large for memory, a `RowsView` of its embedding, for motifs of words alone.
+    Hugging Face folder, a GGUF file), a file whose sequences are taken instead of repeated words. beside: a file of
+    training pairs that lies in the checkpoint's folder, read where nothing else says them. words: of a language model
+    too large for memory, a `RowsView` of its embedding, for motifs of words alone.
     Errors: CheckpointError, TaskError; each says what was found and what to do.
 
     >>> import detectors
@@ -68,7 +71,8 @@ def load(
     ('add:53', Group(C53, order 53), 1123)
     """
     asked = {"task": task, "train_indices": train_indices, "train_split": train_split, "arch": arch, "loader": loader}
-    return load_as(path, **asked, tokens=tokens, step=step, text=text, words=words)  # type: ignore[arg-type]
+    more = {"tokens": tokens, "step": step, "text": text, "beside": beside, "words": words}
+    return load_as(path, **asked, **more)  # type: ignore[arg-type]
 
 
 def load_as(
@@ -82,6 +86,7 @@ def load_as(
     tokens: str | None = None,
     step: str | None = None,
     text: str | Path | None = None,
+    beside: str | Path | None = None,
     words: bool = False,
     contents: Contents | None = None,
     like: View | None = None,
@@ -110,6 +115,8 @@ def load_as(
         _check_memory(wanted, contents)
     own = ("config.json: train_indices", config["train_indices"]) if "train_indices" in config else None
     own = own or (contents.train if contents else None)
+    if own is None and beside is not None:
+        own = (Path(beside).name, read_values(Path(beside)))
 
     def paired(view: View) -> View:
         return with_train_pairs(view, train_indices, train_split, own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,12 +12,14 @@ from detectors.core.errors import CheckpointError
 from detectors.core.steps import StepFrom, step_in
 from detectors.loading.containers import short
 from detectors.loading.contents import TRAIN
-from detectors.loading.folders import BELOW, SUFFIXES, check_name, inside, is_beside
+from detectors.loading.folders import BELOW, SUFFIXES, check_name, inside, is_checkpoint
 from detectors.loading.load import resolve
 from detectors.loading.tensors import Contents, Opened
 from detectors.loading.train_files import read_values
 
 LISTED = 3  # names in a message
+DEEP = 4  # folders within folders
+Progress = Callable[[str, int, int], None]
 Shapes = frozenset[tuple[str, tuple[int, ...]]]
 
 
@@ -56,14 +58,22 @@ class Run:
         return replace(found, train=found.train or self.train)
 
 
-def states_of(paths: Sequence[str], step_from: str | None = None, loader: bool = False) -> Run:
+def states_of(
+    paths: Sequence[str],
+    step_from: str | None = None,
+    loader: bool = False,
+    progress: Progress = lambda *_: None,
+) -> Run:
     """The states in files and folders. loader: a function of the user's reads them, so that names alone are looked at.
+    progress: called with (what, files read, files in all).
 
     Errors: CheckpointError where there are none, where two of one step differ, or where the shapes are of two runs.
     """
     run, where = Run(), StepFrom(step_from)
     shapes: dict[Shapes, list[State]] = {}
-    for path in dict.fromkeys(member for text in paths for member in _members(text, run)):
+    members = list(dict.fromkeys(member for text in paths for member in _members(text, run)))
+    for done, path in enumerate(members):
+        progress("reading the files", done, len(members))
         if loader:
             _by_name(path, where, run)
             continue
@@ -96,8 +106,8 @@ def _members(text: str, run: Run) -> list[Path]:
     return found
 
 
-def _inside(path: Path, run: Run) -> list[Path]:
-    entries = sorted(path.iterdir())
+def _inside(path: Path, run: Run, depth: int = 0) -> list[Path]:
+    entries = sorted(path.iterdir()) if depth < DEEP else []  # a link may lead back up
     for entry in entries:
         check_name(entry.name)
     folders = [e for e in entries if e.is_dir() and step_in(e.name) is not None and _holds(e)]
@@ -105,10 +115,10 @@ def _inside(path: Path, run: Run) -> list[Path]:
         run.train = train.name, read_values(train)
     if not folders and {"config.json", "model.safetensors"} <= {e.name for e in entries}:
         return [path]
-    files = [e for e in entries if e.is_file() and e.suffix in SUFFIXES and not is_beside(e) and e.name[0] != "."]
+    files = [e for e in entries if e.is_file() and is_checkpoint(e.name) and e.name[0] != "."]
     versions = sorted((e for e in entries if e.name.startswith("version_")), key=lambda e: step_in(e.name) or 0)
     below = [e for e in entries if e.name in BELOW and e.is_dir()] + [e for e in versions[-1:] if e.is_dir()]
-    return [*files, *(f for f in folders if f not in below), *(m for e in below for m in _inside(e, run))]
+    return [*files, *(f for f in folders if f not in below), *(m for e in below for m in _inside(e, run, depth + 1))]
 
 
 def _holds(folder: Path) -> bool:

@@ -173,27 +173,42 @@ def _plane(report: Document) -> list[Drawn]:
     g, m = at.get("G"), at.get("M")
     if g is None or m is None:
         return []
-    shapes, names = [], []
-    for (name, r), tint in zip(REGIONS.items(), (0.06, 0.22, 0.14, 0.06), strict=True):
-        fill = {"fillcolor": f"rgba(139,144,153,{tint})", "line": {"color": GREY, "width": 1}, "layer": "below"}
-        shapes.append({"type": "rect", "x0": r.left, "x1": r.right, "y0": r.low, "y1": r.high, **fill})
-        names.append({"x": (r.left + r.right) / 2, "y": (r.low + r.high) / 2, "text": name, "showarrow": False})
+    plane = empty_plane()
     point: Figure = {"type": "scatter", "mode": "markers", "x": [g], "y": [m], "cliponaxis": False}
     point |= {"marker": {"color": ORANGE, "size": 15, "symbol": "diamond", "line": {"width": 1.5, "color": "#ffffff"}}}
     point |= {"hovertemplate": "G %{x:.3f}, M %{y:.3f}<extra>this model</extra>"}
     away = {"ax": -50 if g > HALF else 50, "ay": 45 if m > HALF else -45, "xanchor": "right" if g > HALF else "left"}
     here = f"<b>this model: G {g:.2f}, M {m:.2f}</b>"
-    names.append({"x": g, "y": m, "text": here, "arrowcolor": ORANGE, "arrowhead": 0, "standoff": 8, **away})
+    said = {"x": g, "y": m, "text": here, "arrowcolor": ORANGE, "arrowhead": 0, "standoff": 8, **away}
     reading = (
         "The diamond is this model; training runs from bottom left, by way of the top where it memorises, to bottom "
         "right, where the structured part of the logits answers pairs that were never trained on and nothing is "
         "answered by rote."
     )
+    plane["layout"]["annotations"].append(said)
+    plane["data"].append(point)
+    return [Drawn("The plane of generalisation and memorisation", reading, plane, 400)]
+
+
+def empty_plane() -> Figure:
+    """The plane of G and M with the names of its regions."""
+    shapes, names = [], []
+    for (name, r), tint in zip(REGIONS.items(), (0.06, 0.22, 0.14, 0.06), strict=True):
+        fill = {"fillcolor": f"rgba(139,144,153,{tint})", "line": {"color": GREY, "width": 1}, "layer": "below"}
+        shapes.append({"type": "rect", "x0": r.left, "x1": r.right, "y0": r.low, "y1": r.high, **fill})
+        names.append(
+            {
+                "x": (r.left + r.right) / 2,
+                "y": (r.low + r.high) / 2,
+                "text": name,
+                "showarrow": False,
+                "font": {"size": 11},
+            }
+        )
     xaxis = {"title": {"text": "G: generalisation"}, "range": [-0.04, 1.04], "showgrid": False}
     yaxis = {"title": {"text": "M: memorisation"}, "range": [-0.06, 1.06], "showgrid": False}
     margin = {"l": 56, "r": 16, "t": 12, "b": 48}
-    drawn = figure([point], shapes=shapes, annotations=names, margin=margin, xaxis=xaxis, yaxis=yaxis)
-    return [Drawn("The plane of generalisation and memorisation", reading, drawn, 400)]
+    return figure([], shapes=shapes, annotations=names, margin=margin, xaxis=xaxis, yaxis=yaxis)
 
 
 def _cause(d: Detection) -> list[Drawn]:

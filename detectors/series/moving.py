@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from detectors.core.phases import REGIONS
 from detectors.core.picture import Bars, Picture
-from detectors.report.drawing import BLUE, DIVERGING, GREY, ORANGE, Figure, figure, label, place
+from detectors.report.drawing import BLUE, DIVERGING, GREY, ORANGE, Figure, empty_plane, figure, label, place
 from detectors.series.figures import neuron, scaled, spectra
 from detectors.series.story import Story
 
@@ -52,19 +51,6 @@ def _plane(story: Story, steps: list[int]) -> Panel | None:
     at = {s: (g, m) for s, g, m in zip(story.steps, story.g, story.m, strict=True) if g is not None and m is not None}
     if not at:
         return None
-    shapes, names = [], []
-    for (name, r), tint in zip(REGIONS.items(), (0.06, 0.22, 0.14, 0.06), strict=True):
-        fill = {"fillcolor": f"rgba(139,144,153,{tint})", "line": {"color": GREY, "width": 1}, "layer": "below"}
-        shapes.append({"type": "rect", "x0": r.left, "x1": r.right, "y0": r.low, "y1": r.high, **fill})
-        names.append(
-            {
-                "x": (r.left + r.right) / 2,
-                "y": (r.low + r.high) / 2,
-                "text": name,
-                "showarrow": False,
-                "font": {"size": 11},
-            }
-        )
     frames = []
     for step in steps:
         past = [at[s] for s in story.steps if s in at and s <= step]
@@ -84,10 +70,7 @@ def _plane(story: Story, steps: list[int]) -> Panel | None:
         here |= {"y": [past[-1][1]] if past else [], "showlegend": False}
         here |= {"marker": {"color": ORANGE, "size": 15, "symbol": "diamond", "line": {"width": 1.5, "color": "#fff"}}}
         frames.append([trail, here | {"hovertemplate": "G %{x:.3f}, M %{y:.3f}<extra></extra>"}])
-    xaxis = {"title": {"text": "G: generalisation"}, "range": [-0.04, 1.04], "showgrid": False}
-    yaxis = {"title": {"text": "M: memorisation"}, "range": [-0.06, 1.06], "showgrid": False}
-    margin = {"l": 56, "r": 16, "t": 12, "b": 48}
-    layout = figure([], shapes=shapes, annotations=names, margin=margin, xaxis=xaxis, yaxis=yaxis)["layout"]
+    layout = empty_plane()["layout"]
     reading = "The diamond is the checkpoint of the slider, the line where the run came from."
     return Panel("The plane of generalisation and memorisation", reading, steps, [""] * len(steps), frames, layout, 380)
 

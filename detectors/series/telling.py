@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from detectors.core.phases import HALF, TRACE
 from detectors.core.registry import known, spec_of
@@ -24,12 +24,16 @@ def told(story: Story) -> Story:
             "onsets": onsets,
             "rise": risen,
             "rise_of": split,
-            "lead": {name: between for name, first in onsets.items() if (between := lead(first, risen))},
+            "lead": {} if split == "all" else _leads(onsets, risen),  # which hold what is looked up too
             "phases": phases(story.steps, story.g, story.m, story.accuracy["unseen"]),
             "convergence": {name: c for name in onsets if (c := _convergence(story, name, onsets[name], risen))},
         }
     )
     return found.model_copy(update={"telling": list(_sentences(found))})
+
+
+def _leads(onsets: Mapping[str, Interval | None], risen: Interval | None) -> dict[str, tuple[int, int | None]]:
+    return {name: between for name, first in onsets.items() if (between := lead(first, risen))}
 
 
 def _convergence(story: Story, name: str, first: Interval | None, risen: Interval | None) -> Convergence | None:
@@ -68,10 +72,12 @@ def _accuracy(story: Story) -> Iterator[str]:
     test, unseen = (story.accuracy[split] for split in ECHOED)
     if not story.rise_of:
         return
-    if story.rise_of != "unseen":
+    of_pairs = _of_pairs(story)
+    if story.rise_of != "unseen" and of_pairs:
         yield (
             "The training pairs are unknown, so unseen pairs cannot be told from others, and there are no phases: pass "
-            "--train-indices FILE or --train-split FRACTION:SEED."
+            "--train-indices FILE or --train-split FRACTION:SEED. What is said of a lookup rests at each checkpoint on "
+            "the pairs that its own loss shows."
         )
     early = rise(story.steps, test) if story.rise_of == "unseen" else None
     if early is not None and (story.rise is None or early[1] < story.rise[1]):
@@ -85,12 +91,19 @@ def _accuracy(story: Story) -> Iterator[str]:
         if unseen[i] == 0 and first is not None and first[0] is not None:
             value = unseen[story.steps.index(first[1])]
             yield f"Unseen pairs come after {grouped(first[0])}: {value:.3f} of them are right at {grouped(first[1])}."
-    of = {"unseen": "unseen pairs", "test": "test pairs", "all": "all pairs"}[story.rise_of]
+    of = {"unseen": "unseen pairs", "test": "test pairs", "all": "all pairs, trained on or not,"}[story.rise_of]
+    of = of if of_pairs else "what is asked"
     if story.rise is None:
         end = last_known(story.accuracy[story.rise_of])
         yield f"Accuracy on {of} never passes one half for good; it ends at {end:.3f}."
     else:
         yield f"Accuracy on {of} passes one half {between(story.rise)}."
+
+
+def _of_pairs(story: Story) -> bool:
+    """Whether its model takes two operands, and no sequences or features."""
+    functions = [function for name in story.motifs if (function := known(name))]
+    return not functions or any(spec_of(function).subject == "operands" for function in functions)
 
 
 def _circuit(story: Story) -> Iterator[str]:
@@ -99,7 +112,7 @@ def _circuit(story: Story) -> Iterator[str]:
     if not good:
         yield "No motif of a circuit sets in."
     for name, first in sorted(good.items(), key=lambda item: item[1][1]):
-        if story.rise is None:
+        if name not in story.lead:
             yield f"{name} sets in {between(first)}."
             continue
         yield f"{name} sets in {between(first)}, {_before(*story.lead[name])}."

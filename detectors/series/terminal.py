@@ -101,7 +101,8 @@ def forecast(story: Story) -> list[str]:
     found = story.forecast
     if not found:
         return []
-    forming = "the circuit is forming" if found.get("forming") else "no circuit is forming"
+    said = {True: "a circuit is forming", False: "no circuit is forming", None: "whether a circuit forms is not known"}
+    forming = said[found.get("forming")]
     interval, level = found.get("interval"), found.get("level")
     if not interval:
         why = found.get("reason") or "no interval can be given"

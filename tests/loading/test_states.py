@@ -126,3 +126,9 @@ def test_there_must_be_something(tmp_path):
     torch.save(state(1.0), tmp_path / "model.pt")
     with pytest.raises(CheckpointError, match=r"no checkpoint with a step.*neither its name"):
         states_of([str(tmp_path / "model.pt")])
+
+
+def test_a_link_that_leads_back_up_ends(tmp_path):
+    run(tmp_path / "run")
+    (tmp_path / "run" / "checkpoints").symlink_to(tmp_path / "run")
+    assert steps(tmp_path / "run") == list(STEPS)

@@ -69,7 +69,8 @@ def test_rise_is_of_test_pairs_and_else_of_all_where_unseen_ones_are_unknown():
     known = [row(s, accuracy_test=s / 2, accuracy_all=1.0) for s in range(3)]
     assert (story_of(known).rise_of, story_of(known).rise) == ("test", (1, 2))
     assert "training pairs are unknown" in " ".join(story_of(known).telling)
-    assert story_of([row(s, accuracy_all=1.0) for s in range(3)]).rise_of == "all"
+    of_all = story_of([row(s, accuracy_all=1.0) for s in range(3)])
+    assert (of_all.rise_of, of_all.rise, of_all.lead) == ("all", (None, 0), {})  # all pairs hold what is looked up
 
 
 def test_one_checkpoint_tells_no_story():

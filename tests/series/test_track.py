@@ -76,6 +76,28 @@ def test_one_checkpoint_and_an_unknown_split(made):
     assert "training pairs are unknown" in " ".join(story.telling)
 
 
+def test_a_loader_of_the_users_reads_files_of_any_kind(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import detectors, torch\n"
+        "from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP\n"
+        "def load(path, task):\n"
+        "    return detectors.ModelView(TwoEmbeddingMLP(torch.load(path)[0]), task)\n"
+    )
+    (tmp_path / "run").mkdir()
+    for step in (5, 10):
+        torch.save([state(step / 10)], tmp_path / "run" / f"{step}.pt")
+    found = detectors.track(tmp_path / "run", loader=f"{tmp_path / 'mine.py'}:load", **SPLIT, **QUICK).story
+    assert found.onsets["trig_logits"] == (5, 10)
+
+
+def test_models_of_sequences_have_steps_too(tmp_path):
+    for step, name in enumerate(("induction_one_layer", "induction_one_layer")):
+        shutil.copytree(WEIGHTS / name, tmp_path / f"step_{step}")
+    story = detectors.track(tmp_path, names=["previous_token_heads"], draws=19).story
+    assert story.steps == [0, 1]
+    assert not any("pairs" in sentence for sentence in story.telling)
+
+
 def test_nothing_that_can_be_scored_is_an_error(tmp_path):
     torch.save({f"step_{s}": {"W": torch.full((5, 5), float("nan"))} for s in (1, 2)}, tmp_path / "all.pt")
     with pytest.raises(DetectorsError, match="none of these checkpoints could be scored"):

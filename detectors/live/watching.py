@@ -142,6 +142,8 @@ class Watch:
         """
         if self._last is None and self.parts:
             self.parts.begin(step)
+        if self._last is not None and step < self._last:
+            self._say_once("falls", f"step {step} came after {self._last}, and is not scored: count over all epochs")
         due = self._last is None or step >= (self._last // self.every + 1) * self.every
         if due or (now and step != self._last):
             self._last = step

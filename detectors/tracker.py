@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from detectors.report.report import Report
 from detectors.report.rows import Row, error_row, rows_of
 from detectors.runner import run
 from detectors.series.curves import curves_of, sentences
+from detectors.series.forecast import forecast
 from detectors.series.recorded import recorded
 from detectors.series.rows import story_of
 from detectors.series.story import Story
@@ -247,7 +246,5 @@ def _beside(found: Run) -> Any:
 
 
 def _foretold(story: Story) -> Story:
-    """With a forecast, where this version makes one."""
-    if find_spec("detectors.series.forecast") is None:
-        return story
-    return story.model_copy(update={"forecast": import_module("detectors.series.forecast").forecast(story)})
+    """With a forecast."""
+    return story.model_copy(update={"forecast": forecast(story)})

@@ -1,200 +1,178 @@
-"""Fit the forecast of a series, and say how good it is: `python -m models_zoo.forecasting`.
+"""Fit the forecast of a series, and say how good it is on the runs held out: `python -m models_zoo.forecasting`.
 
-`forecast.parquet` holds the scores of the runs of `tools/forecast_runs.py`. Half of them, drawn before anything was
-looked at, are fitted on; all figures are of the other half, with intervals over runs.
+It writes `detectors/series/forecast.json` and prints the tables of docs/forecast.md.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from detectors.series import forecast as shipped
+from models_zoo.forecast_fit import LOOKS, Features, Look, Run, fit, halves, lines, prefixes, runs
 
-FILE = Path(__file__).with_name("forecast.parquet")
-LEVEL = 0.8  # of the intervals
-RIDGE = 1e-2
-FOLDS = 8  # of the runs, for residuals of lines that have not seen the run
-COLUMNS = ("accuracy_unseen", "G", "M", "membership")
-Features = Float[np.ndarray, " feature"]
-
-
-@dataclass(frozen=True)
-class Run:
-    """columns: by checkpoint, each at one of steps. answered: the step at which 99% of unseen pairs were, None where
-    they never were until `lasted`. budget: the steps it was given; whole: that the clock did not end it.
-    """
-
-    number: int
-    steps: list[int]
-    columns: dict[str, list[float | None]]
-    answered: int | None
-    lasted: int
-    budget: int
-    whole: bool
-
-    @property
-    def end(self) -> int:
-        return self.lasted if self.answered is None else self.answered
-
-    def cuts(self) -> list[int]:
-        """Lengths of the prefixes that a forecast is asked of: two checkpoints or more, and it is not over."""
-        return [k for k in range(2, len(self.steps) + 1) if self.steps[k - 1] < self.end]
+SHARES = (0.02, 0.05, 0.1, 0.25)  # of the budget
+FALSE = 0.1  # of the runs without an answer may be called
+Statistic = Callable[[Sequence[Any]], float]
+Chance = Callable[[Run, int], float]
 
 
-def runs(file: Path = FILE) -> list[Run]:
-    """All runs, in the order of their numbers."""
-    import pandas as pd
+def chance(fitted: dict[str, Features], look: Look) -> Chance:
+    """Of a run and k: rises with the chance that it is answered within its budget, as seen after k checkpoints."""
 
+    def found(run: Run, k: int) -> float:
+        x, now = look.of(run, k), run.steps[k - 1]
+        if x is None:
+            return -math.inf
+        return math.log(max(run.budget - now, 1) / (now - run.steps[0])) - float(x @ fitted[look.line(x)])
+
+    return found
+
+
+def seen_at(share: float, of: Chance, some: Sequence[Run]) -> list[tuple[float, bool]]:
+    """Chances, and whether it came to be, of the runs that were not over at that share of their budget."""
     found = []
-    for number, table in pd.read_parquet(file).groupby("run"):
-        rows = table.sort_values("step")
-        first = rows.iloc[0]
-        columns = {
-            name: [None if math.isnan(v) else float(v) for v in rows[name]] for name in (*COLUMNS, "weight_norm")
-        }
-        answered = None if math.isnan(first.answered) else int(first.answered)
-        steps = [int(step) for step in rows.step]
-        sizes = (int(first.lasted), int(first.budget), bool(first.ended != "clock"))
-        found.append(Run(int(number), steps, columns, answered, *sizes))
-    return found
-
-
-def halves(every: Sequence[Run]) -> tuple[list[Run], list[Run]]:
-    """Fitted on, and held out."""
-    order = np.random.default_rng(0).permutation(len(every))
-    return [every[i] for i in sorted(order[::2])], [every[i] for i in sorted(order[1::2])]
-
-
-class Look(NamedTuple):
-    """What is seen of a prefix: features of the first k checkpoints, and which line is theirs."""
-
-    of: Callable[[Run, int], Features | None]
-    line: Callable[[Features], str] = lambda x: "one"
-
-
-def _all(run: Run, k: int) -> Features | None:
-    return shipped.features(run.steps[:k], *(run.columns[name][:k] for name in COLUMNS))
-
-
-def _accuracy(run: Run, k: int) -> Features | None:
-    x = _all(run, k)
-    return None if x is None else x[:3]
-
-
-def _norm(run: Run, k: int) -> Features:
-    log = [math.log((w or 1.0) / (run.columns["weight_norm"][0] or 1.0)) for w in run.columns["weight_norm"][:k]]
-    moved = shipped.change([(s - run.steps[0], w) for s, w in zip(run.steps, log, strict=False)])
-    return np.array([1.0, log[-1], max(log) - log[-1], moved])
-
-
-LOOKS = {
-    "the forecast": Look(_all, shipped.line_of),
-    "accuracy on unseen pairs alone": Look(_accuracy),
-    "weight norm alone": Look(_norm),
-}
-
-
-class Prefixes(NamedTuple):
-    """A row a prefix. y: log((T - t) / t), a lower bound where censored."""
-
-    x: Float[np.ndarray, "prefix feature"]
-    y: Float[np.ndarray, " prefix"]
-    censored: Bool[np.ndarray, " prefix"]
-    run: Float[np.ndarray, " prefix"]
-
-    def where(self, mask: Bool[np.ndarray, " prefix"]) -> Prefixes:
-        return Prefixes(*(column[mask] for column in self))
-
-
-def prefixes(some: Sequence[Run], look: Look) -> Prefixes:
-    rows = []
     for run in some:
-        for k in run.cuts():
-            if (x := look.of(run, k)) is not None:
-                ahead = math.log((run.end - run.steps[k - 1]) / (run.steps[k - 1] - run.steps[0]))
-                rows.append((x, ahead, run.answered is None, float(run.number)))
-    return Prefixes(*(np.array(column) for column in zip(*rows, strict=True)))
-
-
-def straight(of: Prefixes) -> Features:
-    """b of y = x b + s e, e normal: maximum likelihood with a small ridge on coefficients in units of their spread."""
-    from scipy.optimize import minimize
-    from scipy.stats import norm
-
-    scale = np.maximum(of.x.std(0), 1e-3)
-    scale[0] = 1.0
-
-    def loss(theta: Features) -> float:
-        e = (of.y - of.x / scale @ theta[:-1]) / np.exp(theta[-1])
-        likely = np.where(of.censored, norm.logsf(e), norm.logpdf(e) - theta[-1])
-        return float(-likely.mean() + RIDGE * (theta[1:-1] ** 2).sum())
-
-    found: Features = minimize(loss, np.zeros(of.x.shape[1] + 1), method="L-BFGS-B").x[:-1] / scale
+        cuts = [k for k in run.cuts() if run.steps[k - 1] <= share * run.budget]
+        if cuts and run.whole and run.end > share * run.budget:
+            found.append((of(run, cuts[-1]), run.answered is not None))
     return found
 
 
-def lines(of: Prefixes, look: Look) -> dict[str, Features]:
-    which = np.array([look.line(x) for x in of.x])
-    return {str(name): straight(of.where(which == name)) for name in np.unique(which)}
+def area(found: Sequence[tuple[float, bool]]) -> float:
+    """AUROC, after Mann and Whitney."""
+    from scipy.stats import rankdata
+
+    ranks, came = rankdata([value for value, _ in found]), np.array([came for _, came in found])
+    k, m = int(came.sum()), int((~came).sum())
+    return float((ranks[came].sum() - k * (k + 1) / 2) / (k * m)) if k and m else math.nan
 
 
-def left_over(of: Prefixes, look: Look) -> Float[np.ndarray, " prefix"]:
-    """Residuals, each of lines that were fitted without that eighth of the runs."""
-    found = np.zeros(len(of.y))
-    for fold in np.array_split(np.random.default_rng(1).permutation(np.unique(of.run)), FOLDS):
-        out = np.isin(of.run, fold)
-        fitted = lines(of.where(~out), look)
-        found[out] = [y - x @ fitted[look.line(x)] for x, y in zip(of.x[out], of.y[out], strict=True)]
+def bound(of: Chance, some: Sequence[Run]) -> float:
+    """The least that no more than a tenth of the runs without an answer ever pass."""
+    without = [max(of(run, k) for k in run.cuts()) for run in some if run.whole and run.answered is None]
+    return float(np.nextafter(sorted(without, reverse=True)[int(FALSE * len(without))], math.inf))
+
+
+def alarms(of: Chance, at: float, some: Sequence[Run]) -> list[tuple[Run, int | None]]:
+    """Each run with the first step at which it was called."""
+    return [(run, next((run.steps[k - 1] for k in run.cuts() if of(run, k) >= at), None)) for run in some]
+
+
+def called(found: Sequence[tuple[Run, int | None]]) -> float:
+    """Share of the runs with an answer that were called before it."""
+    return float(np.mean([step is not None for run, step in found if run.answered is not None]))
+
+
+def false(found: Sequence[tuple[Run, int | None]]) -> float:
+    """Share of the runs without one that were called."""
+    return float(np.mean([step is not None for run, step in found if run.whole and run.answered is None]))
+
+
+def lead(found: Sequence[tuple[Run, int | None]]) -> float:
+    """Median over the runs with an answer of the part of their steps still to come; 0 of one that was not called."""
+    ahead = [0.0 if step is None else 1 - step / run.answered for run, step in found if run.answered]
+    return float(np.median(ahead)) if ahead else math.nan
+
+
+class Forecast(NamedTuple):
+    """Of one prefix. left: the residual, a lower bound where censored. low, high: quantiles that the interval is of."""
+
+    stage: str
+    left: float
+    censored: bool
+    low: float
+    high: float
+
+
+def forecasts(run: Run, fitted: dict[str, Any]) -> list[Forecast]:
+    """Of every prefix of a run."""
+    found = []
+    of = prefixes([run], LOOKS["the forecast"]) if run.cuts() else None
+    for x, y in zip(of.x, of.y, strict=True) if of else ():
+        low, high = fitted["left"][shipped.stage(x)]
+        left = float(y - x @ np.array(fitted["lines"][shipped.line_of(x)]))
+        found.append(Forecast(shipped.stage(x), left, run.answered is None, low, math.inf if high is None else high))
     return found
 
 
-def quantile(values: Float[np.ndarray, " prefix"], censored: Bool[np.ndarray, " prefix"], p: float) -> float | None:
-    """By Kaplan and Meier; None where their curve does not come so far.
+def certain(some: Sequence[Forecast]) -> float:
+    """Share of the intervals that hold the step, whatever becomes of runs behind their last step."""
+    return float(np.mean([f.low <= f.left and (f.high == math.inf if f.censored else f.left <= f.high) for f in some]))
 
-    >>> values, censored = np.array([1.0, 2.0, 3.0, 4.0]), np.array([False, False, True, True])
-    >>> quantile(values, censored, 0.5), quantile(values, censored, 0.9)
-    (2.0, None)
-    """
+
+def possible(some: Sequence[Forecast]) -> float:
+    """Share of those that hold it if unanswered runs are answered where that suits."""
+    return float(np.mean([f.left <= f.high and (f.censored or f.low <= f.left) for f in some]))
+
+
+def answered(some: Sequence[Forecast]) -> float:
+    """Share of the intervals of answered runs that hold the step."""
+    own = [f.low <= f.left <= f.high for f in some if not f.censored]
+    return float(np.mean(own)) if own else math.nan
+
+
+def estimated(some: Sequence[Forecast]) -> float:
+    """By Kaplan and Meier on the residuals: an unanswered run is answered as late as those that lasted longer."""
     from scipy.stats import CensoredData, ecdf
 
-    survival = ecdf(CensoredData.right_censored(values, censored)).sf
-    below = survival.quantiles[survival.probabilities <= 1 - p + 1e-9]
-    return float(below[0]) if len(below) else None
+    shares = []
+    for name in {f.stage for f in some}:
+        own = [f for f in some if f.stage == name]
+        survival = ecdf(CensoredData.right_censored([f.left for f in own], [f.censored for f in own])).sf
+        over_low, over_high = (float(survival.evaluate(q)) for q in (own[0].low - 1e-9, min(own[0].high, 1e9)))
+        shares += [over_low - (0.0 if own[0].high == math.inf else over_high)] * len(own)
+    return float(np.mean(shares))
 
 
-def fit(some: Sequence[Run]) -> dict[str, Any]:
-    """What `detectors/series/forecast.json` holds. The upper quantile is of all runs; the lower one of those that were
-    answered, since an interval speaks of when it comes if it does, and since of these the late ones are missing, it
-    errs to the early side.
-    """
-    look = LOOKS["the forecast"]
-    of = prefixes(some, look)
-    rest, stages = left_over(of, look), np.array([shipped.stage(x) for x in of.x])
-    left = {}
-    for name in np.unique(stages):
-        own, censored = rest[stages == name], of.censored[stages == name]
-        high = quantile(own, censored, (1 + LEVEL) / 2)
-        low = float(np.quantile(own[~censored], (1 - LEVEL) / 2))
-        left[str(name)] = [round(low, 3), None if high is None else round(high, 3)]
-    return {
-        "level": LEVEL,
-        "lines": {name: [round(float(b), 4) for b in line] for name, line in lines(of, look).items()},
-        "left": left,
-        "runs": len(some),
-    }
+def over_runs(statistic: Statistic, some: Sequence[Any], digits: int = 2) -> str:
+    """A statistic of runs with its 95% bootstrap interval, in words."""
+    rng = np.random.default_rng(0)
+    drawn = [statistic([some[i] for i in rng.integers(len(some), size=len(some))]) for _ in range(1000)]
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    return f"{statistic(some):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def table(fitted_on: Sequence[Run], held_out: Sequence[Run], fitted: dict[str, Any]) -> str:
+    """Markdown."""
+    answered = [sum(run.answered is not None for run in some) for some in (fitted_on, held_out)]
+    said = [
+        f"{len(fitted_on)} runs fitted on, {answered[0]} answered; {len(held_out)} held out, {answered[1]} answered.\n"
+    ]
+    heads = [f"AUROC at {share:.0%}" for share in SHARES]
+    said += [f"| held out | {' | '.join(heads)} | called | false alarms | median lead |", "|" + "---|" * 8]
+    for name, look in LOOKS.items():
+        of = chance(lines(prefixes(fitted_on, look), look), look)
+        cells = [over_runs(area, seen_at(share, of, held_out)) for share in SHARES]
+        found = alarms(of, bound(of, fitted_on), held_out)
+        cells += [over_runs(statistic, found) for statistic in (called, false, lead)]
+        said.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join([*said, "", *_coverage(held_out, fitted)])
+
+
+def _coverage(held_out: Sequence[Run], fitted: dict[str, Any]) -> Iterator[str]:
+    by_run = [forecasts(run, fitted) for run in held_out]
+    yield "| interval | upper end | prefixes | holds for certain | may hold | by Kaplan and Meier | of answered runs |"
+    yield "|" + "---|" * 7
+    for stages in (*([name] for name in fitted["left"]), list(fitted["left"])):
+        own = [[f for f in row if f.stage in stages] for row in by_run]
+        end = "" if len(stages) > 1 else "open" if fitted["left"][stages[0]][1] is None else "a step"
+        cells = [over_runs(partial(_pooled, statistic), own) for statistic in (certain, possible, estimated, answered)]
+        yield f"| {', '.join(stages)} | {end} | {sum(map(len, own))} | {' | '.join(cells)} |"
+
+
+def _pooled(statistic: Statistic, rows: Sequence[Sequence[Forecast]]) -> float:
+    every = [forecast for row in rows for forecast in row]
+    return statistic(every) if every else math.nan
 
 
 def main() -> None:
-    from models_zoo.forecast_judged import table
-
     fitted_on, held_out = halves(runs())
     found = fit(fitted_on)
     Path(shipped.__file__).with_name("forecast.json").write_text(json.dumps(found, indent=1) + "\n")

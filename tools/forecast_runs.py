@@ -3,8 +3,8 @@
 A hundred small networks of two operands, drawn from a fixed generator: some generalise, late or soon, some never do
 within their budget of steps. Every run is scored at steps spaced evenly in the logarithm, as it is trained, and ends
 three checkpoints after 99% of unseen pairs are answered, at its budget, or with the clock. A finished run is a file of
-its own, which is written whole or not at all; the end joins all into `forecast.parquet`, which `models_zoo.forecasting`
-reads.
+its own, which is written whole or not at all; the end joins all into `forecast.parquet`, which
+`models_zoo.forecast_fit` reads.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Bool
 from torch import nn
 
-import detectors
 from detectors.core import registry
 from detectors.core.blame import told
 from detectors.core.errors import DetectorsError
@@ -25,9 +24,11 @@ from detectors.gate.policy import Policy, read_policy
 from detectors.live.logs import PREFIX, Log, figures, loggers
 from detectors.live.parts import Parts
 from detectors.live.undisturbed import undisturbed
+from detectors.loading.wrap import wrap
 from detectors.report.model import Outcome
 from detectors.report.report import Report
 from detectors.report.rows import Row, error_row, rows_of
+from detectors.runner import run
 from detectors.series.story import axes
 from detectors.subjects.operands.network import CONTRACT
 from detectors.subjects.operands.view import ModelView
@@ -109,7 +110,7 @@ def _view(model: Any, task: str, mask: Any, tokens: str | None, parts: Mapping[s
     as little under any.
     """
     if isinstance(model, nn.Module) and not all(hasattr(model, name) for name in CONTRACT):
-        return detectors.wrap(model, task, train_mask=mask, tokens=tokens, parts=parts)
+        return wrap(model, task, train_mask=mask, tokens=tokens, parts=parts)
     return of_two_operands(subject(model, parse_task(task))).with_train_mask(mask)
 
 
@@ -141,6 +142,8 @@ class Watch:
         """
         if self._last is None and self.parts:
             self.parts.begin(step)
+        if self._last is not None and step < self._last:
+            self._say_once("falls", f"step {step} came after {self._last}, and is not scored: count over all epochs")
         due = self._last is None or step >= (self._last // self.every + 1) * self.every
         if due or (now and step != self._last):
             self._last = step
@@ -167,7 +170,7 @@ class Watch:
         seconds = -time.monotonic()
         self.should_stop = False
         try:
-            self.report = detectors.run(self.view(), **self.scoring)
+            self.report = run(self.view(), **self.scoring)
         except Exception as error:
             self._keep(step, [error_row(_named(step), told(error), step=step)])
             raise

@@ -114,7 +114,7 @@ def test_figures_reach_what_logs_dictionaries_and_what_takes_scalars():
         detectors.watch(net(), f"add:{P}", log=3)
 
 
-def test_steps_that_are_left_out_are_scored_at_the_next_call():
+def test_steps_that_are_left_out_are_scored_at_the_next_call_and_steps_that_fall_are_said(caplog):
     seen = []
     watching = detectors.watch(net(), f"add:{P}", every=10, log=lambda f: seen.append(f["detectors/step"]))
     for step in (1, 4, 13, 19, 20, 21, 45, 47):
@@ -122,6 +122,9 @@ def test_steps_that_are_left_out_are_scored_at_the_next_call():
     watching.step(47, now=True)
     watching.step(47, now=True)
     assert seen == [1, 13, 20, 45, 47]
+    with caplog.at_level(logging.WARNING, "detectors"):
+        assert not watching.step(0)
+    assert "step 0 came after 47" in caplog.text
 
 
 def test_it_stops_when_the_policy_holds_and_not_before(tmp_path):

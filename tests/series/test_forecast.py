@@ -12,7 +12,7 @@ import detectors
 from detectors.core.verdict import Verdict
 from detectors.series.forecast import ANSWERED, NEED, fitted, forecast
 from detectors.series.story import Course, Story, axes
-from models_zoo.forecasting import Prefixes, fit, halves, runs, straight
+from models_zoo.forecast_fit import Prefixes, fit, halves, runs, straight
 
 
 def story(steps, unseen, g, m, membership):
@@ -118,7 +118,7 @@ def test_a_series_of_the_zoo_cut_anywhere_gives_an_interval_or_says_why_not(name
 
 @pytest.mark.deep
 def test_the_tables_of_the_documentation_are_those_of_the_held_out_half():
-    from models_zoo.forecast_judged import table
+    from models_zoo.forecasting import table
 
     said = (Path(__file__).parents[2] / "docs" / "forecast.md").read_text()
     for line in filter(None, table(*halves(runs()), fitted()).splitlines()):

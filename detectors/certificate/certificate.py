@@ -142,9 +142,9 @@ def _why(certified: float, margin: float, worst: dict[str, float], operations: i
 
 
 def _pass(layers: Layers) -> float:
-    """Seconds of a pass over all pairs, from an eighth of it."""
-    start, n = time.perf_counter(), len(layers.left)
-    some = layers.left[: n // 8 + 1]
+    """Seconds of a pass over all pairs, from an eighth of it or less."""
+    start, (n, m) = time.perf_counter(), layers.left.shape
+    some = layers.left[: min(n // 8, BUDGET // (n * max(n, m))) + 1]
     with np.errstate(all="ignore"):
         hidden = np.maximum(some[:, None] + layers.right, 0.0).reshape(len(some) * n, -1)
         (hidden @ layers.readout + layers.bias).argmax(1)

@@ -32,9 +32,10 @@ def report_of(*detections, of="add:7", accuracy=None):
 def here(monkeypatch):
     """Gates score in this process, where torch is already imported; the processes have tests of their own."""
 
-    def score(path, options, *, draws, seed, threads=1, page=False, **_):
+    def score(path, options, *, draws, seed, threads=1, page=False, certify=False, **_):
         options = {key: value if isinstance(value, dict) else str(value) for key, value in options.items()}
         asked = {"path": path, "options": options, "draws": draws, "seed": seed, "threads": threads, "page": page}
+        asked["certify"] = certify
         return apart._checked(apart._score(json.loads(json.dumps(asked)), lambda *_: None))
 
     monkeypatch.setattr(apart, "score_apart", score)

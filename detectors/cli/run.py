@@ -61,8 +61,13 @@ def run(
 
     detectors run model.pt --task add:113 --train-indices train.json
 
+    detectors run sweep/ 's3://bucket/*.pt' zoo:all --parquet rows --jobs 4
+
     In the table, cut, keep and ctrl are the shares of the pairs answered right that stay right when the motif's
     subspace is removed, when only it is kept, and when a random one of its size is removed instead.
+
+    With --parquet a row a checkpoint and detector is kept in a folder, for pandas.read_parquet or DuckDB, and the same
+    command goes on where it was killed. Exit code 2 where a checkpoint could not be scored, 3 where a detector crashed.
     """
     check_names(detector)
     options: dict[str, Any] = {"task": task, "train_indices": train_indices, "train_split": train_split}

@@ -64,8 +64,8 @@ def track(
     detectors; by default those that ask what is there, not how it works, whose verdicts are then those of
     `detectors.run`. every: those too that ask how it works. step_from: a regular expression with one group for the
     path, or a key of what checkpoints say; names first and then `step`, `epoch`, ... by default. progress: called with
-    (what, steps done, steps in all). options: `task`, `train_indices`, ... of `detectors.load`. A checkpoint that cannot
-    be read is told as such and the others go on. Errors: DetectorsError where there is no series.
+    (what, steps done, steps in all). options: `task`, `train_indices`, ... of `detectors.load`. A checkpoint that
+    cannot be read is told as such and the others go on. Errors: DetectorsError where there is no series.
 
     >>> import detectors
     >>> story = detectors.track("zoo:add53_square_series", names=["trig_logits"], draws=19).story

@@ -20,6 +20,7 @@ from detectors.loading.folders import is_checkpoint
 from detectors.loading.load import load_as, resolve
 from detectors.loading.states import Run, State, states_of
 from detectors.loading.tensors import read_contents
+from detectors.loading.train_splits import is_tried
 from detectors.loading.trial import RIGHT
 from detectors.report.parquet import read_rows
 from detectors.report.report import Report
@@ -49,6 +50,7 @@ def track(
     paths: str | Path | Sequence[str],
     *,
     names: Sequence[str] | None = None,
+    every: bool = False,
     draws: int | None = None,
     seed: int = 0,
     step_from: str | None = None,
@@ -59,10 +61,10 @@ def track(
 
     paths: a folder, files, `zoo:NAME`; a folder of Parquet with rows of reports; or a file of curves. names: which
     detectors; by default those that ask what is there, not how it works, whose verdicts are then those of
-    `detectors.run`. step_from: a regular expression with one group for the path, or a key of what checkpoints say;
-    names first and then `step`, `epoch`, ... by default. progress: called with (what, steps done, steps in all).
-    options: `task`, `train_indices`, ... of `detectors.load`. A checkpoint that cannot be read is told as such and the
-    others go on. Errors: DetectorsError where there is no series.
+    `detectors.run`. every: those too that ask how it works. step_from: a regular expression with one group for the
+    path, or a key of what checkpoints say; names first and then `step`, `epoch`, ... by default. progress: called with
+    (what, steps done, steps in all). options: `task`, `train_indices`, ... of `detectors.load`. A checkpoint that
+    cannot be read is told as such and the others go on. Errors: DetectorsError where there is no series.
 
     >>> import detectors
     >>> story = detectors.track("zoo:add53_square_series", names=["trig_logits"], draws=19).story
@@ -77,7 +79,8 @@ def track(
         return Track(_foretold(story_of(rows, step_from=step_from, notes=notes)), rows)
     if len(listed) == 1 and (kept := _curves_alone(listed[0])) is not None:
         return Track(_of_curves(kept, options.get("task")))
-    return _scored(listed, names, draws, seed, step_from, progress or (lambda *_: None), options)
+    scoring = {"draws": draws, "seed": seed}
+    return _scored(listed, names, every, scoring, step_from, progress or (lambda *_: None), options)
 
 
 def _is_table(path: str) -> bool:
@@ -135,8 +138,8 @@ def _answers(task: str) -> int:
 def _scored(
     paths: list[str],
     names: Sequence[str] | None,
-    draws: int | None,
-    seed: int,
+    every: bool,
+    scoring: dict[str, Any],
     step_from: str | None,
     progress: Progress,
     options: dict[str, Any],
@@ -149,13 +152,13 @@ def _scored(
         try:
             if isinstance(view, DetectorsError):
                 raise view
-            report = run(view, names=_asked(view) if names is None else names, draws=draws, seed=seed)
+            report = run(view, names=_asked(view, every) if names is None else names, **scoring)
         except DetectorsError as error:
             if getattr(view, "tied", ()):  # of the state that settles how all are read
                 raise
-            rows.append(error_row(str(state), str(error), step=state.step, seed=seed))
+            rows.append(error_row(str(state), str(error), step=state.step, seed=scoring["seed"]))
             continue
-        rows += rows_of(report, checkpoint=str(state), step=state.step, draws=draws, seed=seed)
+        rows += rows_of(report, checkpoint=str(state), step=state.step, **scoring)
         reports[state.step], norms[state.step] = report, _norm(view)
     progress("done", len(found.states), len(found.states))
     if not reports:
@@ -187,7 +190,11 @@ def views(found: Run, options: Mapping[str, Any], progress: Progress) -> Iterato
 def _view(found: Run, state: State, options: Mapping[str, Any], like: View | None) -> View:
     if options.get("loader"):
         return load_as(state.path, **options)
-    return load_as(state.path, **options, contents=found.contents(state), like=like)
+    contents = found.contents(state)
+    if like is not None and is_tried(options.get("train_split")):  # found where the loss bears it out, once
+        view = load_as(state.path, **{**options, "train_split": None}, contents=contents, like=like)
+        return view.with_train_mask(getattr(like, "train_mask", None))
+    return load_as(state.path, **options, contents=contents, like=like)
 
 
 def _answering(found: Run, options: Mapping[str, Any], progress: Progress) -> tuple[State | None, View | None]:
@@ -209,11 +216,11 @@ def _answering(found: Run, options: Mapping[str, Any], progress: Progress) -> tu
     return best[1:]
 
 
-def _asked(view: View) -> list[str]:
+def _asked(view: View, every: bool) -> list[str]:
     """Detectors that ask what is there: those of mechanism double the time, and their p-values are apart."""
-    every = filter(None, map(registry.known, registry.names()))
-    specs = [registry.spec_of(function) for function in every]
-    return [s.name for s in specs if s.question == "what" and s.subject in (view.kind, *view.parts)]
+    found = filter(None, map(registry.known, registry.names()))
+    specs = [registry.spec_of(function) for function in found]
+    return [s.name for s in specs if (every or s.question == "what") and s.subject in (view.kind, *view.parts)]
 
 
 def _pictures(d: Detection) -> list[Picture]:

@@ -90,14 +90,11 @@ def _tracked(
 ) -> Track:
     with o.progress_bar(quiet, left=True) as (_, progress):
         import detectors
-        from detectors.core.registry import names
         from detectors.core.threads import with_threads
 
-        asked = list(names()) if every and detector is None else detector
+        scoring: dict[str, Any] = {"names": detector, "every": every, "draws": draws, "seed": seed}
         return with_threads(
-            lambda: detectors.track(
-                checkpoints, names=asked, draws=draws, seed=seed, step_from=step_from, progress=progress, **options
-            ),
+            lambda: detectors.track(checkpoints, step_from=step_from, progress=progress, **scoring, **options),
             threads,
         )
 

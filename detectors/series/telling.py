@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from detectors.core.phases import HALF, TRACE
 from detectors.core.registry import known, spec_of
+from detectors.series.curves import sentences
 from detectors.series.events import lead, onset, phases, rise
 from detectors.series.story import Convergence, Course, Figures, Interval, Spectrum, Story, axes, last_known
 
@@ -63,6 +64,8 @@ def _sentences(story: Story) -> Iterator[str]:
         yield from _transition(story, name)
     for name, course in story.motifs.items():
         yield from _sharpening(story, name, course)
+    if story.curves:
+        yield sentences(story.curves)[0]
     if story.untold:
         steps = ", ".join(map(grouped, story.untold))
         yield f"Not scored: {steps}. An interval that ends beside one of these is wider for it."
@@ -143,7 +146,7 @@ def _transition(story: Story, name: str) -> Iterator[str]:
     if c.rise.effective and c.end.effective:
         said.append(f"its power lies in {c.rise.effective:.1f} irreps {at} and in {c.end.effective:.1f} {then}")
     if c.rise.rank and c.end.rank:
-        said.append(f"beyond chance are {c.rise.rank} {at} and {c.end.rank} {then}, {c.rise.kept} of them the same")
+        said.append(f"beyond chance {c.rise.rank} {at} and {c.end.rank} {then}, {c.rise.kept} in both")
     if said:
         yield f"{name}: {'; '.join(said)}."
 

@@ -45,6 +45,24 @@ def test_a_verdict_is_that_of_run(made, told):
     ]
 
 
+def test_asked_is_what_is_there_and_on_request_how_it_works_too(made):
+    last = made / "step_000050.pt"
+    report = detectors.run(detectors.load(last, **SPLIT), draws=19)
+    what = [d.detector for d in report if d.spec.question == "what"]
+    assert list(detectors.track(last, draws=19, **SPLIT).story.motifs) == what
+    assert list(detectors.track(last, draws=19, every=True, **SPLIT).story.motifs) == [d.detector for d in report]
+
+
+def test_a_split_that_is_tried_is_found_once_for_all(tmp_path):
+    for step in (0, 200, 3000):
+        shutil.copytree(WEIGHTS / "add53_series" / f"step_{step:05d}", tmp_path / f"{step}")
+        (tmp_path / f"{step}" / "config.json").unlink()
+    story = detectors.track(tmp_path, task="add:53", train_split="0.4:auto", names=["trig_logits"], draws=19).story
+    assert story.untold == {}
+    assert story.accuracy["train"][1:] == [1.0, 1.0]
+    assert "--train-split 0.4:0:torch" in " ".join(story.notes)
+
+
 def test_order_duplicates_and_an_offset_of_steps_change_nothing(made, told, tmp_path):
     files = sorted(made.iterdir())
     mixed = [str(f) for f in (*files[::-2], *files[::2], files[3])]

@@ -159,8 +159,10 @@ def _multiples(neurons: Mapping[int, Picture]) -> Drawn:
         left, top = column / columns, 1 - row / rows
         wide, high = 0.92 / columns, (0.86 if rows > 1 else 0.9) / rows
         bare = {"showticklabels": False, "showgrid": False, "zeroline": False, "ticks": "", "fixedrange": True}
-        layout[f"xaxis{axis}"] = bare | {"domain": [left, left + wide], "anchor": f"y{axis}"}
+        bare |= {"constrain": "domain", "constraintoward": "top"}
+        layout[f"xaxis{axis}"] = bare | {"domain": [left, left + wide], "anchor": f"y{axis}", "constraintoward": "left"}
         down = {"domain": [top - high - 0.06 / rows, top - 0.06 / rows], "anchor": f"x{axis}", "autorange": "reversed"}
+        down["scaleanchor"] = f"x{axis}"
         layout[f"yaxis{axis}"] = bare | down
         at = {"xref": "paper", "yref": "paper", "x": left, "y": top, "xanchor": "left", "yanchor": "middle"}
         names.append(at | {"text": f"{step:,}", "showarrow": False})

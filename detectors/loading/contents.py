@@ -21,6 +21,7 @@ from detectors.loading.plain import children, is_module, plain
 from detectors.loading.unpickle import Inert
 
 MAX_TENSORS = 10_000
+TOO_MANY = f"it has more than {MAX_TENSORS} tensors in one state"
 DEEP = 12  # levels of keys; Lightning and Trainer files have four
 MANY = 10_000  # values of a configuration, beyond which they are none
 # Keys that speak of a model, the plainest first; and of what a training run has beside one, with tensors of its own
@@ -103,9 +104,12 @@ def _holds(node: Any, holding: dict[int, bool], depth: int) -> bool:
         return holding[id(node)]
     holding[id(node)] = False
     if depth <= DEEP:
-        named = not isinstance(node, list | tuple)
+        named, many = not isinstance(node, list | tuple), 0
         for key, value in children(node):
             own = named and isinstance(key, str) and _matrix(value)
+            many += own
+            if many > MAX_TENSORS:  # said before any time is spent on more
+                raise CheckpointError(TOO_MANY)
             if _holds(value, holding, depth + 1) or own:
                 holding[id(node)] = True
     return holding[id(node)]
@@ -148,7 +152,7 @@ def _flat(node: Any, only: set[Any] | None, holding: Mapping[int, bool]) -> dict
             if isinstance(key, str | int) and array(value) is not None:
                 arrays[f"{prefix}{key}"] = array(value)
                 if len(arrays) > MAX_TENSORS:
-                    raise CheckpointError(f"it has more than {MAX_TENSORS} tensors in one state")
+                    raise CheckpointError(TOO_MANY)
             elif isinstance(key, str | int) and holding.get(id(value)) and id(value) not in seen and depth < DEEP:
                 seen.add(id(value))
                 walk(value, f"{prefix}{key}.", depth + 1)

@@ -157,7 +157,7 @@ def test_a_condition_that_crashes_has_failed_with_its_first_line(plain):
         ({"evidence": {}}, {}, None),
         ({"evidence": {}}, {"key_irreps": "fail"}, "key irreps was freq_3 freq_5, is none"),
         ({"threshold": 0.5}, {}, "threshold was 0.1, is 0.5"),
-        ({"version": 7}, {}, "version was 2, is 7"),
+        ({"version": 7}, {}, "version was 3, is 7"),
     ],
 )
 def test_what_a_baseline_lets_pass(plain, tmp_path, moved, rules, words):

@@ -33,15 +33,15 @@ def rise(steps: Sequence[int], accuracy: Figures) -> Interval | None:
 
 
 def lead(first: Interval | None, then: Interval | None) -> tuple[int, int | None] | None:
-    """Steps from one event to another, at least and at most; None at most where the first was there from the start.
+    """Steps from one event to another, at least and at most; None at most where the first was there from the start, and
+    None of an event that was over by the first checkpoint: any other may have been before it or behind it.
 
     >>> lead((20, 30), (100, 120))
     (70, 100)
     """
-    if first is None or then is None:
+    if first is None or then is None or then[0] is None:
         return None
-    earliest = first[1] if then[0] is None else then[0]
-    return earliest - first[1], None if first[0] is None else then[1] - first[0]
+    return then[0] - first[1], None if first[0] is None else then[1] - first[0]
 
 
 def phases(steps: Sequence[int], g: Figures, m: Figures, accuracy: Figures) -> list[Phase]:

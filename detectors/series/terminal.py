@@ -101,7 +101,11 @@ def forecast(story: Story) -> list[str]:
     found = story.forecast
     if not found:
         return []
-    said = {True: "a circuit is forming", False: "no circuit is forming", None: "whether a circuit forms is not known"}
+    said = {
+        True: "a circuit is there or on its way",
+        False: "no circuit is forming",
+        None: "whether a circuit forms is not known",
+    }
     forming = said[found.get("forming")]
     interval, level = found.get("interval"), found.get("level")
     if not interval:

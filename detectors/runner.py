@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 
 from detectors.core import registry
 from detectors.core.blame import words
+from detectors.core.device import on
 from detectors.core.errors import CheckpointError, DetectorsError, MissingPart, NotApplicable, Undetermined
 from detectors.core.memory import check_memory
-from detectors.core.registry import Detector, Spec, spec_of
-from detectors.core.score import Score, jsonable
+from detectors.core.registry import Detector, spec_of
+from detectors.core.score import jsonable
 from detectors.core.verdict import Verdict
 from detectors.core.version import __version__
 from detectors.judging.calibration import calibration
 from detectors.judging.detection import Detection
-from detectors.judging.heads import judged
 from detectors.judging.notes import notes
+from detectors.judging.outcome import Outcome, check_reportable, detection_of
 from detectors.judging.summary import summarise
 from detectors.judging.verdict import LEVEL, holm
 from detectors.report.model import CheckpointInfo
 from detectors.report.report import Report
 from detectors.subjects.contract import hold_to_contract
-from detectors.subjects.subject import Size, Subject, check_applicable
+from detectors.subjects.subject import Subject, check_applicable
 from detectors.subjects.tasks import is_subject
 
-MOST = 2**24  # characters of one detection: those of ours have some thousand
 Progress = Callable[[str, int, int], None]
 FEWEST = 199  # permutations: a null mean is then known to a fourteenth of its spread, and the 99% cut from two draws
 
@@ -46,13 +42,16 @@ def run(
     draws: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    device: str | None = None,
 ) -> Report:
     """Run detectors on a model and return their verdicts.
 
     names: which detectors, by name or the functions themselves; by default all motifs of such models. draws:
     permutations of each null; by default as many as let a p-value pass Holm's adjustment over the calibrated ones with
-    room to spare: 199 for five. progress: called with (what is being done, steps done, steps in all). A detector that
-    raises becomes an `error` line; the others go on.
+    room to spare: 199 for five. progress: called with (what is being done, steps done, steps in all). device: where
+    forward passes and null draws are computed, such as `cuda`, with the same random draws as in ordinary memory. A
+    detector that raises becomes an `error` line; the others go on. Errors: DetectorsError for an unknown detector and
+    for a device that is not there.
 
     >>> import detectors, models_zoo
     >>> report = detectors.run(models_zoo.trig_mlp(p=11, frequencies=(3,), train_fraction=0.5))
@@ -66,17 +65,18 @@ def run(
         raise DetectorsError(f"no detector {unknown[0]!r}; there are {', '.join(registry.names())}")
     report = progress or (lambda *_: None)
     report("forward pass", 0, len(chosen) + 1)
-    hold_to_contract(model)
-    figures = model.figures()
-    draws = enough_draws(_most_asked(model, chosen)) if draws is None else draws
-    check_memory(draws * (model.size.order or 1), f"{draws} permutations of {model.size.order or 1} elements")
-    outcomes = attempt_all(model, chosen, draws=draws, seed=seed, progress=report)
-    report("done", len(chosen) + 1, len(chosen) + 1)
-    detections = [_detection(outcome, model.size) for outcome in outcomes]
-    task, origin = model.task_facts, model.checkpoint
-    alike = _alike(model, detections, chosen, draws, seed, report)
+    with on(device):
+        hold_to_contract(model)
+        figures = model.figures()
+        draws = enough_draws(_most_asked(model, chosen)) if draws is None else draws
+        check_memory(draws * (model.size.order or 1), f"{draws} permutations of {model.size.order or 1} elements")
+        outcomes = attempt_all(model, chosen, draws=draws, seed=seed, progress=report)
+        report("done", len(chosen) + 1, len(chosen) + 1)
+        detections = [detection_of(outcome, *model.size) for outcome in outcomes]
+        task, origin = model.task_facts, model.checkpoint
+        alike = _alike(model, detections, chosen, draws, seed, report)
     return Report(
-        tool=_tools(),
+        tool=_tools() | {"device": device or "cpu"},
         checkpoint=CheckpointInfo(
             path=jsonable(origin.path),
             sha256=origin.sha256,
@@ -122,7 +122,7 @@ def _alike(
         progress(f"also under {reading.other}", place, len(tied))
         other = model.under(reading)  # type: ignore[attr-defined]
         outcomes = attempt_all(other, chosen, draws=draws, seed=seed)
-        for mine, theirs in zip(found, (_detection(outcome, other.size) for outcome in outcomes), strict=True):
+        for mine, theirs in zip(found, (detection_of(outcome, *other.size) for outcome in outcomes), strict=True):
             if mine.verdict != theirs.verdict:
                 raise CheckpointError(
                     "the file does not show all of how it is to be read, and it matters: the model answers as well "
@@ -136,19 +136,6 @@ def _alike(
         f"the file does not show all of how it is to be read: under {others}, alone or together, the model answers as "
         "well. Every verdict is the same there."
     ]
-
-
-@dataclass
-class Outcome:
-    """What came of calling one detector: a score and its p-value after Holm, or a verdict with its reason."""
-
-    name: str
-    spec: Spec | None = None
-    score: Score | None = None
-    p_adjusted: float | None = None
-    verdict: Verdict = Verdict.ERROR
-    reason: str = ""
-    seconds: float = 0.0
 
 
 def attempt_all(
@@ -218,7 +205,7 @@ def _attempt(name: str, model: Subject, draws: int, seed: int, function: Detecto
         outcome.spec = spec_of(function)
         check_applicable(model, outcome.spec.subject, outcome.spec.needs)
         score = function(model, draws=draws, seed=seed)
-        _check_reportable(name, outcome.spec, score)
+        check_reportable(name, outcome.spec, score)
         outcome.score = score
     except (NotApplicable, MissingPart) as error:
         outcome.verdict, outcome.reason = Verdict.NOT_APPLICABLE, str(error)
@@ -230,71 +217,3 @@ def _attempt(name: str, model: Subject, draws: int, seed: int, function: Detecto
         outcome.reason = words(error)
     outcome.seconds = time.perf_counter() - start
     return outcome
-
-
-def _check_reportable(name: str, spec: Spec, score: object) -> None:
-    """ValueError, in words, for a result whose JSON would not say what it says: a p-value that is no number, evidence
-    that is no JSON. TypeError for what is no score.
-    """
-    if not isinstance(score, Score):
-        raise TypeError(f"the detector returned {type(score).__name__}, not a detectors.Score")
-    try:
-        json.dumps(jsonable(score.evidence))  # pydantic would write sets and bytes too
-        drawn = Detection(detector=name, verdict=Verdict.ERROR, reason="", seconds=0.0, **_found(spec, score))
-        text = drawn.model_dump_json(warnings="error")
-        if len(text) > MOST:
-            raise ValueError(f"it has {len(text):.1e} characters, up to {MOST:.1e} are reported")
-        if Detection.model_validate_json(text) != drawn:
-            raise ValueError("its JSON says something else")
-    except ValidationError as error:
-        place, said = (error.errors()[0][key] for key in ("loc", "msg"))
-        raise ValueError(f"the detector's result cannot be reported: {'.'.join(map(str, place))}: {said}") from None
-    except Exception as error:
-        raise ValueError(f"the detector's result cannot be reported: {error}") from None
-
-
-def _found(spec: Spec, score: Score) -> dict[str, Any]:
-    """What a detection takes over from a score and from what its detector declares."""
-    return {
-        "version": spec.version,
-        "score": score.value,
-        "p_value": score.null.p_value if score.null else None,
-        "null": score.null,
-        "causal": score.causal,
-        "evidence": jsonable(score.evidence),
-        "chose": spec.chose,
-        "news": spec.news,
-    }
-
-
-def _detection(outcome: Outcome, size: Size) -> Detection:
-    row = calibration()["rows"].get(outcome.name)
-    score, spec = outcome.score, outcome.spec
-    verdict, reason = outcome.verdict, outcome.reason
-    found: dict[str, Any] = {"version": spec.version if spec and type(spec.version) is int else 0}
-    if score is not None and spec is not None:
-        (verdict, reason), score = judged(spec, score, outcome.p_adjusted, row)
-        reason += _outside(size, row)
-        found = _found(spec, score) | {"p_adjusted": outcome.p_adjusted}
-    detection = Detection(
-        detector=outcome.name,
-        threshold=row["threshold"] if row else None,
-        seconds=round(outcome.seconds, 3),
-        verdict=verdict,
-        reason=jsonable(reason),
-        **found,
-    )
-    detection._scored = score
-    return detection
-
-
-def _outside(size: Size, row: dict[str, Any] | None) -> str:
-    """What a reader should know of a model unlike those that the threshold was set on."""
-    if row is None or "orders" not in row or size.order is None:
-        return ""
-    (least, most), said = row["orders"], []
-    if not least <= size.order <= most:
-        said.append(f"groups of order {least} to {most}, and this one has {size.order}")
-    if size.architecture not in row["architectures"]:
-        said.append(f"architectures {', '.join(row['architectures'])}, and this one is {size.architecture}")
-    return "".join(f"; calibrated on {what}" for what in said)

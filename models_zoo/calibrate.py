@@ -27,7 +27,8 @@ import numpy as np
 from detectors.core import registry
 from detectors.core.score import Score
 from detectors.core.verdict import Verdict
-from detectors.runner import Outcome, enough_draws
+from detectors.judging.outcome import Outcome
+from detectors.runner import enough_draws
 from models_zoo.bench import Job, Model, model
 from models_zoo.rates import area, rate
 

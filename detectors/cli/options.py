@@ -107,6 +107,7 @@ def scored(
     *,
     draws: int | None,
     seed: int,
+    device: str | None,
     threads: int | None,
     quiet: bool,
 ) -> Any:
@@ -115,7 +116,7 @@ def scored(
     from detectors.core.registry import all_of
 
     def report(model: Any, progress: Progress) -> Any:
-        return detectors.run(model, names=names, draws=draws, seed=seed, progress=progress)
+        return detectors.run(model, names=names, draws=draws, seed=seed, progress=progress, device=device)
 
     options = options | {"words": names is not None and all_of("words", names)}
     return asked(path, options, report, threads=threads, quiet=quiet)

@@ -55,6 +55,9 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="Processes that score, for --parquet.")] = 1,
     cluster: Annotated[str | None, o.option(metavar="ADDRESS", help="Of a Dask scheduler, in place of --jobs.")] = None,
     threads: o.Threads = None,
+    device: Annotated[
+        str | None, o.option(metavar="DEVICE", help="For forward passes and null draws, such as cuda.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no report on the terminal.")] = False,
 ) -> None:
     """Score a checkpoint with every detector and print the report.
@@ -76,7 +79,7 @@ def run(
     if parquet is not None:
         for name in (name for name, file in files.items() if file is not None):
             raise typer.BadParameter(f"--{name}: of many checkpoints rows are written alone; leave out --parquet")
-        options |= {"names": detector, "draws": draws, "seed": seed, "threads": threads or 1}
+        options |= {"names": detector, "draws": draws, "seed": seed, "threads": threads or 1, "device": device}
         return run_fleet(checkpoints, parquet, options | {"jobs": jobs, "cluster": cluster}, quiet)
     if jobs > 1 or cluster:
         raise typer.BadParameter("--jobs and --cluster need --parquet DIR, the folder that rows are written to")
@@ -84,7 +87,8 @@ def run(
     from rich.console import Console
 
     console = Console(quiet=quiet or str(json) == "-")
-    score = partial(o.scored, options=options, names=detector, draws=draws, seed=seed, threads=threads, quiet=quiet)
+    scoring: dict[str, Any] = {"draws": draws, "seed": seed, "threads": threads, "device": device}
+    score = partial(o.scored, options=options, names=detector, quiet=quiet, **scoring)
     _run_in_turn(_paths(checkpoints), score, files, console)
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from detectors.core.device import accelerated
 from detectors.core.groups import Group
 
 # Doubles of working memory per chunk (32 MB): one function of the pairs of the largest group, MAX_ORDER**2, so that a
@@ -49,6 +50,7 @@ def block_power(group: Group, rows: Tensor) -> Tensor:
     return torch.stack([per_column[s].sum() for s in group.slices[1:]])
 
 
+@accelerated
 def permuted_block_power(group: Group, rows: Tensor, permutations: Tensor) -> Tensor:
     """[draws, irreps] `block_power` of rows[perm] for each perm, from the Gram matrix K = rows rows^T.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from detectors.core import registry
+from detectors.core.device import check_device
 from detectors.core.errors import DetectorsError
 from detectors.core.visible import visible
 from detectors.fleet.dataset import writing
@@ -50,15 +51,16 @@ def score_many(
     jobs: int = 1,
     cluster: str | None = None,
     threads: int = 1,
+    device: str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     **options: Any,
 ) -> Fleet:
     """Score checkpoints into a folder of Parquet files, a row a checkpoint and detector, as they come.
 
     checkpoints: files, folders of them, patterns, URLs of fsspec, `zoo:NAME`, `zoo:all`. folder: read it with
-    `pandas.read_parquet(folder)`. names, draws, seed: of `detectors.run`. options: of `detectors.load`, the same for
-    all. jobs: processes. cluster: the address of a Dask scheduler instead. threads: of each. progress: called with
-    (what is being done, checkpoints done, checkpoints in all).
+    `pandas.read_parquet(folder)`. names, draws, seed, device: of `detectors.run`. options: of `detectors.load`, the
+    same for all. jobs: processes. cluster: the address of a Dask scheduler instead. threads: of each. progress: called
+    with (what is being done, checkpoints done, checkpoints in all).
 
     What has rows of the same bytes and the same call is not scored again, so that a run that was killed goes on where
     it ended; whatever had an error is tried again. A checkpoint that cannot be scored, or takes its process down, is a
@@ -73,7 +75,9 @@ def score_many(
     (['absent', 'error'], {'gone.pt': 'no file or folder gone.pt'}, 1)
     """
     _check(names, jobs, options)
-    ask = Ask(names, draws, seed, threads, {key: value for key, value in options.items() if value is not None})
+    if not cluster:  # whose workers may have it where this machine does not
+        check_device(device)
+    ask = Ask(names, draws, seed, threads, device, {k: value for k, value in options.items() if value is not None})
     sources = expand([checkpoints] if isinstance(checkpoints, str) else checkpoints)
     report = progress or (lambda *_: None)
     with writing(Path(folder), ask) as rows:

@@ -34,6 +34,7 @@ class Ask:
     draws: int | None = None
     seed: int = 0
     threads: int = 1
+    device: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -52,6 +53,7 @@ class Ask:
             "detectors": {name: _version(name) for name in names},
             "draws": self.draws,
             "seed": self.seed,
+            "device": self.device,
             "options": {key: _as_text(value) for key, value in sorted(self.options.items()) if value},
         }
 
@@ -98,7 +100,7 @@ def _report(source: Source, ask: Ask) -> Report:
             options["beside"] = fetched.enter_context(local(source.train))
         try:
             model = with_threads(lambda: load(file, **options), ask.threads)
-            return run(model, names=ask.names, draws=ask.draws, seed=ask.seed)
+            return run(model, names=ask.names, draws=ask.draws, seed=ask.seed, device=ask.device)
         except DetectorsError as error:
             raise DetectorsError(str(error).replace(file, source.name)) from error
 

@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from detectors.core.device import accelerated
 from detectors.core.groups import Group
 from detectors.core.irreps import rank_one_share
 from detectors.core.nulls import corrected, permutation_null, permutations
@@ -110,6 +111,7 @@ def single_irrep_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0
     )
 
 
+@accelerated
 def _power(group: Group, values: Float[Tensor, "n columns"]) -> Float[Tensor, "columns irreps"]:
     """Of the irreps but the trivial one."""
     squares = (torch.from_numpy(group.basis).T @ values).square()[1:]

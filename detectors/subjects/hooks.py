@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from torch import Tensor
 
+from detectors.core.device import accelerated
 from detectors.core.errors import CheckpointError, MissingPart
 
 Hook = Callable[[str, Tensor], Tensor]
@@ -22,6 +23,7 @@ def check_contract(network: object, contract: tuple[str, ...], described: str) -
         )
 
 
+@accelerated
 def hooked_pass(
     forward: Callable[[Tensor, Hook], Tensor],
     tokens: Tensor,

@@ -105,3 +105,10 @@ def test_a_file_name_that_is_no_utf_8_is_reported_all_the_same(call, untrained, 
     assert result.exit_code == 0, result.output
     assert "::" not in result.output
     assert json.loads((tmp_path / "r.json").read_text())["checkpoint"]["path"].endswith("\\udcff::error::x.pt")
+
+
+def test_a_device_that_is_not_there_is_said_and_nothing_is_scored(call, untrained):
+    result = call("run", untrained, "--task", "add:13", "--device", "cuda:99")
+    assert result.exit_code == 2
+    assert "--device cuda:99" in result.stderr
+    assert "Leave --device out" in result.stderr

@@ -178,6 +178,12 @@ def test_what_a_killed_run_left_half_written_goes(models):
     assert (models.rows / ".mine").exists()
 
 
+def test_a_device_that_is_not_there_is_one_error_and_not_one_of_every_checkpoint(tmp_path):
+    with pytest.raises(DetectorsError, match="--device cuda:99"):
+        detectors.score_many("zoo:all", tmp_path / "rows", device="cuda:99")
+    assert not (tmp_path / "rows").exists()
+
+
 def test_a_folder_of_somebody_elses_is_left_alone(models):
     models.rows.mkdir()
     pandas.DataFrame({"x": [1]}).to_parquet(models.rows / "sales.parquet")

@@ -8,12 +8,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from detectors.core.device import accelerated
 from detectors.core.groups import Group
 from detectors.core.subgroups import SIDES, Masks, alignments
 
 TIED = 0.01  # the largest subgroup as good as the best, which a column constant on its cosets is for all within it too
 
 
+@accelerated
 def aligned(
     group: Group, values: Float[Tensor, "n columns"], on_left: Bool[Tensor, " columns"], masks: Masks
 ) -> Float[Tensor, "2 columns subgroups"]:

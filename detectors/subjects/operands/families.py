@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from detectors.core.device import accelerated
 from detectors.core.nulls import corrected, permutations
 from detectors.core.spectrum import BUDGET, factored_family_power, family_power, grid_neurons, low_rank
 from detectors.subjects.operands.effects import effects, known_effects
@@ -72,6 +73,7 @@ class Permuted(NamedTuple):
     alike: Float[Tensor, "draws irreps"]
 
 
+@accelerated
 def permuted(
     model: ModelView,
     neurons: Float[Tensor, "pairs m"],

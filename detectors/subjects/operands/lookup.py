@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from detectors.core.device import accelerated
 from detectors.core.nulls import subset
 from detectors.subjects.operands.plane import LogitGrid
 
@@ -70,6 +71,7 @@ def lookup_of(grid: LogitGrid, train: Bool[Tensor, " pairs"], unseen: Bool[Tenso
     return Lookup(means[0] - means[1], error**0.5, gain, *means)
 
 
+@accelerated
 def redrawn(
     grid: LogitGrid, train: Bool[Tensor, " pairs"], draws: int, seed: int
 ) -> tuple[float, Float[Tensor, " draws"], int]:

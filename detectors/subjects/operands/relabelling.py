@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from detectors.core.device import accelerated
 from detectors.core.nulls import permutations, subset
 from detectors.subjects.operands.plane import BLOCKS, LogitGrid, character_cosines, cross_fitted, g_of_loss
 
@@ -29,6 +30,7 @@ def relabelled(
     return grid.product[perm[pairs // grid.n] * grid.n + perm[pairs % grid.n]], perm.argsort()[grid.shift]
 
 
+@accelerated
 def relabelled_cosines(
     grid: LogitGrid, pairs: Int[Tensor, " pairs"], draws: int, seed: int
 ) -> Float[Tensor, "draws irreps"]:
@@ -45,6 +47,7 @@ def relabelled_cosines(
     return torch.stack([character_cosines(grid.group, f, len(pairs), power) for f in fibre_means()])
 
 
+@accelerated
 def relabelled_g(
     grid: LogitGrid, pairs: Int[Tensor, " pairs"], steepest: float, draws: int, seed: int
 ) -> tuple[float, Float[Tensor, " draws"]]:

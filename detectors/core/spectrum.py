@@ -6,6 +6,7 @@ Everything is float64. The trivial block (the mean) is left out of every share, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
 from typing import NamedTuple
 
@@ -16,8 +17,11 @@ from detectors.core.device import accelerated
 from detectors.core.groups import Group
 
 # Doubles of working memory per chunk (32 MB): one function of the pairs of the largest group, MAX_ORDER**2, so that a
-# chunk of one fits always. From 2**18 to here chunks of C113 take as long, and half as long again at 2**24.
+# chunk of one fits always.
 BUDGET = 2**22
+# Doubles that a core has at hand (2 MB): what reads every number a few times, as spectra of neurons do, takes half the
+# time in such chunks that it takes in those of BUDGET, and half as long again in chunks of a quarter.
+CACHE = 2**18
 SMALL = 4  # dimensions: up to here products elementwise take a fifth of the time that as many small matrices take
 
 
@@ -103,11 +107,17 @@ class Waves(NamedTuple):
 
 
 def waves(grid: Tensor) -> Waves:
-    """Of functions [m, n, n] on the pairs of a cyclic group, float64."""
-    n = grid.shape[-1]
-    k = torch.arange(1, n // 2 + 1)
-    found = torch.fft.rfft2(grid, norm="forward")
-    return Waves(found[:, k, 0], found[:, 0, k], found[:, k, k], found[:, n - k, k].conj(), n)
+    """Of functions [m, n, n] on the pairs of a cyclic group, float64: of their sums over the pairs of one a, b, a + b
+    and a - b, a third of the time of the plane's whole transform.
+    """
+    m, n = grid.shape[:2]
+    twice = torch.cat([grid, grid], 2)  # [m, a, b], where b goes round twice: so diagonals are rows of other strides
+    along = twice.as_strided((m, n, n), (2 * n * n, 2 * n - 1, 1), n).sum(1)
+    against = twice.as_strided((m, n, n), (2 * n * n, 2 * n + 1, 1)).sum(1)
+    of_a, of_b, along, against = (
+        torch.fft.rfft(sums)[:, 1 : n // 2 + 1] / n**2 for sums in (grid.sum(2), grid.sum(1), along, against)
+    )
+    return Waves(of_a, of_b, along, against.conj(), n)
 
 
 def _basis_family(group: Group, grid: Tensor) -> Tensor:
@@ -133,9 +143,9 @@ def low_rank(cube: Tensor, rank: int, generator: torch.Generator) -> tuple[Tenso
     return q.permute(2, 1, 0).contiguous(), (cube.mT @ q).permute(2, 1, 0).contiguous()
 
 
-def factored_family_power(group: Group, u: Tensor, v: Tensor) -> Tensor:
-    """[m, irreps] `family_power` of the functions that u and v [rank, n, m] are factors of."""
-    basis = torch.from_numpy(group.basis).T
+def factored_family_power(group: Group, u: Tensor, v: Tensor, place: Tensor) -> Tensor:
+    """[m, irreps] `family_power` of what u and v [rank, n, m] are factors of, with row i of both at place[i]."""
+    basis = torch.from_numpy(group.basis)[place].T
     left, right = basis @ u, basis @ v  # [rank, coefficient, m]
     alone = (left * right[:, :1]).sum(0).square() + (left[:, :1] * right).sum(0).square()
     parts, blocks = [], group.slices[1:]
@@ -157,9 +167,16 @@ def _products(of_a: Tensor, of_b: Tensor) -> Tensor:
     return (left @ right).square().sum((2, 3))
 
 
-def grid_neurons(neurons: Tensor, grid: Tensor, columns: Tensor) -> Tensor:
-    """[m, n, n] the neurons [pairs, all] of `columns` over the group's grid [n, n] of pair indices."""
-    n = len(grid)
-    chosen = neurons if len(columns) == neurons.shape[1] else neurons[:, columns]
-    rows = chosen if torch.equal(grid.reshape(-1), torch.arange(len(neurons))) else chosen[grid.reshape(-1)]
-    return rows.T.reshape(-1, n, n)
+def grid_neurons(neurons: Tensor, grid: Tensor) -> Tensor:
+    """[m, n, n] neurons [pairs, m] over the group's grid [n, n] of pair indices."""
+    n, flat = len(grid), grid.reshape(-1)
+    rows = neurons if torch.equal(flat, torch.arange(len(neurons))) else neurons[flat]
+    return rows.T.contiguous().reshape(-1, n, n)
+
+
+def in_turn(neurons: Tensor, grid: Tensor) -> Iterator[Tensor]:
+    """[some, n, n] all `grid_neurons`, a few at a time, float64."""
+    of_memory, of_cache = (max(1, size // grid.numel()) for size in (BUDGET, CACHE))
+    for many in neurons.split(of_memory, dim=1):
+        for few in grid_neurons(many, grid).split(of_cache):
+            yield few.double()

@@ -177,7 +177,7 @@ def _for_picture(model: ModelView, layer: Layer, drawn: Int[Tensor, " drawn"]) -
     best = power.max(1)
     names = [group.irreps[i + 1].name for i in best.indices.tolist()]
     most = names.index(mode(names))
-    neuron = grid_neurons(model.neurons(layer.number), model.grid, drawn[most : most + 1])[0].double()
+    neuron = grid_neurons(model.neurons(layer.number)[:, drawn[most : most + 1]], model.grid)[0].double()
     neuron = neuron - neuron.mean()
     fit = within_family(group, neuron, int(best.indices[most]) + 1)
     return Neurons(

@@ -135,7 +135,7 @@ def test_chance_is_drawn_on_the_64_strongest_and_a_picture_holds_5000(many):
 @pytest.mark.parametrize(("budget", "chunks"), [(100, [4, 4, 2]), (130, [5, 5]), (10, [1] * 10)])
 def test_neurons_are_taken_apart_as_many_at_a_time_as_the_memory_allows(budget, chunks, monkeypatch):
     seen = []
-    monkeypatch.setattr(families, "BUDGET", budget)
+    monkeypatch.setattr(spectrum, "BUDGET", budget)
     monkeypatch.setattr(families, "family_power", lambda g, k: seen.append(len(k)) or spectrum.family_power(g, k))
     score = trig_product_neurons(with_neurons(np.random.default_rng(0).standard_normal((10, 5, 5))), draws=1)
     assert seen == chunks
@@ -151,7 +151,7 @@ def test_the_null_of_the_64_strongest_is_near_that_of_all(grokked, monkeypatch):
 def test_rank_six_keeps_what_a_frequency_and_its_harmonics_need(grokked):
     """A ReLU of one frequency has rank three in its family and two more in each harmonic."""
     strongest = torch.tensor(trig_product_neurons(grokked, **FEW).neurons.numbers[: families.NULL_NEURONS])
-    cube = spectrum.grid_neurons(grokked.neurons(), grokked.grid, strongest).double()
+    cube = spectrum.grid_neurons(grokked.neurons()[:, strongest], grokked.grid).double()
     power = torch.linalg.svdvals(cube - cube.mean((1, 2), keepdim=True)).square()
     kept = power.cumsum(1).sum(0) / power.sum()
     assert kept[families.NULL_RANK - 1] > 0.998 > kept[families.NULL_RANK // 2 - 1]

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from detectors.core.spectrum import BUDGET, Waves, grid_neurons, waves
+from detectors.core.spectrum import Waves, in_turn, waves
 from detectors.subjects.operands.effects import effects_before
 from detectors.subjects.operands.once import once
 from detectors.subjects.operands.view import ModelView
@@ -55,10 +55,8 @@ class Spectra(NamedTuple):
 def spectra(model: ModelView, layer: int) -> Spectra:
     """Of a cyclic group."""
     before, n = model.preactivations(layer), model.group.order
-    some = torch.arange(before.shape[1]).split(max(1, BUDGET // n**2))
     totals, parts = [], []
-    for columns in some:
-        cube = grid_neurons(before, model.grid, columns).double()
+    for cube in in_turn(before, model.grid):
         cube -= cube.mean((1, 2), keepdim=True)
         totals.append(cube.square().sum((1, 2)))
         parts.append(waves(cube))

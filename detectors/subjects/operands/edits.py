@@ -178,12 +178,16 @@ def edit_neurons(model: ModelView, layer: int = -1) -> Intervention:
         """What the neurons' families contribute at the pairs, the mean left out, and their share of the power."""
         out, power = torch.zeros(len(pairs), neurons.shape[1]), 0.0
         a, b = elements(model, pairs)
+        every = torch.cat([constant, *(part.to(neurons.dtype) for part in parts)], dim=1)
+        places = torch.arange(1, every.shape[1]).split([part.shape[1] for part in parts])
         for start in range(0, neurons.shape[1], size):
             columns = slice(start, start + size)
-            cube = (neurons[flat][:, columns] - mean[columns]).reshape(n, n, -1)
-            for part in parts:
-                q = torch.cat([constant, part.to(neurons.dtype)], dim=1)
-                core = torch.einsum("bj,ibm->ijm", q, (q.T @ cube.reshape(n, -1)).reshape(q.shape[1], n, -1))
+            cube = (neurons[:, columns][flat] - mean[columns]).reshape(n, -1)
+            left = (every.T @ cube).reshape(every.shape[1], n, -1)
+            for place in places:
+                family = torch.cat([torch.tensor([0]), place])
+                q = every[:, family]
+                core = torch.einsum("bj,ibm->ijm", q, left[family])
                 power += float(core.double().square().sum())
                 out[:, columns] += torch.einsum("pj,pjm->pm", q[b], torch.einsum("pi,ijm->pjm", q[a], core))
         return out, power / total if total > 0 else 0.0

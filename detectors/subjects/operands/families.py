@@ -12,7 +12,7 @@ from torch import Tensor
 
 from detectors.core.device import accelerated
 from detectors.core.nulls import corrected, permutations
-from detectors.core.spectrum import BUDGET, factored_family_power, family_power, grid_neurons, low_rank
+from detectors.core.spectrum import factored_family_power, family_power, grid_neurons, in_turn, low_rank
 from detectors.subjects.operands.effects import effects, known_effects
 from detectors.subjects.operands.view import ModelView
 
@@ -50,8 +50,7 @@ class Families(NamedTuple):
 def families(model: ModelView, neurons: Float[Tensor, "pairs m"], effect: Float[Tensor, " m"]) -> Families:
     """Of every neuron of a layer, weighed by its effect."""
     group = model.group
-    some = torch.arange(neurons.shape[1]).split(max(1, BUDGET // group.order**2))
-    parts = (family_power(group, grid_neurons(neurons, model.grid, columns)) for columns in some)
+    parts = (family_power(group, some) for some in in_turn(neurons, model.grid))
     total, power = (torch.cat(column) for column in zip(*parts, strict=True))
     return Families(total * effect, power * effect[:, None])
 
@@ -84,12 +83,12 @@ def permuted(
 ) -> Permuted:
     """One permutation of the tokens for both operands, on a low-rank approximation of the strongest neurons."""
     group, top = model.group, strongest[:NULL_NEURONS]
-    cube = grid_neurons(neurons, model.grid, top).double()
+    cube = grid_neurons(neurons[:, top], model.grid).double()
     cube = (cube - cube.mean((1, 2), keepdim=True)) * effect[top, None, None].sqrt()
     u, v = low_rank(cube, NULL_RANK, torch.Generator().manual_seed(seed))
     total = torch.einsum("sam,ram,sbm,rbm->m", u, u, v, v)
     orders = [torch.arange(group.order), *permutations(group.order, draws, seed)]
-    found = [Families(total, factored_family_power(group, u[:, k], v[:, k])) for k in orders]
+    found = [Families(total, factored_family_power(group, u, v, k.argsort())) for k in orders]
     (observed, _), *null = (each.shares() for each in found)
     means, shares = zip(*null, strict=True)
     alike = torch.stack([each.alike() for each in found[1:]])

@@ -63,7 +63,9 @@ def permuted_block_power(group: Group, rows: Tensor, permutations: Tensor) -> Te
     centred = rows.double() - rows.double().mean(0)
     gram = centred @ centred.T
     along = torch.from_numpy(group.table)  # [a, g] -> a*g
-    r = torch.stack([gram[perm[:, None], perm[along]].sum(0) for perm in permutations])
+    r = torch.empty(len(permutations), group.order, dtype=torch.float64)
+    for each, perm in zip(r, permutations, strict=True):
+        each.copy_(gram[perm[:, None], perm[along]].sum(0))
     power: Tensor = (r @ torch.from_numpy(group.idempotents[1:]).T).clamp_min(0)
     return power
 

@@ -23,6 +23,13 @@ ALL = 0.99  # accuracy from which a reading that answers less is no rival
 # of 0.8 to 0.97 in networks of layers, others at least 0.03 less; in transformers trained by AdamW 0.03 to 0.4, which
 # says nothing.
 STEADY, LESS = 0.5, 0.03
+# Where no reading reaches that, one that the loss pulls by so much more than the one of the widest margin is not ruled
+# out by it: a transformer whose positions are averaged has a pull of 0.33 so read, and 0.04 with a margin a third wider
+# where its last position alone is read. Of activation functions it says nothing (see `_not_told_apart`).
+PULLED = 0.15
+# The logits of another place have another spread: two networks of two layers whose positions are averaged have a margin
+# a third wider where the last is read.
+WIDER_ELSEWHERE = 1.5
 # Margins of the hardest twentieth of the training pairs, in standard deviations of the logits, are largest as trained.
 # Over all pairs neither says much: |x|, x^2 and products answer more of a + b mod p than a ReLU that was trained on it.
 WIDER, WIDER_UNSEEN, UNUSUAL = 1.2, 1.5, 0.1
@@ -140,8 +147,16 @@ def _not_told_apart(near: list[Weighed]) -> list[Weighed]:
             w for w in near if pull[id(w)] > pull[id(most)] - LESS or (w.cost <= most.cost and w.margin >= most.margin)
         ]
     margin = {id(w): w.margin / (1 + UNUSUAL * w.cost) if w.margin > 0 else w.margin for w in near}
-    widest = max(margin.values())
-    return [w for w in near if margin[id(w)] >= (widest / WIDER if widest > 0 else widest * WIDER)]
+    widest = max(near, key=lambda w: margin[id(w)])
+
+    def wide(w: Weighed) -> bool:
+        by = WIDER if w.reading.readout == widest.reading.readout else WIDER_ELSEWHERE
+        return margin[id(w)] >= (margin[id(widest)] / by if margin[id(widest)] > 0 else margin[id(widest)] * by)
+
+    def pulled(w: Weighed) -> bool:
+        return w.reading.act_fn == widest.reading.act_fn and w.pull > widest.pull + PULLED
+
+    return [w for w in near if wide(w) or pulled(w)]
 
 
 def _about_as_usual(near: list[Weighed]) -> list[Weighed]:

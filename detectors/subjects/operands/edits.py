@@ -18,7 +18,7 @@ from torch import Tensor
 from detectors.core.groups import Group
 from detectors.core.nulls import mcnemar, subset
 from detectors.core.score import Causal
-from detectors.core.spectrum import BUDGET
+from detectors.core.spectrum import BUDGET, CACHE
 from detectors.subjects.operands.controls import (
     Along,
     Controls,
@@ -29,12 +29,14 @@ from detectors.subjects.operands.controls import (
     controls,
     other_products,
 )
+from detectors.subjects.operands.once import once
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.right import answered, enough, still_answered
 
 MAX_PAIRS = 2048  # a share over 2048 pairs has a standard error of at most 1.1%
 
 
+@once
 def eligible_pairs(model: ModelView) -> tuple[Int[Tensor, " pairs"], str] | None:
     """Labelled pairs answered right: unseen ones if known and enough, else all; None where there are too few.
 
@@ -45,9 +47,12 @@ def eligible_pairs(model: ModelView) -> tuple[Int[Tensor, " pairs"], str] | None
     grid, group, logits = model.plane, model.group, model.logits()
     element = torch.full((model.task.n_answers,), -1)
     element[grid.answers] = torch.arange(group.order)
-    right = answered(logits[grid.pairs], grid.answers[grid.product])
-    right &= torch.from_numpy(model.task.answer.ravel())[grid.pairs] == grid.answers[grid.product]  # no hole of a table
-    predicted = element[logits[grid.pairs].argmax(1)]
+    answers = grid.answers[grid.product]
+    right, predicted = torch.empty_like(answers, dtype=torch.bool), torch.empty_like(answers)
+    for k in grid.batches(grid.everything):
+        rows = logits[grid.pairs[k]]
+        right[k], predicted[k] = answered(rows, answers[k]), element[rows.argmax(1)]
+    right &= torch.from_numpy(model.task.answer.ravel())[grid.pairs] == answers  # no hole of a table
     offset = torch.from_numpy(group.table)[grid.product, torch.from_numpy(group.inverse)[predicted]]
     wrong = torch.where((predicted < 0) | (offset == group.identity), group.order, offset)  # no label, or a tie
     offset = torch.where(right, group.identity, wrong)
@@ -169,27 +174,29 @@ def edit_neurons(model: ModelView, layer: int = -1) -> Intervention:
     """
     group, neurons = model.group, model.neurons(layer)
     n, flat = group.order, model.grid.reshape(-1)
-    mean = neurons[flat].mean(0)
-    total = float((neurons[flat] - mean).double().square().sum())
+    some = flat.split(max(1, CACHE // max(1, neurons.shape[1])))
+    mean = (torch.stack([neurons[k].double().sum(0) for k in some]).sum(0) / len(flat)).float()
+    total = float(sum((neurons[k] - mean).double().square().sum() for k in some))
     constant = torch.full((n, 1), n**-0.5, dtype=neurons.dtype)
-    size = max(1, BUDGET // n**2)
+
+    def along_a(q: Float[Tensor, "n j"]) -> Float[Tensor, "j n m"]:
+        """Coefficients in a of the neurons about their means, some a at a time."""
+        found = torch.zeros(q.shape[1], n * neurons.shape[1])
+        for some in torch.arange(n).split(max(1, BUDGET // (n * neurons.shape[1]))):
+            found.addmm_(q[some].T, (neurons[model.grid[some].reshape(-1)] - mean).reshape(len(some), -1))
+        return found.reshape(q.shape[1], n, -1)
 
     def family(pairs: Int[Tensor, " batch"], parts: Parts) -> tuple[Float[Tensor, "batch m"], float]:
         """What the neurons' families contribute at the pairs, the mean left out, and their share of the power."""
         out, power = torch.zeros(len(pairs), neurons.shape[1]), 0.0
         a, b = elements(model, pairs)
-        every = torch.cat([constant, *(part.to(neurons.dtype) for part in parts)], dim=1)
-        places = torch.arange(1, every.shape[1]).split([part.shape[1] for part in parts])
-        for start in range(0, neurons.shape[1], size):
-            columns = slice(start, start + size)
-            cube = (neurons[:, columns][flat] - mean[columns]).reshape(n, -1)
-            left = (every.T @ cube).reshape(every.shape[1], n, -1)
-            for place in places:
-                family = torch.cat([torch.tensor([0]), place])
-                q = every[:, family]
-                core = torch.einsum("bj,ibm->ijm", q, left[family])
-                power += float(core.double().square().sum())
-                out[:, columns] += torch.einsum("pj,pjm->pm", q[b], torch.einsum("pi,ijm->pjm", q[a], core))
+        for part in parts:
+            q = torch.cat([constant, part.to(neurons.dtype)], dim=1)
+            core = torch.einsum("bj,ibm->ijm", q, along_a(q))
+            power += float(core.double().square().sum())
+            for some in torch.arange(neurons.shape[1]).split(max(1, BUDGET // (len(pairs) * q.shape[1]))):
+                at_a = torch.einsum("pi,ijm->pjm", q[a], core[..., some])
+                out[:, some] += torch.einsum("pj,pjm->pm", q[b], at_a)
         return out, power / total if total > 0 else 0.0
 
     def intervene(pairs: Int[Tensor, " batch"], parts: Parts) -> Edited:

@@ -62,19 +62,25 @@ def known_effects(model: ModelView, layer: int) -> Float[Tensor, " m"] | None:
     return found if bool((found > 0).any()) else None
 
 
+@once
 def embedded_effects(model: ModelView) -> Float[Tensor, " d"] | None:
     """[d] `effects_before` of the first neurons, where the embeddings add up to their preactivations. None where
     something lies between.
     """
     if not {"neurons", "preactivations"} <= model.parts or model.neuron_layers[0] != 0:
         return None
-    domain = torch.from_numpy(model.task.domain)
-    rows = [model.embedding(operand)[model.cases[:, operand]] for operand in range(2)]
-    before = model.preactivations(0)[domain]
-    if before.shape[1] != rows[0].shape[1]:
+    left, right = (model.embedding(operand) for operand in range(2))
+    before = model.preactivations(0)
+    if before.shape[1] != left.shape[1]:
         return None
-    rest = before - rows[0] - rows[1]
-    if bool(((rest - rest.mean(0)).abs().amax(0) > ROUNDING * before.abs().amax(0)).any()):
+    largest = torch.zeros(before.shape[1])
+    most, least = torch.full_like(largest, -torch.inf), torch.full_like(largest, torch.inf)
+    for k in torch.from_numpy(model.task.domain).split(ROWS):
+        a, b = model.tokens_of(k).unbind(1)
+        rest = before[k] - left[a] - right[b]
+        largest = largest.maximum(before[k].abs().amax(0))
+        most, least = most.maximum(rest.amax(0)), least.minimum(rest.amin(0))
+    if bool((most - least > 2 * ROUNDING * largest).any()):
         return None
     return effects_before(model, 0)
 

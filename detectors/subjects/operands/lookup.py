@@ -10,11 +10,12 @@ m = L[right] - L[c] and m_S the same of S, the share of a pair is (m - m_S) / m,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from detectors.core.device import accelerated
@@ -29,7 +30,7 @@ def lookup_shares(
     grid: LogitGrid, f: Float[Tensor, " n"], train: Bool[Tensor, " pairs"] | None = None, gain: float = 0.0
 ) -> Float[Tensor, " pairs"]:
     """[pairs] share of each labelled pair's winning margin that is not S. train: where S is louder by the gain."""
-    margin, place = grid.rivals
+    margin, place = grid.each.margin, grid.each.place
     structured = f[grid.group.identity] - f[place]
     if train is not None:
         structured = structured * (1 + gain * train)
@@ -79,10 +80,10 @@ def redrawn(
     pairs. Exchanging trained and unseen pairs alone would split the twins among the latter, and reject too often.
     """
     rng, sample = np.random.default_rng(seed), subset(len(train), NULL_PAIRS, seed)
-    rows, margin, place = grid.aligned(sample), grid.rivals.margin[sample], grid.rivals.place[sample]
-    masks = [train, *(_drawn(train, grid.flip, rng) for _ in range(draws))]
-    inside = torch.stack([mask[sample] for mask in masks])
-    unseen = torch.stack([~(mask | mask[grid.flip])[sample] for mask in masks])
+    rows, margin, place = grid.aligned(sample), grid.each.margin[sample], grid.each.place[sample]
+    flip = grid.flip[sample]
+    both = torch.stack([mask[torch.stack([sample, flip])] for mask in _drawn(train, grid.flip, draws, rng)])
+    inside, unseen = both[:, 0], ~both.any(1)
     trained, f = ((side.double() @ rows) / side.sum(1, keepdim=True).clamp_min(1) for side in (inside, unseen))
 
     def m_of(f: Tensor, trained: Tensor, inside: Tensor, unseen: Tensor) -> float:
@@ -95,14 +96,18 @@ def redrawn(
     return observed, torch.tensor(null, dtype=torch.float64), len(sample)
 
 
-def _drawn(train: Bool[Tensor, " pairs"], flip: Tensor, rng: np.random.Generator) -> Bool[Tensor, " pairs"]:
-    """A random training set of that size, closed under flips where it is: so the loss shows a lookup up to order."""
-    if not torch.equal(train, train[flip]):
-        return train[torch.from_numpy(rng.permutation(len(train)))]
-    drawn, first = train.clone(), torch.minimum(torch.arange(len(flip)), flip)
-    alone = flip == torch.arange(len(flip))
-    for kind in (alone, ~alone):
-        pairs = torch.unique(first[kind])
-        drawn[pairs] = train[pairs[torch.from_numpy(rng.permutation(len(pairs)))]]
-        drawn[flip[pairs]] = drawn[pairs]
-    return drawn
+def _drawn(
+    train: Bool[Tensor, " pairs"], flip: Int[Tensor, " pairs"], draws: int, rng: np.random.Generator
+) -> Iterator[Bool[Tensor, " pairs"]]:
+    """The training set, and random ones of its size, closed under flips where it is: so the loss shows a lookup up to
+    order.
+    """
+    yield train
+    every, closed = torch.arange(len(flip)), torch.equal(train, train[flip])
+    alone, first = (every[flip == every], every[every < flip]) if closed else (every, every[:0])
+    for _ in range(draws):
+        drawn = train.clone()
+        for pairs in (alone, first):
+            drawn[pairs] = train[pairs[torch.from_numpy(rng.permutation(len(pairs)))]]
+        drawn[flip[first]] = drawn[first]
+        yield drawn

@@ -46,6 +46,7 @@ class Network(Protocol):
         """From neurons to logits, or None where something nonlinear follows them."""
 
 
+CHUNK = 4096  # pairs at a time: a few tens of megabytes of activations
 CONTRACT = ("architecture", "n_tokens", "n_layers", "weights", "forward", "embedding", "readout")
 
 
@@ -53,7 +54,10 @@ def check_finite(task: Task, logits: Float[Tensor, "pairs answers"]) -> None:
     """Errors: CheckpointError, with the pairs by name, where the logits of any that is asked are not finite."""
     labelled = task.grid.ravel() if task.labels else task.domain[:0]
     domain = torch.from_numpy(np.union1d(task.domain, labelled))  # a group labels the holes of its table too
-    wrong = domain[~logits[domain].isfinite().all(1)]
+    finite = torch.empty(len(logits), dtype=torch.bool)
+    for some in torch.arange(len(logits)).split(CHUNK):
+        finite[some] = logits[some].isfinite().all(1)
+    wrong = domain[~finite[domain]]
     if len(wrong):
         some = ", ".join(f"({k // task.n_tokens}, {k % task.n_tokens})" for k in wrong[:5].tolist())
         raise CheckpointError(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from detectors.core.errors import NotApplicable
 from detectors.core.groups import Group
-from detectors.core.spectrum import BUDGET, chance_shares, weighted_gini
+from detectors.core.spectrum import CACHE, chance_shares, weighted_gini
 from detectors.subjects.operands.task import Task
 from detectors.subjects.right import answered
 
@@ -27,13 +27,16 @@ TRACE = 0.02  # share of the logits' squares: networks that generalise have 0.2 
 STEEPEST = 100.0  # the temperature of the structured part is at least std(L) / 100
 
 
-class Rivals(NamedTuple):
-    """Of every labelled pair: margin [n*n] of the right answer over the strongest wrong one of the labelled answers,
-    and place [n*n], the group element a b c^-1 at which that one stands.
+class Rows(NamedTuple):
+    """Of every labelled pair [n*n]: margin of the right answer over the strongest wrong one of the labelled answers;
+    place, the group element a b c^-1 at which that one stands; loss, cross-entropy of the right answer among the
+    labelled ones, nats; power, the sum of the squares of the centred logits.
     """
 
     margin: Tensor
     place: Tensor
+    loss: Tensor
+    power: Tensor
 
 
 class LogitGrid:
@@ -63,17 +66,25 @@ class LogitGrid:
         flipped = place.reshape(task.n_tokens, -1).T.reshape(-1)[self.pairs]
         # [n*n] the labelled pair (b, a), of a task in which it is the same question; elsewhere the pair itself
         self.flip = torch.where(flipped >= 0, flipped, self.everything) if task.is_symmetric else self.everything
+        in_order = torch.equal(self.answers, torch.arange(n))
+        self._columns = slice(n) if in_order else self.answers  # a view in place of a copy
+        self._means: dict[bytes, Tensor] = {}
 
     @cached_property
-    def rivals(self) -> Rivals:
-        """How far the right answer of every labelled pair leads the strongest wrong one, and where that stands."""
-        identity, margin, place = self.group.identity, [], []
+    def each(self) -> Rows:
+        """One pass over the logits for all that is asked of single pairs."""
+        identity, pairs = self.group.identity, len(self.everything)
+        # written into what is there: small results that are kept among large ones that are not would leave holes, 5 GB
+        # of them for S6
+        margin, loss, power = torch.empty(3, pairs, dtype=torch.float64)
+        place = torch.empty(pairs, dtype=torch.long)
         for k in self.batches(self.everything):
             rows = self.aligned(k)
-            wrong = rows.index_fill(1, torch.tensor([identity]), -math.inf).max(1)
-            margin.append(rows[:, identity] - wrong.values)
-            place.append(wrong.indices)
-        return Rivals(torch.cat(margin), torch.cat(place))
+            loss[k], power[k] = loss_at(rows, identity), rows.square().sum(1)
+            right = rows[:, identity].clone()
+            wrong = rows.index_fill_(1, torch.tensor([identity]), -math.inf).max(1)
+            margin[k], place[k] = right - wrong.values, wrong.indices
+        return Rows(margin, place, loss, power)
 
     @cached_property
     def concentration(self) -> float:
@@ -92,20 +103,16 @@ class LogitGrid:
         """Of the labelled pairs, those in a mask over all pairs."""
         return None if mask is None else float(mask[self.pairs].double().mean())
 
-    def losses(self, k: Tensor) -> Tensor:
-        """[pairs k] cross-entropy of the right answer among the labelled ones, nats."""
-        return torch.cat([loss_at(self.aligned(batch), self.group.identity) for batch in self.batches(k)])
-
     def rows(self, k: Tensor) -> Tensor:
-        rows = self.logits[self.pairs[k]][:, self.answers].double()
-        return rows - rows.mean(1, keepdim=True)
+        rows = self.logits[self.pairs[k]][:, self._columns].double()
+        return rows.sub_(rows.mean(1, keepdim=True))
 
     def aligned(self, k: Tensor) -> Tensor:
         """[batch, n] the rows of pairs k read over g = a b c^-1; the right answer stands at the identity."""
         return self.rows(k).gather(1, self.shift[self.product[k]])
 
     def batches(self, k: Tensor) -> Iterator[Tensor]:
-        return iter(k.split(max(1, BUDGET // self.n)))
+        return iter(k.split(max(1, CACHE // self.n)))
 
     def blocks(self, k: Tensor, rng: np.random.Generator) -> Tensor:
         """[k] a random block of each pair, as many in one as in another; a pair and its flip, one question, in one."""
@@ -115,18 +122,21 @@ class LogitGrid:
     def fibre_sums(self, k: Tensor, block: Tensor, n_blocks: int) -> Tensor:
         """[n_blocks, n] sums over the pairs k of each block of the rows read over g = a b c^-1."""
         by_product = torch.zeros(n_blocks * self.n, self.n, dtype=torch.float64)
-        for batch, part in zip(self.batches(k), block.split(max(1, BUDGET // self.n)), strict=True):
+        for batch, part in zip(self.batches(k), self.batches(block), strict=True):
             by_product.index_add_(0, part * self.n + self.product[batch], self.rows(batch))
         by_product = by_product.reshape(n_blocks, self.n, self.n)
         return by_product.gather(2, self.shift.expand(n_blocks, -1, -1)).sum(1)
 
     def fibre_mean(self, k: Tensor) -> Tensor:
-        """[n] f(g), the mean over the pairs k."""
-        return self.fibre_sums(k, torch.zeros_like(k), 1)[0] / max(len(k), 1)
+        """[n] f(g), the mean over the pairs k. Kept, since several motifs ask for it over the same pairs."""
+        asked = k.numpy().tobytes()
+        if asked not in self._means:
+            self._means[asked] = self.fibre_sums(k, torch.zeros_like(k), 1)[0] / max(len(k), 1)
+        return self._means[asked]
 
     def power(self, k: Tensor) -> float:
         """Sum of the squares of the centred logits over the pairs k."""
-        return float(sum(self.rows(batch).square().sum() for batch in self.batches(k)))
+        return float(self.each.power[k].sum())
 
     def spread(self, f: Tensor, k: Tensor) -> Tensor:
         """[batch, n] the structured logits S[a, b, c] = f(a b c^-1) of the pairs k."""

@@ -111,7 +111,7 @@ def decide(task: Task, given: Bool[np.ndarray, " pairs"] | None, grid: LogitGrid
     table, inverse = grid.group.table, grid.group.inverse
     classes = [a, b, table[a, b], table[a, inverse[b]], table[inverse[a], b]]
     try:
-        low = torch.from_numpy(infer_training_pairs(grid.losses(k).numpy(), classes, 1 / grid.n))
+        low = torch.from_numpy(infer_training_pairs(grid.each.loss[k].numpy(), classes, 1 / grid.n))
     except Undetermined as error:  # one hump, as of a model that answers every pair: nothing speaks against a split
         if given is None:
             return Split("unknown", reason=str(error), assumption=settled_by_all_pairs(grid))
@@ -150,7 +150,7 @@ def settled_by_all_pairs(grid: LogitGrid) -> str:
     Of N pairs w are wrong, so that of u unseen ones 1 - w / u are right or more. A lookup of next to all pairs does
     that too, but its spectrum is flat, and what it looks up is outside any function of a b c^-1.
     """
-    right = grid.rivals.margin > 0
+    right = grid.each.margin > 0
     wrong, pairs = int((~right).sum()), len(right)
     if 1 - wrong / pairs < ANSWERS or grid.concentration < CONCENTRATED:
         return ""

@@ -17,15 +17,13 @@ from detectors.core.groups import Group
 from detectors.core.memory import check_memory
 from detectors.subjects.hooks import Edit, check_contract, hooked_pass
 from detectors.subjects.operands.inference import task_of
-from detectors.subjects.operands.network import CONTRACT, Network, check_finite
+from detectors.subjects.operands.network import CHUNK, CONTRACT, Network, check_finite
 from detectors.subjects.operands.plane import LogitGrid
 from detectors.subjects.operands.split import Split, decide, echoes
 from detectors.subjects.operands.tables import Labels
 from detectors.subjects.operands.task import Task
 from detectors.subjects.right import answered
 from detectors.subjects.subject import Checkpoint, Size
-
-CHUNK = 4096  # pairs per forward pass: a few tens of megabytes of activations
 
 
 class Tied(NamedTuple):
@@ -123,10 +121,11 @@ class ModelView:
         domain = torch.from_numpy(self.task.domain)
         answers = torch.from_numpy(self.task.answer.ravel())[domain]
         logits = self.logits()
-        parts = [
-            (answered(logits[k], a), torch.nn.functional.cross_entropy(logits[k].double(), a, reduction="none"))
-            for k, a in zip(domain.split(CHUNK), answers.split(CHUNK), strict=True)
-        ]
+        right, losses = torch.empty(len(domain), dtype=torch.bool), torch.empty(len(domain), dtype=torch.float64)
+        for some in torch.arange(len(domain)).split(CHUNK):
+            rows, a = logits[domain[some]], answers[some]
+            right[some] = answered(rows, a)
+            losses[some] = torch.nn.functional.cross_entropy(rows.double(), a, reduction="none")
         masks: dict[str, Tensor] = {}
         if self.train_mask is not None:
             train = torch.from_numpy(self.train_mask)
@@ -139,7 +138,7 @@ class ModelView:
             train, test, unseen = (means.get(name) for name in ("train", "test", "unseen"))
             return BySplit(all=float(figure.mean()), train=train, test=test, unseen=unseen)
 
-        accuracy, loss = (by_split(torch.cat(column).double()) for column in zip(*parts, strict=True))
+        accuracy, loss = by_split(right.double()), by_split(losses)
         counts = {name: int(masks[name].sum()) if masks else None for name in ("train", "echoed", "unseen")}
         return Figures(accuracy=accuracy, loss=loss, cases=Counts(all=len(domain), **counts))
 

@@ -34,7 +34,7 @@ def test_planted_wrong_answers_are_found_by_name(base, number):
 def test_a_wrong_answer_counts_from_a_tenth_of_the_usual_lead_on(lead, number):
     """All leads of the cosines are one number m; on two pairs a wrong answer is put ahead by a share of it."""
     view = circuits.cosines()
-    m = float(view.plane.rivals.margin.mean())
+    m = float(view.plane.each.margin.mean())
     logits = view.logits().clone()
     for k, c in ((40, 3), (77, 4)):
         logits[k, c] = logits[k].max() + lead * m
@@ -45,7 +45,7 @@ def test_a_wrong_answer_counts_from_a_tenth_of_the_usual_lead_on(lead, number):
 def test_pairs_on_which_a_circuit_wavers_are_no_exceptions():
     """Noise of 0.3 of the usual lead turns some answers, by less than they would lead otherwise."""
     view = circuits.cosines()
-    m = float(view.plane.rivals.margin.mean())
+    m = float(view.plane.each.margin.mean())
     wavering = made.plus(view, made.noise(view.task, 0.02 * m, 0))
     assert found_in(wavering).number == 0
 

@@ -152,8 +152,8 @@ def test_null_draws_are_m_of_other_training_sets_with_their_own_echoes(spec, clo
     observed, null, pairs = redrawn(grid, train, 5, seed=7)
     assert (observed, pairs) == (pytest.approx(lookup_of(grid, train, unseen).m), grid.n**2)
     rng = np.random.default_rng(7)
-    for found in null:
-        mask = _drawn(train, grid.flip, rng)
+    _, *masks = _drawn(train, grid.flip, 5, rng)
+    for found, mask in zip(null, masks, strict=True):
         assert int(mask.sum()) == int(train.sum())
         assert float(found) == pytest.approx(lookup_of(grid, mask, ~(mask | mask[grid.flip])).m)
 
@@ -164,18 +164,19 @@ def test_drawn_training_sets_are_closed_under_flips_where_the_own_is(seed, share
     grid = random_view("add:11", 0).plane
     mask = torch.from_numpy(rng.random(n * n) < share)
     closed = mask | mask[grid.flip]
-    drawn = _drawn(closed, grid.flip, rng)
+    own, drawn = _drawn(closed, grid.flip, 1, rng)
+    assert torch.equal(own, closed)
     square = drawn.reshape(n, n)
     assert torch.equal(square, square.T)
     assert int(drawn.sum()) == int(closed.sum())
     assert int(square.diagonal().sum()) == int(closed.reshape(n, n).diagonal().sum())
-    assert int(_drawn(mask, grid.flip, rng).sum()) == int(mask.sum())
+    assert [int(one.sum()) for one in _drawn(mask, grid.flip, 2, rng)] == [int(mask.sum())] * 3
 
 
 def test_draws_of_a_set_that_is_not_closed_are_not_closed_either():
     grid, rng = random_view("add:11", 0).plane, np.random.default_rng(0)
     mask = torch.arange(121) < 60
-    draws = [_drawn(mask, grid.flip, rng) for _ in range(20)]
+    _, *draws = _drawn(mask, grid.flip, 20, rng)
     assert not any(torch.equal(drawn, drawn[grid.flip]) for drawn in draws)
     assert torch.stack(draws).double().mean() == pytest.approx(60 / 121)
     assert len({tuple(drawn.tolist()) for drawn in draws}) == 20

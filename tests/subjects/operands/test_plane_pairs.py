@@ -1,4 +1,4 @@
-"""Flips, rivals, spectra and blocks of the grid of logits, against loops."""
+"""Flips, single pairs, spectra and blocks of the grid of logits, against loops."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_a_task_without_a_group_has_no_grid():
 def test_a_rival_is_the_strongest_wrong_answer_of_those_that_are_labelled(spec, seed):
     grid, task = grid_of(spec, seed)
     g, labels = grid.group, task.labels
-    margin, place = grid.rivals
+    margin, place = grid.each.margin, grid.each.place
     for k in range(g.order**2):
         a, b = divmod(k, g.order)
         row = {c: float(grid.logits[grid.pairs[k], labels.answers[c]]) for c in range(g.order)}
@@ -136,4 +136,4 @@ def test_losses_are_of_the_labelled_answers_alone():
     logits = 20 * made.one_hot(task)
     logits[:, 0] += 100
     view = ModelView(_TableNetwork(logits, 7), task)
-    assert float(view.plane.losses(view.plane.everything).max()) < 1e-7
+    assert float(view.plane.each.loss.max()) < 1e-7

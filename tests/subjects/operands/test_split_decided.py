@@ -32,7 +32,7 @@ def exchanged(view, share):
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_a_true_split_is_given_though_the_low_loss_holds_its_echoes(fraction, symmetric):
     view = made.lookup(p=P, fraction=fraction, symmetric=symmetric)
-    low = view.plane.losses(view.plane.everything) < math.log(2)
+    low = view.plane.each.loss < math.log(2)
     held = int(view.split.echoed.sum()) if symmetric else 0
     assert int(low.sum()) == view.train_mask.sum() + held
     assert (view.split.status, view.split.reason) == ("given", "")
@@ -195,7 +195,7 @@ def test_a_lookup_of_a_fiftieth_of_the_margins_settles_nothing(share, settled):
     the margin m + h there, and nothing elsewhere: t (1 - t) h / (m + h) over all pairs.
     """
     view = circuits.cosines()
-    margin, t = float(view.plane.rivals.margin.mean()), float(view.train_mask.mean())
+    margin, t = float(view.plane.each.margin.mean()), float(view.train_mask.mean())
     tall = share * margin / (t * (1 - t) - share)
     mixed = circuits.with_lookup(view, tall)
     assert mixed.plane.concentration > 0.5

@@ -103,8 +103,12 @@ class Trial:
         return self.tried > self.most or time.process_time() > self.end
 
     def run(self) -> Outcome:
-        """Errors: CheckpointError where nothing fits what was said."""
+        """Errors: CheckpointError where nothing fits what was said, or answers, where only that is asked."""
         best, equal = self._search(), frozenset[str]()
+        if self.most < READINGS and not self.beyond_chance(self.accuracy(best, MANY)):
+            raise CheckpointError(
+                f"no reading of {self.tried} answers beyond chance"
+            )  # nor is another one told from it
         tied: tuple[Weighed, ...] = ()
         rivals: dict[str, Weighed] = {}
         for _ in range(3):

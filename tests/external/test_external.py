@@ -30,14 +30,14 @@ def rows(name: str) -> list[dict]:
 GROUP = {row["name"]: row for row in rows("truth_group.json")}
 PIZZA = {row["id"]: row for row in rows("truth_pizza.json")}
 SMALL = [name for name in GROUP if GROUP[name]["group"] != "S6"]
-ALL = list(GROUP)
 CIRCUIT = ("sparse_fourier_embedding", "trig_product_neurons", "trig_logits", "generalisation")
 SETTLED = 0.99  # accuracy over all pairs from which no training pairs are needed
 
 
 def each(names: list[str]) -> list:
-    """A case a name; all cases of a name on one worker, which scores it once."""
-    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names or ["absent"]]
+    """A case a name; all cases of a name on one worker, which scores it once. S6 takes longest."""
+    marks = {name: [pytest.mark.xdist_group(name), *[pytest.mark.deep] * name.startswith("S6")] for name in names}
+    return [pytest.param(name, marks=marks.get(name, ())) for name in names or ["absent"]]
 
 
 def group_view(name: str) -> ModelView:
@@ -71,7 +71,7 @@ def report(name: str):
     return detectors.run(group_view(name))
 
 
-@pytest.mark.parametrize("name", each(ALL))
+@pytest.mark.parametrize("name", each(list(GROUP)))
 def test_accuracy_and_similarities(name):
     view = group_view(name)
     row = GROUP[name]
@@ -155,7 +155,7 @@ def wrong_verdicts(truth: dict[str, str], found) -> list[str]:
 @pytest.mark.timeout(3600)
 def test_every_verdict_on_the_largest_group_too(external, capsys):
     """All of them, counted motif by motif."""
-    cases = {name: (settled_by_group_truth(GROUP[name]), report(name)) for name in ALL}
+    cases = {name: (settled_by_group_truth(GROUP[name]), report(name)) for name in GROUP}
     cases |= {
         name: (settled_by_pizza_truth(row), detectors.run(pizza_view(row, external))) for name, row in PIZZA.items()
     }

@@ -37,9 +37,8 @@ def test_an_early_state_is_read_as_the_last(series):
     assert "read as the last state of its series, which answers better" in early.checkpoint.reading
     alone = file.with_name("alone.pt")
     torch.save(torch.load(file, weights_only=True)["0"], alone)
-    assert "at chance" in " ".join(
-        detectors.load(alone, task=task).checkpoint.reading + detectors.load(alone, task=task).checkpoint.notes
-    )
+    found = detectors.load(alone, task=task).checkpoint
+    assert "at chance" in " ".join([*found.reading, *found.notes])
 
 
 def test_a_state_that_answers_is_read_by_itself(series):

@@ -9,7 +9,7 @@ demo: .venv/ready
 
 # two workers of one thread each: the machine that tests are sized for has two cores
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not deep" -rs --durations=40 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not deep" -rs --durations=40 $(ARGS)
 
 # a language model of 135 million weights against published figures: some minutes
 test-lm: .venv/ready

@@ -11,7 +11,7 @@ import pytest
 import detectors
 from conftest import EXTERNAL
 
-pytestmark = [pytest.mark.external, pytest.mark.xdist_group("heads")]  # seven reports, each made once
+pytestmark = pytest.mark.external
 
 NAMES = (
     "palindrome_july23",

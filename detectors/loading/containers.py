@@ -112,10 +112,12 @@ def npy(data: bytes) -> Any:
 
 
 def _safetensors(data: bytes) -> dict[str, Any]:
+    """In the order of the file: the package gives them in one that differs from call to call."""
     from safetensors.torch import load
 
-    tensors: dict[str, Any] = load(data)
+    found = load(data)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    tensors: dict[str, Any] = {n: found[n] for n in sorted(found, key=lambda n: (header[n]["data_offsets"], n))}
     said = header.get("__metadata__") or {}
     return tensors | {key: value for key, value in said.items() if key not in tensors}
 

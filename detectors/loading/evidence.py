@@ -153,10 +153,13 @@ def _not_told_apart(near: list[Weighed]) -> list[Weighed]:
         by = WIDER if w.reading.readout == widest.reading.readout else WIDER_ELSEWHERE
         return margin[id(w)] >= (margin[id(widest)] / by if margin[id(widest)] > 0 else margin[id(widest)] * by)
 
-    def pulled(w: Weighed) -> bool:
-        return w.reading.act_fn == widest.reading.act_fn and w.pull > widest.pull + PULLED
+    enough = [w for w in near if wide(w)]
 
-    return [w for w in near if wide(w) or pulled(w)]
+    def pulled(w: Weighed) -> bool:
+        others = [o.pull for o in enough if o.reading.act_fn == w.reading.act_fn]
+        return bool(others) and w.pull > max(others) + PULLED
+
+    return [w for w in near if w in enough or pulled(w)]
 
 
 def _about_as_usual(near: list[Weighed]) -> list[Weighed]:

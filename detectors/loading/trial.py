@@ -13,7 +13,19 @@ from torch import Tensor
 
 from detectors.core.errors import CheckpointError
 from detectors.loading.assembly import structures
-from detectors.loading.evidence import ALL, NEAR, POOR, Weighed, beyond_chance, is_near, margin, pull, sample, settle
+from detectors.loading.evidence import (
+    ALL,
+    NEAR,
+    POOR,
+    WIDER_ELSEWHERE,
+    Weighed,
+    beyond_chance,
+    is_near,
+    margin,
+    pull,
+    sample,
+    settle,
+)
 from detectors.loading.readings import Asked, cost, default, neighbours, readings
 from detectors.loading.stack import Reading, Stack
 from detectors.loading.structure import Structure
@@ -119,6 +131,7 @@ class Trial:
             if winner.reading == best:
                 break
             best = winner.reading
+            self.met += self._two_steps_from(best)
         accuracy = ours[0].accuracy if winner.reading == ours[0].reading else winner.accuracy
         beside = tuple(r for r in dict.fromkeys(self.almost) if r != winner.reading)
         return Outcome(
@@ -192,23 +205,30 @@ class Trial:
         return reading
 
     def _two_steps_from(self, best: Reading) -> list[Reading]:
-        """Readings that differ on two axes, answer as much and by wider margins: a network that was fitted to few pairs
-        answers them under others than its own.
+        """Readings that differ on two axes, or lie where one climbs to from another place of the answer, answer as much
+        and by wider margins: a network that was fitted to few pairs answers them under others than its own.
         """
         share, found = self.accuracy(best, FEW), list[tuple[float, Reading]]()
         least = margin(self.logits(best, SOME), self.answers[:SOME])
         seen, end = {best}, self.tried + TWO_STEPS
-        for _, one in self._beside(best):
+
+        def weigh(other: Reading) -> None:
+            seen.add(other)
+            if self.accuracy(other, FEW) >= share - NEAR:
+                wide = margin(self.logits(other, SOME), self.answers[:SOME])
+                enough = least if other.readout == best.readout or least < 0 else least / WIDER_ELSEWHERE
+                found.extend([(wide, other)] * (wide > enough))
+
+        for axis, one in sorted(self._beside(best), key=lambda beside: beside[0] != "readout"):
             if self.accuracy(one, FEW) < POOR * share:
                 continue
             for _, two in self._beside(one):
-                if two in seen or self.tried > end:
-                    continue
-                seen.add(two)
-                if self.accuracy(two, FEW) >= share - NEAR:
-                    wide = margin(self.logits(two, SOME), self.answers[:SOME])
-                    found += [(wide, two)] * (wide > least)
-        return [reading for _, reading in sorted(found, key=lambda pair: -pair[0])[:3]]
+                if two not in seen and self.tried <= end:
+                    weigh(two)
+            if axis == "readout" and (top := self._climbed(one, RIGHT)) not in seen:
+                weigh(top)
+        widest = [reading for _, reading in sorted(found, key=lambda pair: -pair[0])]
+        return widest[:3] + [reading for reading in widest[3:] if reading.readout != best.readout][:2]
 
     def _beside(self, reading: Reading) -> Iterator[tuple[str, Reading]]:
         yield from neighbours(self.structure(reading), reading, self.asked)

@@ -126,3 +126,12 @@ def test_other_float_types(saved, mlp, dtype):
     exact = detectors.load(saved(mlp, "exact.pt"), task="add:7")
     assert view.weight("W").dtype == torch.float32
     torch.testing.assert_close(view.logits(), exact.logits(), atol=0.05, rtol=0.05)
+
+
+def test_safetensors_come_in_the_order_of_the_file(tmp_path):
+    """The package gives them in another at every call, and the reader of structure goes by their order."""
+    from safetensors.torch import save_file
+
+    names = [f"layers.{i}.{part}" for i in range(12) for part in ("norm1.weight", "norm2.weight")]
+    save_file({name: torch.ones(4) for name in names}, tmp_path / "a.safetensors")
+    assert list(read_tensors(tmp_path / "a.safetensors")) == sorted(names)

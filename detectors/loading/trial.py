@@ -118,9 +118,7 @@ class Trial:
         """Errors: CheckpointError where nothing fits what was said, or answers, where only that is asked."""
         best, equal = self._search(), frozenset[str]()
         if self.most < READINGS and not self.beyond_chance(self.accuracy(best, MANY)):
-            raise CheckpointError(
-                f"no reading of {self.tried} answers beyond chance"
-            )  # nor is another one told from it
+            raise CheckpointError(f"no reading of {self.tried} answers beyond chance")
         tied: tuple[Weighed, ...] = ()
         rivals: dict[str, Weighed] = {}
         for _ in range(3):

@@ -1,6 +1,6 @@
 """Declaring a detector, and finding those that there are."""
 
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
@@ -28,9 +28,13 @@ def others(monkeypatch):
 
     def install(**places):
         found = [EntryPoint(name, value, registry.MOTIFS) for name, value in places.items()]
-        monkeypatch.setattr(registry, "entry_points", lambda group: found if group == registry.MOTIFS else [])
+        monkeypatch.setattr(
+            registry, "entry_points", lambda group: EntryPoints(found if group == registry.MOTIFS else [])
+        )
+        registry._plugins_of.cache_clear()
 
-    return install
+    yield install
+    registry._plugins_of.cache_clear()
 
 
 def test_the_decorator_records_and_returns_the_function_itself():
@@ -80,3 +84,14 @@ def test_results_and_pictures_are_found_beside_the_function():
         assert result_of(load(name)).__name__ == ("Heads" if of_heads else "".join(p.title() for p in name.split("_")))
     assert picture_of(quiet) is None
     assert picture_of(load("trig_logits")).__module__ == "detectors.motifs.trig_logits_picture"
+
+
+def test_a_package_that_is_installed_later_is_seen(tmp_path, monkeypatch):
+    """A notebook that goes on after `pip install`."""
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "later" not in registry.names()
+    info = tmp_path / "later-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: later\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[{registry.MOTIFS}]\nlater = later:later\n")
+    assert "later" in registry.names()

@@ -99,9 +99,9 @@ class Moved(TorchFunctionMode):
 
     def moved(self, tensor: Tensor) -> Tensor:
         """The tensor on the device; one that gradients pass through, or that was written to since, anew."""
-        if tensor.device == self.device or tensor.device.type == self.device.type != "cpu":
+        if tensor.device.type == self.device.type and self.device.index in (None, tensor.device.index):
             return tensor
-        if tensor.requires_grad:
+        if tensor.requires_grad or tensor.is_inference():  # which have no version to tell a write by
             return tensor.to(self.device)
         kept = self._kept[self.device]
         version, there = kept.get(tensor, (None, None))

@@ -81,6 +81,8 @@ def test_weights_are_moved_once_and_anew_where_they_were_written_to():
     assert there.moved(weight) is first
     weight.add_(1)
     assert there.moved(weight) is not first
+    with torch.inference_mode():
+        assert there.moved(torch.ones(3)).device == torch.device("meta")
     needs = torch.ones(3, requires_grad=True)
     assert there.moved(needs) is not there.moved(needs)
 

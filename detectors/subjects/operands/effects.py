@@ -73,14 +73,15 @@ def embedded_effects(model: ModelView) -> Float[Tensor, " d"] | None:
     before = model.preactivations(0)
     if before.shape[1] != left.shape[1]:
         return None
-    largest = torch.zeros(before.shape[1])
+    largest, total = torch.zeros(before.shape[1]), torch.zeros(before.shape[1], dtype=torch.float64)
     most, least = torch.full_like(largest, -torch.inf), torch.full_like(largest, torch.inf)
     for k in torch.from_numpy(model.task.domain).split(ROWS):
         a, b = model.tokens_of(k).unbind(1)
         rest = before[k] - left[a] - right[b]
         largest = largest.maximum(before[k].abs().amax(0))
-        most, least = most.maximum(rest.amax(0)), least.minimum(rest.amin(0))
-    if bool((most - least > 2 * ROUNDING * largest).any()):
+        most, least, total = most.maximum(rest.amax(0)), least.minimum(rest.amin(0)), total + rest.double().sum(0)
+    mean = total / len(model.task.domain)
+    if bool((torch.maximum(most - mean, mean - least) > ROUNDING * largest).any()):
         return None
     return effects_before(model, 0)
 

@@ -22,7 +22,6 @@ BUDGET = 2**22
 # Doubles that a core has at hand (2 MB): what reads every number a few times, as spectra of neurons do, takes half the
 # time in such chunks that it takes in those of BUDGET, and half as long again in chunks of a quarter.
 CACHE = 2**18
-SMALL = 4  # dimensions: up to here products elementwise take a fifth of the time that as many small matrices take
 
 
 def chance_shares(group: Group) -> Tensor:
@@ -133,7 +132,7 @@ def _basis_family(group: Group, grid: Tensor) -> Tensor:
 
 
 def low_rank(cube: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Factors u, v [rank, n, m] with cube[m, a, b] near the sum over r of u[r, a, m] v[r, b, m].
+    """Factors u, v [n, rank, m] with cube[m, a, b] near the sum over r of u[a, r, m] v[b, r, m].
 
     Two rounds of randomised subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4).
     """
@@ -142,31 +141,25 @@ def low_rank(cube: Tensor, rank: int, generator: torch.Generator) -> tuple[Tenso
     q = torch.linalg.qr(cube @ start).Q
     for _ in range(2):
         q = torch.linalg.qr(cube @ (cube.mT @ q)).Q
-    return q.permute(2, 1, 0).contiguous(), (cube.mT @ q).permute(2, 1, 0).contiguous()
+    return q.permute(1, 2, 0).contiguous(), (cube.mT @ q).permute(1, 2, 0).contiguous()
 
 
 def factored_family_power(group: Group, u: Tensor, v: Tensor, place: Tensor) -> Tensor:
-    """[m, irreps] `family_power` of what u and v [rank, n, m] are factors of, with row i of both at place[i]."""
+    """[m, irreps] `family_power` of what u and v [n, rank, m] are factors of, with row i of both at place[i]."""
     basis = torch.from_numpy(group.basis)[place].T
-    left, right = basis @ u, basis @ v  # [rank, coefficient, m]
-    alone = (left * right[:, :1]).sum(0).square() + (left[:, :1] * right).sum(0).square()
+    left, right = ((basis @ x.flatten(1)).unflatten(1, x.shape[1:]) for x in (u, v))  # [coefficient, rank, m]
+    alone = (left * right[:1]).sum(1).square() + (left[:1] * right).sum(1).square()
     parts, blocks = [], group.slices[1:]
     for d, several in groupby(range(len(blocks)), lambda i: group.irreps[i + 1].dimension):
         of = list(several)
         of_a, of_b, of_both = (
-            x[..., blocks[of[0]].start : blocks[of[-1]].stop, :].unflatten(-2, (len(of), d))
-            for x in (left, right, alone)
+            x[blocks[of[0]].start : blocks[of[-1]].stop].unflatten(0, (len(of), d)) for x in (left, right, alone)
         )
-        parts.append(_products(of_a, of_b) + of_both.sum(1))
+        products = (of_a[:, :, None] * of_b[:, None]).sum(
+            3
+        )  # [blocks, d, d, m]: as matrices they take longer up to d = 16
+        parts.append(products.square().sum((1, 2)) + of_both.sum(1))
     return torch.cat(parts).T
-
-
-def _products(of_a: Tensor, of_b: Tensor) -> Tensor:
-    """[blocks, m] power in all products of one coefficient of a and one of b, [rank, blocks, d, m] both."""
-    if of_a.shape[2] <= SMALL:
-        return (of_a[:, :, :, None] * of_b[:, :, None]).sum(0).square().sum((1, 2))
-    left, right = of_a.permute(1, 3, 2, 0).contiguous(), of_b.permute(1, 3, 0, 2).contiguous()
-    return (left @ right).square().sum((2, 3))
 
 
 def grid_neurons(neurons: Tensor, grid: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ def permuted(
     cube = grid_neurons(neurons[:, top], model.grid).double()
     cube = (cube - cube.mean((1, 2), keepdim=True)) * effect[top, None, None].sqrt()
     u, v = low_rank(cube, NULL_RANK, torch.Generator().manual_seed(seed))
-    total = torch.einsum("sam,ram,sbm,rbm->m", u, u, v, v)
+    total = torch.einsum("asm,arm,bsm,brm->m", u, u, v, v)
     orders = [torch.arange(group.order), *permutations(group.order, draws, seed)]
     found = [Families(total, factored_family_power(group, u, v, k.argsort())) for k in orders]
     (observed, _), *null = (each.shares() for each in found)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int
 from torch import Tensor
 
 from detectors.subjects.operands.view import ModelView
 
 TRIPLES = 20_480
-PASS = 4096
+PASS = 1024
 COMPONENTS = 4
 
 
@@ -27,36 +27,45 @@ class Symmetricity(NamedTuple):
 
 def gradient_symmetricity(model: ModelView, seed: int) -> Symmetricity:
     """Mean over random triples (a, b, c) of the cosine between the gradients of logit c by the embeddings of a and b.
+    Pairs in random order, each as often as the others but for one, since a pass serves all answers of a pair.
 
     1 of whatever sees E[a] + E[b] alone, untrained or not: it can rule a clock out, and shows no pizza.
     """
-    n = model.group.order
-    triples = torch.randint(0, n, (TRIPLES, 3), generator=torch.Generator().manual_seed(seed))
-    found = torch.cat([_cosines(model, some) for some in triples.split(PASS)])
+    n, drawn = model.group.order, torch.Generator().manual_seed(seed)
+    pairs = torch.randperm(n * n, generator=drawn)[:TRIPLES]
+    rounds = -(-TRIPLES // len(pairs))
+    answers = torch.randint(0, n, (rounds, len(pairs)), generator=drawn)
+    answers.view(-1)[TRIPLES:] = -1
+    several = zip(pairs.split(PASS), answers.split(PASS, dim=1), strict=True)
+    found = torch.cat([_cosines(model, some, of) for some, of in several])
     found = found[found.isfinite()]
     if len(found) < 2:
         return Symmetricity(None, None)
     return Symmetricity(float(found.mean()), float(found.std() / len(found) ** 0.5))
 
 
-def _cosines(model: ModelView, triples: Tensor) -> Float64[Tensor, " triple"]:
-    """NaN where a gradient is zero."""
+def _cosines(
+    model: ModelView, pairs: Int[Tensor, " pairs"], answers: Int[Tensor, "rounds pairs"]
+) -> Float64[Tensor, " triples"]:
+    """Of the group's pairs, one pass for every answer asked of them, -1 where none is; NaN where a gradient is zero."""
     seen: list[Tensor] = []
 
     def watch(x: Tensor) -> Tensor:
         seen.append(x.detach().requires_grad_(True))
         return seen[0]
 
-    pairs = model.grid[triples[:, 0], triples[:, 1]]
-    answers = model.plane.answers[triples[:, 2]]
+    found = []
     with torch.enable_grad():
-        logits = model.run(model.tokens_of(pairs), edit={"hook_embed": watch})[0]
-        own = logits.gather(1, answers[:, None]).sum()
-        if not own.requires_grad:  # a network that gives detached logits
+        logits = model.run(model.tokens_of(model.grid.reshape(-1)[pairs]), edit={"hook_embed": watch})[0]
+        if not logits.requires_grad:  # a network that gives detached logits
             return torch.zeros(0, dtype=torch.float64)
-        (grads,) = torch.autograd.grad(own, seen[0], allow_unused=True, materialize_grads=True)
-    a, b = (grads[:, operand].double() for operand in range(2))
-    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+        for one in answers:
+            asked = (one >= 0).nonzero()[:, 0]
+            own = logits[asked, model.plane.answers[one[asked]]].sum()
+            (grads,) = torch.autograd.grad(own, seen[0], retain_graph=True, allow_unused=True, materialize_grads=True)
+            a, b = (grads[asked, operand].double() for operand in range(2))
+            found.append((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)))
+    return torch.cat(found)
 
 
 def distance_irrelevance(model: ModelView) -> float | None:

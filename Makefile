@@ -7,9 +7,10 @@ CKPT := models_zoo/weights/add53_grokked
 demo: .venv/ready
 	$(BIN)/detectors run $(CKPT)
 
-# two workers of one thread each: the machine that tests are sized for has two cores
+# two workers of one thread each: the machine that tests are sized for has two cores. A file goes to one of them, which
+# makes what its tests share once (groups by mark are not read: pytest-xdist 3.8 sets `_nodeid`, which pytest 9.2 has not)
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not deep" -rs --durations=40 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not deep" -rs --durations=40 $(ARGS)
 
 # a language model of 135 million weights against published figures: some minutes
 test-lm: .venv/ready
@@ -17,7 +18,7 @@ test-lm: .venv/ready
 	$(BIN)/pytest -rs -m deep tests/external/test_language.py
 
 deep: .venv/ready
-	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=deep $(BIN)/pytest -n 2 -rs $(ARGS)
+	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=deep $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -rs $(ARGS)
 
 check: .venv/ready
 	$(BIN)/ruff check .

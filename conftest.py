@@ -31,14 +31,10 @@ def pytest_configure() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a file run on one worker, which makes what they share once; those on one external model likewise."""
     for item in items:
         if not EXTERNAL.is_dir() and item.get_closest_marker("external"):
             item.add_marker(pytest.mark.skip(reason=f"external checkpoints are absent: no {EXTERNAL}"))
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")

@@ -35,9 +35,9 @@ SETTLED = 0.99  # accuracy over all pairs from which no training pairs are neede
 
 
 def each(names: list[str]) -> list:
-    """A case a name; all cases of a name on one worker, which scores it once. S6 takes longest."""
-    marks = {name: [pytest.mark.xdist_group(name), *[pytest.mark.deep] * name.startswith("S6")] for name in names}
-    return [pytest.param(name, marks=marks.get(name, ())) for name in names or ["absent"]]
+    """A case a name. S6 takes longest."""
+    deep = {name: [pytest.mark.deep] for name in names if name.startswith("S6")}
+    return [pytest.param(name, marks=deep.get(name, ())) for name in names or ["absent"]]
 
 
 def group_view(name: str) -> ModelView:

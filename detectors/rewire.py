@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from detectors.core.turns import random_frame
 from detectors.subjects.hooks import Hook
 from detectors.subjects.operands.network import Network
 from detectors.subjects.operands.tables import Labels
@@ -80,7 +81,7 @@ def rotated_residual(view: ModelView, seed: int) -> ModelView:
 
     @cache
     def rotation(d: int) -> Tensor:
-        return torch.from_numpy(np.linalg.qr(np.random.default_rng(seed).standard_normal((d, d)))[0]).float()
+        return random_frame(np.random.default_rng(seed), d, d).float()
 
     maps = (lambda x: x @ rotation(x.shape[-1]), lambda x: x @ rotation(x.shape[-1]).T)
     return _around(view, at=dict.fromkeys(RESIDUAL, maps), embed=lambda _, rows: rows @ rotation(rows.shape[-1]))
@@ -153,7 +154,7 @@ def gauged_heads(view: ModelView, seed: int) -> ModelView:
     rng, network, weights = np.random.default_rng(seed), view.network, dict(view.network.weights)
     for name in [n for n in weights if n.endswith("attn.W_Q")]:
         block, (heads, _, d_head) = name.removesuffix("W_Q"), weights[name].shape
-        turns = [torch.from_numpy(np.linalg.qr(rng.standard_normal((heads, d_head, d_head)))[0]).float() for _ in "QV"]
+        turns = [torch.stack([random_frame(rng, d_head, d_head) for _ in range(heads)]).float() for _ in "QV"]
         unit = torch.from_numpy(10 ** rng.uniform(-1, 1, (heads, 1, 1))).float()
         for which, turn in (("Q", turns[0]), ("K", turns[0]), ("V", turns[1] * unit)):
             weights[f"{block}W_{which}"] = weights[f"{block}W_{which}"] @ turn

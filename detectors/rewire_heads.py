@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from detectors.core.turns import random_frame
 from detectors.subjects.sequences.view import SequenceView
 
 Change = Callable[[SequenceView, int], SequenceView]
@@ -38,7 +39,7 @@ def gauged_heads(view: SequenceView, seed: int) -> SequenceView:
     for name in [n for n in weights if n.endswith("W_Q")]:
         stem = name.removesuffix("W_Q")
         size = weights[name].shape[-1]
-        turn = torch.from_numpy(np.linalg.qr(rng.standard_normal((size, size)))[0] * rng.uniform(0.5, 2, size)).float()
+        turn = (random_frame(rng, size, size) * torch.from_numpy(rng.uniform(0.5, 2, size))).float()
         back = torch.linalg.inv(turn)
         for which, matrix in (("Q", turn), ("K", back.T), ("V", turn)):
             weights[f"{stem}W_{which}"] = weights[f"{stem}W_{which}"] @ matrix
@@ -51,7 +52,7 @@ def gauged_heads(view: SequenceView, seed: int) -> SequenceView:
 def rotated_stream(view: SequenceView, seed: int) -> SequenceView:
     """A random rotation of the residual stream. Only of a model without norms, whose gains have axes of their own."""
     width = view.weights["embed.W_E"].shape[1]
-    turn = torch.from_numpy(np.linalg.qr(np.random.default_rng(seed).standard_normal((width, width)))[0]).float()
+    turn = random_frame(np.random.default_rng(seed), width, width).float()
     wide = {k: w @ turn for k, w in view.weights.items() if k.endswith(WIDE)}
     read = {k: turn.T @ w for k, w in view.weights.items() if k.endswith(READ)}
     return _with(view, {**view.weights, **wide, **read})

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from detectors.core.turns import random_frame
 from detectors.subjects.words.view import RowsView
 
 MODELS = ("zoo:words/numbers.helix/60", "zoo:words/numbers.smooth/0", "zoo:words/concepts.circle/1")
@@ -83,8 +84,7 @@ def invariant(bench: Any, name: str) -> None:
 
 
 def _turned(tokens: Sequence[int], rows: Tensor) -> Tensor:
-    turn = np.linalg.qr(np.random.default_rng(4).standard_normal((rows.shape[1], rows.shape[1])))[0]
-    return rows @ torch.from_numpy(turn)
+    return rows @ random_frame(np.random.default_rng(4), rows.shape[1], rows.shape[1])
 
 
 COORDINATES = {"residual_rotation": _turned}

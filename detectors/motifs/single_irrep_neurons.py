@@ -28,6 +28,7 @@ from detectors.core.irreps import rank_one_share
 from detectors.core.nulls import corrected, permutation_null, permutations
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Causal, Score
+from detectors.core.turns import random_frame
 from detectors.subjects.operands.columns import NULL_COLUMNS, Columns, cause_of_columns, columns, share
 from detectors.subjects.operands.view import ModelView
 
@@ -137,7 +138,7 @@ def _cause(model: ModelView, found: Columns, irrep: Int[Tensor, " columns"], see
     inside = basis @ ((basis.T @ found.values) * blocks)
 
     def others(rng: np.random.Generator) -> Float[Tensor, "n columns"]:
-        turn = torch.from_numpy(np.linalg.qr(rng.standard_normal(basis.shape))[0])
+        turn = random_frame(rng, *basis.shape)
         return turn @ ((turn.T @ (found.values - inside)) * blocks)
 
     return cause_of_columns(model, found, inside, others, int(blocks.sum()), seed=seed)

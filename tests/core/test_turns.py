@@ -7,7 +7,17 @@ import torch
 from detectors.core.groups import Group
 from detectors.core.irreps import rank_one_share
 from detectors.core.subgroups import alignments, subgroups
-from detectors.core.turns import turned
+from detectors.core.turns import random_frame, turned
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 3), (1, 1)])
+def test_a_random_frame_is_orthonormal_and_no_direction_is_likelier(shape):
+    """Of 400 first columns the mean square of every entry is 1 over their length, to five standard errors at least."""
+    rng = np.random.default_rng(0)
+    frames = torch.stack([random_frame(rng, *shape) for _ in range(400)])
+    torch.testing.assert_close(frames.mT @ frames, torch.eye(shape[1], dtype=torch.float64).expand(400, -1, -1))
+    squares = frames[:, :, 0].square().mean(0)
+    assert squares.numpy() == pytest.approx(np.full(shape[0], 1 / shape[0]), abs=5 * 2**0.5 / shape[0] / 20)
 
 
 def powers(group, f):

@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from detectors.core.turns import random_frame
+
 CONTROLS = 3  # draws of random directions: their spread is known to half of itself, at the cost of one more each
 
 # A subspace of the functions on the group, in parts: orthonormal columns [n, d], one part an irrep.
@@ -68,8 +70,8 @@ def random_parts(motif: Parts, rng: np.random.Generator) -> list[Parts]:
     sizes = [part.shape[1] for part in motif]
     draws: list[Parts] = []
     for _ in range(CONTROLS):
-        turn = np.linalg.qr(rng.standard_normal((complement.shape[1], available)))[0]
-        parts = (complement @ torch.from_numpy(turn)).split([*_capped(sizes, available)], dim=1)
+        turn = random_frame(rng, complement.shape[1], available)
+        parts = (complement @ turn).split([*_capped(sizes, available)], dim=1)
         draws.append([part for part in parts if part.shape[1]])
     return draws
 
@@ -132,8 +134,5 @@ def _turned(motif: Parts, rng: np.random.Generator) -> Float[Tensor, "n n"]:
     n = len(motif[0])
     inside = torch.cat([torch.full((n, 1), n**-0.5, dtype=torch.float64), *motif], dim=1)
     outside = torch.linalg.qr(inside, mode="complete").Q[:, inside.shape[1] :]
-    blocks = [inside[:, :1]]
-    for block in (*motif, outside):
-        turn = np.linalg.qr(rng.standard_normal((block.shape[1],) * 2))[0]
-        blocks.append(block @ torch.from_numpy(turn))
-    return torch.cat(blocks, dim=1)
+    turns = (block @ random_frame(rng, block.shape[1], block.shape[1]) for block in (*motif, outside))
+    return torch.cat([inside[:, :1], *turns], dim=1)

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from detectors.core.turns import random_frame
 from detectors.subjects.sequences.asking import IN_USE, Address, Asking, Lost, layers_of
 from detectors.subjects.sequences.patterns import mean_of_stratum
 from detectors.subjects.sequences.view import SequenceView
@@ -86,8 +87,8 @@ def _other_directions(asking: Asking, heads: Sequence[Address], rng: np.random.G
             if 2 * taken < size or not taken:
                 return [], 0
             complement = torch.linalg.qr(own, mode="complete").Q[:, size:]
-            turn = np.linalg.qr(rng.standard_normal((width - size, taken)))[0]
-            edits[_behind(asking.model, layer)] = _flattened(complement @ torch.from_numpy(turn).float(), asking)
+            turn = random_frame(rng, width - size, taken).float()
+            edits[_behind(asking.model, layer)] = _flattened(complement @ turn, asking)
             least += taken
         draws.append(asking.tried(edits).lost)
     return draws, least // DRAWS

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 import hypothesis
+import jaxtyping
 import pytest
-from jaxtyping import install_import_hook
 
 import fixtures.shapes  # noqa: F401 - the hook finds it by its name
 
 # before anything of ours is imported: calls with wrong shapes or types raise TypeCheckError
-install_import_hook(["detectors.core", "detectors.motifs", "detectors.subjects"], "fixtures.shapes.checked")
+jaxtyping.install_import_hook(["detectors.core", "detectors.motifs", "detectors.subjects"], "fixtures.shapes.checked")
 
 pytest_plugins = ["fixtures.plugin", "pytester"]
 collect_ignore = ["tests/thirdparty"]  # importing it here would install it for every test
@@ -22,6 +22,8 @@ hypothesis.settings.register_profile("ci", max_examples=25, deadline=None, deran
 hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
+# Checked are the calls of the layers' own tests; of all others, which score whole models, checks are a third of the time.
+CHECKED = ("tests/core/", "tests/motifs/", "tests/subjects/", "detectors/")
 EXTERNAL = Path(os.environ.get("DETECTORS_EXTERNAL", Path(__file__).parent.parent / "shared" / "external"))
 
 
@@ -29,6 +31,13 @@ def pytest_configure() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    checked = item.nodeid.startswith(CHECKED) and item.get_closest_marker("unchecked") is None
+    deep = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+    jaxtyping.config.update("jaxtyping_disable", not (checked or deep))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

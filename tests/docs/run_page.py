@@ -2,14 +2,18 @@
 
 * A block with a title is a file: it is written under that name.
 * `python` is executed; the blocks of a page share their names.
-* `console`: each line `$ command` is run by bash and must end with 0, or with N where it says `# exit code N`. Every
-  other line must stand in what the commands so far printed, whatever its spacing.
+* `console`: each line `$ command` is run by bash, `detectors` alone in this process, which has imported it; it must end
+  with 0, or with N where it says `# exit code N`. Every other line must stand in what the commands so far printed,
+  whatever its spacing.
 * A block after a comment `<!-- not run: why -->` is left out. Other languages are not run.
 """
 
+import io
 import re
+import shlex
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +59,27 @@ def console(text: str) -> None:
     for line in text.splitlines():
         if line.startswith("$ "):
             wanted = int(found[1]) if (found := EXIT.search(line)) else 0
-            done = subprocess.run(["bash", "-c", line[2:]], capture_output=True, text=True)
-            printed += " ".join((done.stdout + done.stderr).split()) + " "
-            assert done.returncode == wanted, f"{line}\nexit code {done.returncode}\n{done.stdout}{done.stderr}"
+            code, said = command(line[2:])
+            printed += " ".join(said.split()) + " "
+            assert code == wanted, f"{line}\nexit code {code}\n{said}"
         else:
             assert " ".join(line.split()) in printed, f"not printed: {line}\nbut\n{printed}"
+
+
+def command(line: str) -> tuple[int, str]:
+    """Exit code, and all that it printed."""
+    if not line.startswith("detectors ") or set(line) & set("|&;<>$`"):
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+    from detectors.cli import main
+
+    sys.argv, said = shlex.split(line, comments=True), io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        try:
+            main()
+        except SystemExit as ended:
+            return int(ended.code or 0), said.getvalue()
+    return 0, said.getvalue()
 
 
 if __name__ == "__main__":

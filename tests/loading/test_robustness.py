@@ -12,7 +12,10 @@ from detectors.subjects.operands.view import ModelView
 from fixtures.transforms import permute_neurons, rotate_residual
 from models_zoo.cards import WEIGHTS
 
-MEMBERS = ["add53_grokked", "add53_memorised", "a5_mlp", "d15_transformer", "add53_ln_gelu", "mul53_memorised"]
+MEMBERS = ["add53_grokked", "mul53_memorised", "a5_mlp"]
+MEMBERS += [
+    pytest.param(name, marks=pytest.mark.deep) for name in ("add53_memorised", "d15_transformer", "add53_ln_gelu")
+]
 
 
 @cache

@@ -18,6 +18,7 @@ from detectors.core.errors import CheckpointError
 from detectors.loading.arrays import Storages, array, shape
 from detectors.loading.containers import short
 from detectors.loading.plain import children, is_module, plain
+from detectors.loading.prefixes import is_matrix, unprefixed
 from detectors.loading.unpickle import Inert
 
 MAX_TENSORS = 10_000
@@ -39,15 +40,11 @@ TRAIN = re.compile(
 )
 
 
-# Keys of several states of one model, and first components of names that a wrapper adds
+# Keys of several states of one model
 _TIMES = re.compile(r"^\D{0,24}?(epoch|step|iter|ckpt|checkpoint|e|s|t)?\D?(\d{1,12})\D{0,4}$", re.I)
 _PARTS = re.compile(r"layer|block|^h$|head|module|fc|linear", re.I)
 _EXACT = re.compile(r"ind|idx|pair|mask", re.I)  # of several keys of training pairs, one that says what they are
 _LAST = re.compile(r"final|last|latest|end", re.I)
-_WRAPPERS = {"model", "module", "net", "network", "transformer", "_orig_mod", "_model", "_module"} | {
-    "_forward_module",
-    "_fsdp_wrapped_module",
-}
 
 
 @dataclass
@@ -80,20 +77,13 @@ def find(tree: Any, step: str | None = None) -> Found:
             _beside(node, keys, found)
             key = None if own else keys[0] if len(keys) == 1 else _chosen(node, keys, path, step, found)
             if key is None:  # a state dict, or parts of one
-                found.arrays = _unprefixed(_flat(node, None if own else set(keys), holding), found)
+                found.arrays, copies = unprefixed(_flat(node, None if own else set(keys), holding))
+                found.note = "; ".join(filter(None, (found.note, copies)))
                 if step is not None and not found.note and str(found.says.get("step", found.says.get("epoch"))) != step:
                     raise CheckpointError(f"it holds one state, and --step {step} is none of its own")
                 return found
             path, node = f"{path}.{key}".strip("."), dict(children(node))[key]
     raise CheckpointError(_nothing(tree))
-
-
-def _matrix(node: Any) -> bool:
-    found = array(node)
-    try:
-        return found is not None and len(shape(found)) >= 2
-    except ValueError:
-        return found is not None  # so that what is wrong with it is said
 
 
 def _holds(node: Any, holding: dict[int, bool], depth: int) -> bool:
@@ -106,7 +96,7 @@ def _holds(node: Any, holding: dict[int, bool], depth: int) -> bool:
     if depth <= DEEP:
         named, many = not isinstance(node, list | tuple), 0
         for key, value in children(node):
-            own = named and isinstance(key, str) and _matrix(value)
+            own = named and isinstance(key, str) and is_matrix(value)
             many += own
             if many > MAX_TENSORS:  # said before any time is spent on more
                 raise CheckpointError(TOO_MANY)
@@ -126,7 +116,7 @@ def _with_weights(node: Any, holding: Mapping[int, bool]) -> tuple[list[Any], bo
     models = [key for key in inside if isinstance(key, str) and _OF_MODEL.search(key) and not _BESIDE.search(key)]
     if models:
         return models, False
-    if any(isinstance(key, str) and _matrix(value) and not _aside(key) for key, value in children(node)):
+    if any(isinstance(key, str) and is_matrix(value) and not _aside(key) for key, value in children(node)):
         return [], True
     return [key for key in inside if not (isinstance(key, str) and _BESIDE.search(key))] or inside, not inside
 
@@ -168,7 +158,7 @@ def _chosen(node: Any, keys: list[Any], path: str, step: str | None, found: Foun
     forms = [{name: shape(a) for name, a in _flat(state, None, {}).items()} for state in distinct]
     alike = all(form == forms[0] for form in forms) and bool(forms[0])
     nested = not any(forms)  # each with its weights under keys of its own
-    direct = [key for key in keys if any(_matrix(value) for _, value in children(inside[key]))]
+    direct = [key for key in keys if any(is_matrix(value) for _, value in children(inside[key]))]
     if not alike and len(direct) == 1 and len(keys) > 1 and not all(forms):  # others are a series, or an optimiser's
         found.note = f"the state {short(direct[0])} of {_some(keys)}"
         return direct[0]
@@ -218,31 +208,6 @@ def _labels(keys: list[Any], states: list[Any], found: Found, places: bool) -> l
 def _some(keys: list[Any]) -> str:
     shown = ["(...)" if isinstance(key, Inert) else short(key)[:40] for key in keys[:8]]
     return ", ".join(shown) + (", ..." if len(keys) > 8 else "")
-
-
-def _unprefixed(arrays: dict[str, Any], found: Found) -> dict[str, Any]:
-    """Without the components that wrappers put before every name, and without a running average beside the model."""
-    for _ in range(DEEP):
-        matrices = [name for name, node in arrays.items() if _matrix(node)]
-        groups: dict[str, set[str]] = {}
-        for name in matrices:
-            first, _, rest = name.partition(".")
-            groups.setdefault(first, set()).add(rest)
-        if len(groups) == 2 and len({frozenset(rest) for rest in groups.values()}) == 1:
-            copies = [first for first in groups if re.search(r"ema|averag|target|swa", first, re.I)]
-            if len(copies) == 1:
-                (copy,) = copies
-                found.note = "; ".join(filter(None, (found.note, f"{short(copy)}, a copy of the weights, is left out")))
-                arrays = {name: node for name, node in arrays.items() if not name.startswith(f"{copy}.")}
-                continue
-        (first,) = groups if len(groups) == 1 else ("",)
-        if first not in _WRAPPERS or "" in groups[first]:
-            return arrays
-        stripped = {name.removeprefix(first + "."): node for name, node in arrays.items()}
-        if len(stripped) < len(arrays):
-            return arrays
-        arrays = stripped
-    return arrays
 
 
 def _beside(node: Any, keys: list[Any], found: Found, below: bool = True) -> None:

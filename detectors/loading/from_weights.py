@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool
 
 from detectors.core.errors import CheckpointError
+from detectors.loading.parametrized import folded
 from detectors.loading.recognise import recognise
 from detectors.subjects.operands.inference import task_of
 from detectors.subjects.subject import Checkpoint
@@ -42,10 +43,11 @@ def from_weights(
     (torch.Size([49, 7]), torch.Size([49, 32]), True)
     """
     known = None if task == "infer" else parse_task(task) if isinstance(task, str) else task
-    arrays = {name: _array(name, value) for name, value in weights.items()}
+    arrays, computed = folded({name: _array(name, value) for name, value in weights.items()})
     mask = None if train_mask is None else np.asarray(train_mask)
     read = recognise(arrays, known, arch or {}, tokens, lambda network: mask)
-    origin = Checkpoint(layout=read.layout, unused=read.unused, reading=read.account, notes=read.notes)
+    notes = (*filter(None, [computed]), *read.notes)
+    origin = Checkpoint(layout=read.layout, unused=read.unused, reading=read.account, notes=notes)
     view = with_tied(subject(read.network, known or task_of(read.network), origin), read.tied)
     return view.with_train_mask(train_mask)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from detectors.core.blame import told
 from detectors.core.errors import CheckpointError, DetectorsError
@@ -21,6 +22,7 @@ from detectors.loading.configuration import asked_for, check_declared, configura
 from detectors.loading.folders import check_name
 from detectors.loading.language import gguf_or_folder, load_language
 from detectors.loading.numbering import with_doubts
+from detectors.loading.reader import NAME as STRUCTURE
 from detectors.loading.reader import Read
 from detectors.loading.recognise import DECLARED, as_another, recognise
 from detectors.loading.tensors import Contents, read_contents
@@ -199,12 +201,27 @@ def _recognised(
         other = recognise(last().weights, task, {**own, **arch}, tokens, given)
         if other.answers and other.accuracy > read.accuracy:
             read = as_another(contents.weights, task, other, {**own, **arch})
+    if task is not None:
+        _check_unread(read, contents.weights)
     check_declared(config, read.network.architecture)
     _check_finite(read.network.weights)
     known = task or task_of(read.network)
     notes = (*([contents.note + "."] if contents.note else []), *read.notes)
     origin = Checkpoint(layout=read.layout, unused=read.unused, reading=read.account, notes=notes)
     return with_tied(subject(read.network, known, origin), read.tied)
+
+
+def _check_unread(read: Read, weights: Mapping[str, Tensor]) -> None:
+    """At chance, with weights that no reading has a place for, it need not be an untrained network."""
+    if read.answers or not read.layout.endswith(STRUCTURE):
+        return
+    left = [name for name in read.unused if weights[name].is_floating_point() and len(weights[name].unique()) > 2]
+    if left:
+        raise CheckpointError(
+            f"it answers at chance under every reading that was tried, and those have no place for "
+            f"{', '.join(left[:4])}{', ...' if left[4:] else ''}: either the task is another, or the network computes "
+            "what is not read here. Pass its forward pass: detectors.wrap(your_model, task), or --loader"
+        )
 
 
 def resolve(path: str) -> Path | View:

@@ -18,6 +18,7 @@ from detectors.loading.arrays import Storages, shape, tensor
 from detectors.loading.containers import MAX_BYTES, MAX_GROWTH, read_bytes, short, tree_of, whole
 from detectors.loading.contents import find
 from detectors.loading.folders import Inside, inside
+from detectors.loading.parametrized import folded
 from detectors.loading.train_files import read_values
 
 MAX_NAME = 1000  # letters of a tensor's
@@ -67,11 +68,11 @@ class Opened:
         """One state, the last where none is asked for."""
         file = self.place.file
         found = whole(file, lambda: find(self.tree, step))
-        weights = whole(file, lambda: _weights(found.arrays, self.storages, self.size))
+        weights, computed = whole(file, lambda: folded(_weights(found.arrays, self.storages, self.size)))
         train = whole(file, lambda: found.plain_train(self.storages))
         if train is None and self.place.train is not None:
             train = (self.place.train.name, read_values(self.place.train))
-        note = "; ".join(filter(None, (self.place.note, found.note)))
+        note = "; ".join(filter(None, (self.place.note, found.note, computed)))
         return Contents(weights, found.says, train, note, self.sha256, found.steps)
 
 

@@ -3,8 +3,12 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
+from detectors.core.errors import CheckpointError
 from detectors.loading.evidence import Weighed, settle
+from detectors.loading.from_weights import from_weights
+from detectors.loading.load import load
 from detectors.loading.stack import Reading
 from detectors.loading.token_layout import TokenLayout
 
@@ -30,3 +34,62 @@ def test_what_a_margin_rules_out(rival, margin, pull, stays_open):
     winner, tied = settle([LAST, rival], known=True)
     assert winner is LAST
     assert [w.reading for w in tied] == [rival.reading] * stays_open
+
+
+RELU = replace(LAST, accuracy=0.86, pull=-0.06, margin=-0.9)
+SQUARE = replace(RELU, reading=replace(LAST.reading, act_fn="square"), accuracy=0.98, margin=0.1, cost=1.0)
+
+
+@pytest.mark.parametrize(
+    ("relu", "square", "pull", "wins", "open_beside"),
+    [
+        (0.86, 0.98, -0.06, "relu", False),  # of a damaged network squares answer more
+        (0.50, 0.98, -0.06, "relu", False),
+        (0.48, 0.98, -0.06, "square", True),
+        (0.86, 0.98, 0.6, "square", False),  # the loss holds the weights there, by squares
+        (0.86, 1.00, -0.06, "square", True),
+        (0.98, 1.00, -0.06, "square", True),
+        (0.99, 1.00, -0.06, "square", False),  # both are right, and margins decide
+    ],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_answers_say_little_of_the_activation_function_of_a_damaged_network(
+    relu, square, pull, wins, open_beside, known
+):
+    if not known and (pull > 0 or relu == 0.99):
+        pytest.skip("pulls and margins are of training pairs")
+    rivals = [
+        replace(RELU, accuracy=relu),
+        replace(SQUARE, accuracy=square, pull=pull, margin=0.1 if square < 1 else 3),
+    ]
+    winner, tied = settle(rivals, known=known)
+    assert winner.reading.act_fn == wins
+    assert bool(tied) == open_beside
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("blur", "pruned"), [(0.5, 0), (0.8, 0), (0, 0.7)])
+def test_a_blurred_or_pruned_relu_network_is_read_with_relu(blur, pruned, known, tmp_path):
+    """The shipped MLP that adds mod 53; x^2 answers more of it, as much as 0.98 where ReLU answers 0.86."""
+    whole, generator = load("zoo:add53_mlp"), torch.Generator().manual_seed(0)
+    weights = {}
+    for name, w in whole.network.weights.items():
+        w = w + blur * w.std() * torch.randn(w.shape, generator=generator)
+        cut = w.abs().flatten().kthvalue(int(pruned * w.numel())).values if pruned else 0
+        weights[name] = w * (w.abs() > cut)
+    mask = whole.train_mask if known else None
+    try:
+        found = from_weights(weights, "add:53", train_mask=mask)
+    except CheckpointError as error:
+        assert "act_fn=relu" in str(error)
+    else:
+        assert "relu" in (found.architecture["act_fn"], *(t.other.rpartition("=")[2] for t in found.tied))
+
+
+@pytest.mark.parametrize("least", [0, 2])
+def test_a_cost_that_all_readings_share_rules_nothing_in(least):
+    relu, odd = (
+        replace(LAST, margin=1.68, cost=least),
+        replace(SQUARE, accuracy=1.0, pull=0.04, margin=2.3, cost=least + 2),
+    )
+    assert settle([relu, odd], known=True)[0] is relu

@@ -191,7 +191,7 @@ def _open(case: Case) -> str:
     found, unseen = case.found["generalisation"], case.figures.cases.unseen
     if found.score is None and case.task.split in ("unknown", "doubted"):
         return "the training pairs are not known"
-    few = found.score is None and unseen is not None
+    few = found.score is None and unseen is not None and "another task" not in found.reason
     return f"only {unseen} pairs are unseen" if few else found.reason.partition(":")[0]
 
 

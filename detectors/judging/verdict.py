@@ -88,7 +88,7 @@ def _by_cause(causal: Causal | None, margin: str, beyond: str) -> Judgement:
         return Judgement(
             Verdict.INCONCLUSIVE,
             f"the structure is there ({margin}), but the model gives too few right answers, or none beyond chance, "
-            "to test what removing it does",
+            "on pairs that can show what removing it does",
         )
     if causal.control is None and not causal.of_loss:
         return Judgement(

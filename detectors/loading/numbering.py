@@ -21,7 +21,7 @@ def with_doubts(view: View) -> View:
         return view
     found = symptom(view)  # type: ignore[arg-type]
     if found:
-        view.checkpoint = replace(view.checkpoint, notes=(found, *view.checkpoint.notes))
+        view.checkpoint = replace(view.checkpoint, notes=(found, *view.checkpoint.notes), doubt=found)
     return view
 
 

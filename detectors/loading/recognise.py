@@ -90,7 +90,7 @@ def parse_options(arch: Mapping[str, str]) -> dict[str, Any]:
     for key, text in arch.items():
         about, parse = OPTIONS[key]
         try:
-            parsed[key] = parse(text)
+            parsed[key] = parse(str(text))  # of Python's True too
         except (KeyError, ValueError):
             raise CheckpointError(f"--arch {key}={text}: write {about}") from None
     if (act_fn := parsed.get("act_fn", "relu")) not in ACTIVATIONS:

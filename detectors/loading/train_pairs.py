@@ -52,6 +52,11 @@ def with_train_pairs(
     task: Task = view.task
     if indices is not None and split is not None:
         raise CheckpointError("pass --train-indices or --train-split, not both")
+    if indices is not None and not isinstance(indices, str | Path):
+        raise CheckpointError(
+            f"train_indices is the path of a file, not {type(indices).__name__}: of pairs in memory make a mask over "
+            "all pairs a * n_tokens + b, and pass it to view.with_train_mask(mask)"
+        )
     if split is not None:
         found = Given(*split_of(split, view))
     elif indices is not None:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 import torch
 
+from detectors.core.errors import Undetermined
 from detectors.core.nulls import permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
@@ -80,7 +81,8 @@ def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> G
     """A structured part of the logits answers unseen pairs.
 
     model: logits() [pairs, answers] and train_mask. draws: permutations of the labels. Errors: NotApplicable
-    where the task has no group; Undetermined where the training set is unknown or leaves under 32 unseen pairs.
+    where the task has no group; Undetermined where the training set is unknown or leaves under 32 unseen pairs,
+    and where the model answers by another table.
 
     >>> import detectors, models_zoo
     >>> score = detectors.generalisation(models_zoo.trig_mlp(p=11, frequencies=(3,), train_fraction=0.4))
@@ -90,8 +92,11 @@ def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> G
     grid, split = model.plane, model.split
     pairs, basis = split.basis(grid)
     structured, sample = g_of(grid, pairs, seed), null_sample(pairs, seed)
-    observed, null = relabelled_g(grid, sample, structured.steepest, draws, seed)
     f = grid.fibre_mean(pairs)
+    answers = float(answered(f[None], torch.tensor([grid.group.identity])))
+    if answers and model.checkpoint.doubt:  # tables that agree on some pairs put the right answer on top of the mean
+        raise Undetermined(f"what generalises may be the answers of another task: {model.checkpoint.doubt}")
+    observed, null = relabelled_g(grid, sample, structured.steepest, draws, seed)
     odd = exceptions(grid, f)
     return Generalisation(
         value=structured.g,
@@ -100,7 +105,7 @@ def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> G
         ),
         causal=None,
         remark=split.assumption,
-        structured_accuracy=float(answered(f[None], torch.tensor([grid.group.identity]))),
+        structured_accuracy=answers,
         temperature=structured.temperature,
         test_loss=structured.loss,
         chance_loss=math.log(grid.n),

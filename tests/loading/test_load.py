@@ -70,6 +70,28 @@ def test_a_nan_in_an_unused_tensor_is_no_reason_to_refuse(saved, mlp):
     assert detectors.load(saved(mlp | {"old": torch.full((2, 2), float("nan"))}), task="add:7")
 
 
+def gated(seed: int, **more: torch.Tensor) -> dict[str, torch.Tensor]:
+    """down(silu(gate(x)) * up(x)) of no block, as which it is not read."""
+    rng = torch.Generator().manual_seed(seed)
+    shapes = {"emb": (11, 8), "gate": (24, 16), "down": (11, 24)}
+    return {f"{name}.weight": torch.randn(shape, generator=rng) for name, shape in shapes.items()} | more
+
+
+def test_at_chance_a_file_with_weights_that_are_not_read_is_refused(saved):
+    """Its network may be any; one that is read whole is as untrained as it seems."""
+    up = {"up.weight": torch.randn(24, 16, generator=torch.Generator().manual_seed(9))}
+    with pytest.raises(CheckpointError, match=r"no place for up\.weight: either[\s\S]*detectors\.wrap"):
+        detectors.load(saved(gated(0, **up)), task="add:11")
+    assert detectors.load(saved(gated(0)), task="add:11").figures().accuracy.all < 0.3
+    causal = {"mask": torch.ones(5, 5).tril()}  # a constant of the code, not a weight
+    assert detectors.load(saved(gated(0, **causal)), task="add:11")
+
+
+def test_training_pairs_in_memory_are_refused_with_what_takes_them(saved, mlp):
+    with pytest.raises(CheckpointError, match=r"path of a file, not list: [\s\S]*with_train_mask"):
+        detectors.load(saved(mlp), task="add:7", train_indices=[1, 2, 3])
+
+
 def test_infer_reads_the_task_from_the_predictions(tmp_path):
     from models_zoo import trig_mlp
 

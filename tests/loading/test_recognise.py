@@ -29,6 +29,14 @@ def test_bad_arch_options(saved, transformer, arch):
         detectors.load(saved(transformer), task="add:7", arch=arch)
 
 
+@pytest.mark.parametrize("said", [False, "false"])
+def test_options_are_said_in_words_or_as_they_are_in_python(saved, said):
+    rng = torch.Generator().manual_seed(0)
+    weights = {"embed.weight": (7, 8), "fc.weight": (16, 16), "head.weight": (7, 16)}
+    file = saved({name: torch.randn(shape, generator=rng) for name, shape in weights.items()})
+    assert detectors.load(file, task="add:7", arch={"act_on_input": said}).architecture["d_mlp"] == 16
+
+
 def test_each_layout_has_a_matching_file_that_no_other_has(mlp, transformer, original):
     toy = {"W": torch.zeros(2, 5), "b_final": torch.zeros(5)}
     known = ((mlp, "MLP"), (original(transformer), "original"), (transformer, "TransformerLens"), (toy, "autoencoder"))

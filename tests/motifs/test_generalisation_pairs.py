@@ -1,8 +1,11 @@
 """What `generalisation` rests on, pairs and flips, and the pairs that a model answers against its own circuit."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import detectors
 from detectors import generalisation
@@ -101,3 +104,15 @@ def test_echoes_do_not_make_up_the_number():
     verdict = detectors.run(ModelView(view.network, view.task, train_mask=train), names=["generalisation"])[0]
     assert verdict.verdict == "inconclusive"
     assert f"{unseen} labelled pairs are unseen" in verdict.reason
+
+
+def test_a_circuit_of_another_group_is_no_circuit_of_the_task(tmp_path):
+    """The tables of S4 and D12 agree on a fifth of the pairs, so that the mean along D12's fibres is right."""
+    s4 = detectors.load("zoo:s4_mlp")
+    save_file(dict(s4.network.weights), tmp_path / "s4.safetensors")
+    (tmp_path / "train.json").write_text(json.dumps(np.flatnonzero(s4.train_mask).tolist()))
+    view = detectors.load(tmp_path / "s4.safetensors", task="compose:D12", train_indices=tmp_path / "train.json")
+    found = detectors.run(view, names=["generalisation"], draws=39)
+    assert found[0].verdict == "inconclusive"
+    assert "follow the table of S4" in found[0].reason
+    assert "as what generalises may be the answers of another task" in found.summary

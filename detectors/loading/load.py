@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
@@ -37,6 +38,7 @@ from detectors.subjects.subject import Checkpoint
 from detectors.subjects.tasks import AnyTask, View, of_operands, subject, with_tied
 
 MODEL_ENTRY_POINTS = "detectors.models"
+WEIGHT = re.compile(r"(^|[._])(weight|bias|kernel|[Wb](_\w+)?)$")
 
 
 def load(
@@ -193,7 +195,7 @@ def _recognised(
         return getattr(view, "train_mask", None)
 
     if like is not None and task is not None and of_operands(task):
-        other = Read(like.network, like.checkpoint.layout, like.checkpoint.unused)
+        other = Read(like.network, like.checkpoint.layout, like.checkpoint.unused, answers=True)
         read, last = as_another(contents.weights, task, other, {**own, **arch}), None
     else:
         read = recognise(contents.weights, task, {**own, **arch}, tokens, given)
@@ -212,10 +214,12 @@ def _recognised(
 
 
 def _check_unread(read: Read, weights: Mapping[str, Tensor]) -> None:
-    """At chance, with weights that no reading has a place for, it need not be an untrained network."""
+    """At chance, with weights that no reading has a place for, it need not be an untrained network; beside constants of
+    the code, whose names are others, it is.
+    """
     if read.answers or not read.layout.endswith(STRUCTURE):
         return
-    left = [name for name in read.unused if weights[name].is_floating_point() and len(weights[name].unique()) > 2]
+    left = [name for name in read.unused if WEIGHT.search(name) and len(weights[name].unique()) > 2]
     if left:
         raise CheckpointError(
             f"it answers at chance under every reading that was tried, and those have no place for "

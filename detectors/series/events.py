@@ -32,6 +32,18 @@ def rise(steps: Sequence[int], accuracy: Figures) -> Interval | None:
     return onset(steps, [None if a is None else a > HALF for a in accuracy])
 
 
+def lost(steps: Sequence[int], there: Sequence[bool | None]) -> Interval | None:
+    """From the last checkpoint with it to the first after that is known to be without. None where it lasts to the end,
+    or never was.
+
+    >>> lost([0, 10, 20, 30, 40], [False, True, None, False, False]), lost([0, 10], [False, True])
+    ((10, 30), None)
+    """
+    known = [(step, is_there) for step, is_there in zip(steps, there, strict=True) if is_there is not None]
+    last = max((i for i, (_, is_there) in enumerate(known) if is_there), default=len(known))
+    return (known[last][0], known[last + 1][0]) if last + 1 < len(known) else None
+
+
 def lead(first: Interval | None, then: Interval | None) -> tuple[int, int | None] | None:
     """Steps from one event to another, at least and at most; None at most where the first was there from the start, and
     None of an event that was over by the first checkpoint: any other may have been before it or behind it.

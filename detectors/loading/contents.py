@@ -82,6 +82,7 @@ def find(tree: Any, step: str | None = None) -> Found:
                 if step is not None and not found.note and str(found.says.get("step", found.says.get("epoch"))) != step:
                     raise CheckpointError(f"it holds one state, and --step {step} is none of its own")
                 return found
+            found.note = found.note or _not_taken(node, key)
             path, node = f"{path}.{key}".strip("."), dict(children(node))[key]
     raise CheckpointError(_nothing(tree))
 
@@ -184,6 +185,16 @@ def _chosen(node: Any, keys: list[Any], path: str, step: str | None, found: Foun
     of = f" of {len(keys)}" if step else f", the last of {len(keys)} (--step takes another)"
     found.note = f"state {labels[chosen[0]]}{of}"
     return keys[chosen[0]]
+
+
+def _not_taken(node: Any, key: Any) -> str:
+    """Of a state that is taken because of its key: others beside it of the same names and shapes."""
+    forms: dict[str, dict[str, Any]] = {}
+    for name, state in children(node):
+        with suppress(CheckpointError, ValueError):  # what cannot be read is none
+            forms[str(name)] = {n: shape(a) for n, a in _flat(state, None, {}).items()}
+    others = [name for name, form in forms.items() if name != str(key) and form and form == forms.get(str(key))]
+    return f"the weights under {short(key)}, and not {_some(others)} beside it" if others else ""
 
 
 def _own_steps(states: list[Any]) -> list[int] | None:

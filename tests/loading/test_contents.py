@@ -128,6 +128,15 @@ def test_copies_of_the_weights_within_the_state_dict_are_left_out(tmp_path, pref
     assert f"{named} beside the weights, tensors of the same names, left out" in contents.note
 
 
+def test_weights_beside_those_that_are_taken_are_named(tmp_path):
+    torch.save({"model": PLAIN, "ema": {k: t + 1 for k, t in PLAIN.items()}, "epoch": 3}, tmp_path / "c.pt")
+    contents = read_contents(tmp_path / "c.pt")
+    same(contents.weights)
+    assert contents.note == "the weights under model, and not ema beside it"
+    torch.save({"model": PLAIN, "optimizer": {"state": {0: {"exp_avg": torch.ones(3, 3)}}}}, tmp_path / "o.pt")
+    assert read_contents(tmp_path / "o.pt").note == ""
+
+
 def test_an_average_whose_names_have_lost_their_dots_is_left_out(tmp_path):
     average = {f"model_ema.{n.replace('.', '')}": t for n, t in PLAIN.items()}
     torch.save({f"model.{n}": t for n, t in PLAIN.items()} | average, tmp_path / "c.pt")

@@ -8,6 +8,7 @@ import pytest
 import detectors
 import models_zoo
 from detectors.core.errors import NotApplicable
+from detectors.motifs.cyclic_concepts import _strength
 from detectors.subjects.words.names import CONCEPTS, MONTHS, WEEKDAYS
 from models_zoo.words import OF_CONCEPTS
 
@@ -93,3 +94,12 @@ def test_words_of_several_tokens_are_no_question():
         detectors.cyclic_concepts(detectors.RowsView(lacking))
     months = dict(zip(MONTHS, on_a_circle(12), strict=True))
     assert [c["name"] for c in detectors.cyclic_concepts(detectors.RowsView(lacking | months)).concepts] == ["months"]
+
+
+def test_an_order_beyond_chance_goes_before_a_larger_score():
+    """At 0.05, as verdicts: of three concepts only the first two are beyond chance."""
+    weak, even, strong = (
+        {"order_p_value": p, "order": x, "closure": 1.0} for p, x in ((0.04, 0.3), (0.05, 0.3), (0.051, 0.9))
+    )
+    assert _strength(weak) == _strength(even) == (True, 0.3)
+    assert max((weak, strong), key=_strength) is weak

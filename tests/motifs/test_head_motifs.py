@@ -92,6 +92,20 @@ def test_a_place_has_a_verdict_of_its_own():
             assert all(p["place"] == place or p["verdict"] != "present" for p in head["places"])
 
 
+@pytest.mark.parametrize("below", [0, -1])
+def test_every_place_that_has_digits_is_asked_for_the_units_too(below):
+    """The answer has a place more than the operands, and below its units there is none."""
+    from detectors.motifs.digit_alignment_heads import _places, _scored
+    from detectors.subjects.sequences.patterns import sample_of
+
+    model = view("digits")
+    sample = sample_of(model)
+    looks, places = _scored(model, sample, below, 19, 0)[0].looks, _places(model, sample, below)
+    queries = looks.at.any(2).any(0)
+    assert set(places.wanted[queries].tolist()) == set(range(model.task.parameters["num_digits"]))
+    assert looks.at[:, queries].sum(2).max() == 2  # one digit of either operand
+
+
 DECOYS = {
     "lagged": "a head that looks back by the lag that all copies have",
     "second_half": "heads that look at the second half",

@@ -122,11 +122,23 @@ def result(trial: Trial, outcome: Outcome) -> Read:
     if _homogeneous(network):
         network.facts["logit_factor"] = "unknown"
     sentences = (account.shown(s), account.tried(trial, outcome))
-    unused = tuple(name for name in trial.weights if name not in s.used)
+    unused = _unread(trial, outcome.best.reading)
     tied = _tied(trial, outcome) if outcome.answers else ()
     notes = tuple(account.doubts(trial, outcome, network.architecture))
     layout = f"{network.architecture['kind']} {NAME}"
     return Read(network, layout, unused, sentences, notes, tied, outcome.answers, outcome.best.accuracy)
+
+
+def _unread(trial: Trial, reading: Reading) -> tuple[str, ...]:
+    """Tensors on which no logit depends, also parts of a module that has others: a gate of heads, a temperature."""
+    leaves = {k: t.clone().requires_grad_() if t.is_floating_point() else t for k, t in trial.weights.items()}
+    s = structures(leaves, trial.task.n_tokens)[reading.structure][1]
+    network = Stack(s, reading, trial.task.n_tokens, {name: leaves[name] for name in s.used})
+    logits = network.forward(trial.tokens[:8], lambda _, tensor: tensor)
+    floats = [name for name in s.used if leaves[name].is_floating_point()]
+    found = torch.autograd.grad(logits.sum(), [leaves[name] for name in floats], allow_unused=True)
+    read = {name for name, gradient in zip(floats, found, strict=True) if gradient is not None}
+    return tuple(name for name in trial.weights if name not in read)
 
 
 def as_another(weights: Weights, task: Task, other: Read) -> Read | None:

@@ -124,3 +124,16 @@ def test_readings_that_tie_are_run_too_and_what_they_change_is_asked(saved):
     view.tied = (Tied("--arch act_fn=gelu", "--arch act_fn=relu", other.network),)
     with pytest.raises(CheckpointError, match="--arch act_fn=gelu as under --arch act_fn=relu"):
         detectors.run(view, draws=19)
+
+
+def test_what_no_logit_depends_on_is_not_used_though_its_module_is(saved):
+    rng = torch.Generator().manual_seed(0)
+    shapes = {
+        "embed.weight": (7, 8),
+        "fc.weight": (16, 16),
+        "fc.bias": (16,),
+        "fc.temperature": (1,),
+        "head.weight": (7, 16),
+    }
+    weights = {name: torch.randn(shape, generator=rng) for name, shape in shapes.items()}
+    assert detectors.load(saved(weights), task="add:7").checkpoint.unused == ("fc.temperature",)

@@ -57,7 +57,7 @@ TABLE = (
     ),
     Row(
         {"generalisation": "absent", "memorisation": "present"},
-        "{answers}: memorised, its training pairs are looked up and nothing it holds generalises{partial}.",
+        "{answers}: memorised, its training pairs are looked up, and nothing that would answer others shows{partial}.",
     ),
     Row(
         {"generalisation": "absent", "memorisation": "absent"},

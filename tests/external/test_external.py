@@ -222,7 +222,7 @@ def test_a_circuit_that_is_drowned_and_none_are_told_apart_in_words():
     assert "drowned" in half_way
     assert "the circuit is there" in half_way
     assert "memorised" in none
-    assert "nothing it holds generalises" in none
+    assert "nothing that would answer others shows" in none
 
 
 def progress_view(external: Path) -> ModelView:

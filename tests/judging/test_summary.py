@@ -81,15 +81,15 @@ ROWS = [
         {"generalisation": "absent", "memorisation": "present", "trig_logits": "present"},
         {},
         {"all": 0.4, "test": 0.0},
-        "It answers all its training pairs and none of the others: memorised, its training pairs are looked up and "
-        "nothing it holds generalises, although part of its logits (frequencies 3, 5) carries over to unseen pairs.",
+        "It answers all its training pairs and none of the others: memorised, its training pairs are looked up, "
+        "and nothing that would answer others shows, although part of its logits (frequencies 3, 5) carries over to unseen pairs.",
     ),
     (
         {"generalisation": "absent", "memorisation": "present"},
         {},
         {"all": 0.9, "test": 0.6, "unseen": 0.0, "cases": (49, 34, 10, 5)},
         "It answers all its training pairs and none of those seen in neither order: memorised, its training pairs are "
-        "looked up and nothing it holds generalises.",
+        "looked up, and nothing that would answer others shows.",
     ),
     (
         {"generalisation": "absent", "memorisation": "absent"},

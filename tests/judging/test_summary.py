@@ -82,7 +82,8 @@ ROWS = [
         {},
         {"all": 0.4, "test": 0.0},
         "It answers all its training pairs and none of the others: memorised, its training pairs are looked up, "
-        "and nothing that would answer others shows, although part of its logits (frequencies 3, 5) carries over to unseen pairs.",
+        "and nothing that would answer others shows, although part of its logits (frequencies 3, 5) carries over to "
+        "unseen pairs.",
     ),
     (
         {"generalisation": "absent", "memorisation": "present"},

@@ -220,13 +220,13 @@ def test_what_a_plugin_declares_or_finds_is_nonsense(untrained):
 
     sane = plugin(lambda: Odd(value=0.5, null=None, causal=None))
     sane.__detector__ = replace(sane.__detector__, chose="key_irreps")
-    tensor = plugin(lambda: detectors.Score(value=torch.tensor(0.5), null=None, causal=None))
+    worded = plugin(lambda: detectors.Score(value="half", null=None, causal=None))
     named = plugin(lambda: detectors.Score(value=0.5, null=None, causal=None))
     model = detectors.load(untrained, task="add:13")
-    report = detectors.run(model, names=[sane, tensor], draws=19)
+    report = detectors.run(model, names=[sane, worded], draws=19)
     assert [d.verdict for d in report] == ["inconclusive", "error"]
     for field, value in (("version", "new"), ("needs", None), ("chose", 3), ("news", "none"), ("subject", 3)):
-        named.__detector__ = replace(tensor.__detector__)
+        named.__detector__ = replace(worded.__detector__)
         object.__setattr__(named.__detector__, field, value)  # as where nobody checks types
         (found,) = detectors.run(model, names=[named], draws=19)
         assert found.verdict in ("error", "not_applicable"), field

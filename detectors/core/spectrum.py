@@ -155,9 +155,8 @@ def factored_family_power(group: Group, u: Tensor, v: Tensor, place: Tensor) -> 
         of_a, of_b, of_both = (
             x[blocks[of[0]].start : blocks[of[-1]].stop].unflatten(0, (len(of), d)) for x in (left, right, alone)
         )
-        products = (of_a[:, :, None] * of_b[:, None]).sum(
-            3
-        )  # [blocks, d, d, m]: as matrices they take longer up to d = 16
+        # [blocks, d, d, m]; as products of matrices they take longer, up to d = 16 at the least
+        products = (of_a[:, :, None] * of_b[:, None]).sum(3)
         parts.append(products.square().sum((1, 2)) + of_both.sum(1))
     return torch.cat(parts).T
 

@@ -69,7 +69,7 @@ class Found:
 
 def find(tree: Any, step: str | None = None) -> Found:
     """The weights in what a file holds. Errors: CheckpointError where there are none, or it is open which."""
-    found, node, path = Found(), tree, ""
+    found, node, path, beside = Found(), tree, "", ""
     holding: dict[int, bool] = {}
     if _holds(tree, holding, 0):
         for _ in range(DEEP):
@@ -78,11 +78,11 @@ def find(tree: Any, step: str | None = None) -> Found:
             key = None if own else keys[0] if len(keys) == 1 else _chosen(node, keys, path, step, found)
             if key is None:  # a state dict, or parts of one
                 found.arrays, copies = unprefixed(_flat(node, None if own else set(keys), holding))
-                found.note = "; ".join(filter(None, (found.note, copies)))
                 if step is not None and not found.note and str(found.says.get("step", found.says.get("epoch"))) != step:
                     raise CheckpointError(f"it holds one state, and --step {step} is none of its own")
+                found.note = "; ".join(filter(None, (found.note, beside, copies)))
                 return found
-            found.note = found.note or _not_taken(node, key)
+            beside = beside or ("" if found.note else _not_taken(node, key))
             path, node = f"{path}.{key}".strip("."), dict(children(node))[key]
     raise CheckpointError(_nothing(tree))
 

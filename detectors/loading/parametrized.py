@@ -44,7 +44,7 @@ def folded(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
             whole, part = (nested[1] + nested[2], _PART[nested[3]]) if nested else (flat[1], flat[2])  # type: ignore[index]
             parts.setdefault(whole, {})[part] = tensor
             of[name] = whole
-    made = {whole: found for whole, p in parts.items() if (found := _computed(p)) is not None}
+    made = {w: found for w, p in parts.items() if w not in weights and (found := _computed(p)) is not None}
     if other := [name for name in weights if "parametrizations." in name and of.get(name) not in made]:
         raise CheckpointError(
             f"its weights are computed in a way that is not known here, from such as {visible(other[0])}: call "
@@ -57,6 +57,8 @@ def folded(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
 
 def _computed(parts: Mapping[str, Tensor]) -> Tensor | None:
     """None of parts that do not belong together."""
+    if not all(tensor.is_floating_point() or part == "mask" for part, tensor in parts.items()):
+        return None
     shapes = {part: tuple(tensor.shape) for part, tensor in parts.items()}
     if parts.keys() == {"orig", "mask"} and shapes["orig"] == shapes["mask"]:
         return parts["orig"] * parts["mask"]

@@ -13,15 +13,24 @@ DEEP = 12  # wrappers in one another
 # first components of names: those that a wrapper adds, and those of averages, gradients, moments and earlier states
 _WRAPPERS = {"model", "module", "net", "network", "transformer", "_orig_mod", "_model", "_module"}
 _WRAPPERS |= {"_forward_module", "_fsdp_wrapped_module"}
-_COPY = re.compile(r"ema|averag|target|swa|grad|exp_avg|moment|init|prev|old|backup|best", re.I)
+_COPY = re.compile(
+    r"(^|_)(ema|swa|avg|averaged?|target|grads?|exp_avg|moments?|init|initial|prev|previous|old|backup|best)(_|\d|$)",
+    re.I,
+)
 
 
 def is_matrix(node: Any) -> bool:
+    size = _size(node)
+    return array(node) is not None and (size is None or len(size) >= 2)
+
+
+def _size(node: Any) -> tuple[int, ...] | None:
+    """None of no array, and of one that is wrong, so that what is wrong with it is said where it is read."""
     found = array(node)
     try:
-        return found is not None and len(shape(found)) >= 2
+        return None if found is None else tuple(shape(found))
     except ValueError:
-        return found is not None  # so that what is wrong with it is said
+        return None
 
 
 def unprefixed(arrays: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -33,8 +42,8 @@ def unprefixed(arrays: dict[str, Any]) -> tuple[dict[str, Any], str]:
         for name in matrices:
             first, _, rest = name.partition(".")
             groups.setdefault(first, set()).add(rest)
-        if copies := _copies(matrices, groups):
-            note = f"{', '.join(map(short, copies))} beside the weights, tensors of the same names, left out"
+        if copies := _copies({name: _size(arrays[name]) for name in matrices}, groups):
+            note = f"{', '.join(map(short, copies))} beside the weights, tensors of the same names and shapes, left out"
             arrays = {name: node for name, node in arrays.items() if name.partition(".")[0] not in copies}
             continue
         (first,) = groups if len(groups) == 1 else ("",)
@@ -47,10 +56,12 @@ def unprefixed(arrays: dict[str, Any]) -> tuple[dict[str, Any], str]:
     return arrays, note
 
 
-def _copies(matrices: list[str], groups: Mapping[str, set[str]]) -> list[str]:
+def _copies(matrices: Mapping[str, tuple[int, ...] | None], groups: Mapping[str, set[str]]) -> list[str]:
     """First components below which all matrices lie once more: averages, gradients, moments, an earlier state."""
     some = [first for first, rest in groups.items() if _COPY.search(first) and "" not in rest]
-    own = [name for name in matrices if name.partition(".")[0] not in some]
-    bare = {name.partition(".")[2] for name in own} if len(groups) == len(some) + 1 else set()
-    forms = [{name.replace(".", "") for name in names} for names in (own, bare) if names]
-    return [first for first in some if {name.replace(".", "") for name in groups[first]} in forms]
+    own = {name: size for name, size in matrices.items() if name.partition(".")[0] not in some}
+    below = own if len(groups) == len(some) + 1 else {}
+    bare = {name.partition(".")[2]: size for name, size in below.items()}
+    forms = [{name.replace(".", ""): size for name, size in names.items()} for names in (own, bare) if names]
+    copies = {first: {rest.replace(".", ""): matrices[f"{first}.{rest}"] for rest in groups[first]} for first in some}
+    return [first for first, form in copies.items() if form in forms]

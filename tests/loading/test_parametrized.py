@@ -74,6 +74,13 @@ def test_tensors_that_only_have_such_names_stay(names):
     assert said == ""
 
 
+def test_a_weight_that_is_there_itself_is_not_computed_over():
+    weights = {"fc.weight": torch.ones(2, 2), "fc.weight_orig": torch.zeros(2, 2), "fc.weight_mask": torch.eye(2)}
+    assert folded(weights)[0].keys() == weights.keys()
+    whole = {"fc.weight_g": torch.ones(2, 1), "fc.weight_v": torch.ones(2, 2, dtype=torch.long)}
+    assert folded(whole)[0].keys() == whole.keys()
+
+
 def test_what_cannot_be_computed_is_refused_with_what_to_do():
     layer = parametrizations.orthogonal(nn.Linear(4, 4))
     with pytest.raises(CheckpointError, match=r"from such as weight\.|remove_parametrizations"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from detectors.core.blame import told
 from detectors.core.errors import CheckpointError, DetectorsError
@@ -22,9 +20,7 @@ from detectors.core.memory import check_memory
 from detectors.loading.configuration import asked_for, check_declared, configuration
 from detectors.loading.folders import check_name
 from detectors.loading.language import gguf_or_folder, load_language
-from detectors.loading.numbering import with_doubts
-from detectors.loading.reader import NAME as STRUCTURE
-from detectors.loading.reader import Read
+from detectors.loading.reader import Read, check_unread
 from detectors.loading.recognise import DECLARED, as_another, recognise
 from detectors.loading.tensors import Contents, read_contents
 from detectors.loading.train_files import read_values
@@ -33,12 +29,12 @@ from detectors.loading.train_splits import is_tried
 from detectors.loading.trial import RIGHT
 from detectors.loading.user_loader import call_loader
 from detectors.subjects.operands.inference import task_of
+from detectors.subjects.operands.numbering import symptom
 from detectors.subjects.operands.task import Task
 from detectors.subjects.subject import Checkpoint
 from detectors.subjects.tasks import AnyTask, View, of_operands, subject, with_tied
 
 MODEL_ENTRY_POINTS = "detectors.models"
-WEIGHT = re.compile(r"(^|[._])(weight|bias|kernel|[Wb](_\w+)?)$")
 
 
 def load(
@@ -165,12 +161,19 @@ def _check_memory(task: Task, contents: Contents | None) -> None:
 def _run_once(view: View, loader: str | None) -> View:
     try:
         _ = view.parts  # one pair through the network: what does not fit shows here
-        return with_doubts(view)
+        return _with_doubts(view)
     except (DetectorsError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a forward pass of the user's, or shapes that names do not settle
         what = f"--loader {loader}: the" if loader else "the"
         raise CheckpointError(f"{what} forward pass raised {told(error)}") from error
+
+
+def _with_doubts(view: View) -> View:
+    """With a note before all others where its answers are those of its task in another order or numbering."""
+    if view.kind == "operands" and (found := symptom(view)):  # type: ignore[arg-type]
+        view.checkpoint = replace(view.checkpoint, notes=(found, *view.checkpoint.notes))
+    return view
 
 
 def _recognised(
@@ -204,28 +207,13 @@ def _recognised(
         if other.answers and other.accuracy > read.accuracy:
             read = as_another(contents.weights, task, other, {**own, **arch})
     if task is not None:
-        _check_unread(read, contents.weights)
+        check_unread(read, contents.weights)
     check_declared(config, read.network.architecture)
     _check_finite(read.network.weights)
     known = task or task_of(read.network)
     notes = (*([contents.note + "."] if contents.note else []), *read.notes)
     origin = Checkpoint(layout=read.layout, unused=read.unused, reading=read.account, notes=notes)
     return with_tied(subject(read.network, known, origin), read.tied)
-
-
-def _check_unread(read: Read, weights: Mapping[str, Tensor]) -> None:
-    """At chance, with weights that no reading has a place for, it need not be an untrained network; beside constants of
-    the code, whose names are others, it is.
-    """
-    if read.answers or not read.layout.endswith(STRUCTURE):
-        return
-    left = [name for name in read.unused if WEIGHT.search(name) and len(weights[name].unique()) > 2]
-    if left:
-        raise CheckpointError(
-            f"it answers at chance under every reading that was tried, and those have no place for "
-            f"{', '.join(left[:4])}{', ...' if left[4:] else ''}: either the task is another, or the network computes "
-            "what is not read here. Pass its forward pass: detectors.wrap(your_model, task), or --loader"
-        )
 
 
 def resolve(path: str) -> Path | View:

@@ -38,6 +38,7 @@ PINS = {  # options of --arch, and the axis that each settles
     "act_on_input": "inner",
     "first_answer": "answers",
 }
+WEIGHT = re.compile(r"(^|[._])(weight|bias|kernel|[Wb](_\w+)?)$")
 DISTINCT = 0.9  # of the answers of a row; those of a map at random are distinct to 1 - 1/e
 ARITHMETIC = ("add", "sub", "mul", "div", "quad", "max", "min")
 SERIES = "read as the last state of its series, which answers better"
@@ -139,6 +140,21 @@ def _unread(trial: Trial, reading: Reading) -> tuple[str, ...]:
     found = torch.autograd.grad(logits.sum(), [leaves[name] for name in floats], allow_unused=True)
     read = {name for name, gradient in zip(floats, found, strict=True) if gradient is not None}
     return tuple(name for name in trial.weights if name not in read)
+
+
+def check_unread(read: Read, weights: Weights) -> None:
+    """At chance, with weights that no reading has a place for, it need not be an untrained network; beside constants of
+    the code, whose names are others, it is. Errors: CheckpointError.
+    """
+    if read.answers or not read.layout.endswith(NAME):
+        return
+    left = [name for name in read.unused if WEIGHT.search(name) and len(weights[name].unique()) > 2]
+    if left:
+        raise CheckpointError(
+            f"it answers at chance under every reading that was tried, and those have no place for "
+            f"{', '.join(left[:4])}{', ...' if left[4:] else ''}: either the task is another, or the network computes "
+            "what is not read here. Pass its forward pass: detectors.wrap(your_model, task), or --loader"
+        )
 
 
 def as_another(weights: Weights, task: Task, other: Read) -> Read | None:

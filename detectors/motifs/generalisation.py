@@ -31,6 +31,7 @@ from detectors.core.nulls import permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.subjects.operands.exceptions import exceptions
+from detectors.subjects.operands.numbering import symptom
 from detectors.subjects.operands.plane import g_of
 from detectors.subjects.operands.relabelling import null_sample, relabelled_g
 from detectors.subjects.operands.view import ModelView
@@ -94,8 +95,8 @@ def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> G
     structured, sample = g_of(grid, pairs, seed), null_sample(pairs, seed)
     f = grid.fibre_mean(pairs)
     answers = float(answered(f[None], torch.tensor([grid.group.identity])))
-    if answers and model.checkpoint.doubt:  # tables that agree on some pairs put the right answer on top of the mean
-        raise Undetermined(f"what generalises may be the answers of another task: {model.checkpoint.doubt}")
+    if answers and (doubt := symptom(model)):  # tables that agree on some pairs put the right answer on top of the mean
+        raise Undetermined(f"what generalises may be the answers of another task: {doubt}")
     observed, null = relabelled_g(grid, sample, structured.steepest, draws, seed)
     odd = exceptions(grid, f)
     return Generalisation(

@@ -13,8 +13,7 @@ from detectors.core.figures import Figures, TaskFacts
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """Where a model came from. unused: tensors in the file that the architecture does not use. reading: how each part
-    was read, and why. notes: what to know of that before believing the verdicts; doubt: that its answers are those of
-    another task, empty where they are not.
+    was read, and why. notes: what to know of that before believing the verdicts.
     """
 
     path: str = "(in memory)"
@@ -23,7 +22,6 @@ class Checkpoint:
     unused: tuple[str, ...] = ()
     reading: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    doubt: str = ""
 
 
 class Size(NamedTuple):

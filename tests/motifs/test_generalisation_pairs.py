@@ -116,3 +116,5 @@ def test_a_circuit_of_another_group_is_no_circuit_of_the_task(tmp_path):
     assert found[0].verdict == "inconclusive"
     assert "follow the table of S4" in found[0].reason
     assert "as what generalises may be the answers of another task" in found.summary
+    in_memory = detectors.from_weights(dict(s4.network.weights), "compose:D12", train_mask=s4.train_mask)
+    assert detectors.run(in_memory, names=["generalisation"], draws=39)[0].verdict == "inconclusive"

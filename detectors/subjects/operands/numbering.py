@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from jaxtyping import Int
 
 from detectors.subjects.operands.inference import infer_task
+from detectors.subjects.operands.once import once
 from detectors.subjects.operands.view import ModelView
-from detectors.subjects.tasks import View
 
 POOR, FAR = 0.9, 0.3  # of the pairs: below, the task is doubted; by so much more another one is far better
 LATIN = 0.85  # distinct answers in a row; of a map at random 1 - 1/e
 
 
-def with_doubts(view: View) -> View:
-    """The view, with a note before all others where its answers are those of its task in another order or numbering."""
-    if view.kind != "operands":
-        return view
-    found = symptom(view)  # type: ignore[arg-type]
-    if found:
-        view.checkpoint = replace(view.checkpoint, notes=(found, *view.checkpoint.notes), doubt=found)
-    return view
-
-
+@once
 def symptom(view: ModelView) -> str:
     """What the predictions say of the order of the operands or of the numbering; empty where they say nothing.
 

@@ -76,6 +76,17 @@ def accelerated(function: Callable[P, R]) -> Callable[P, R]:
     return placed
 
 
+def gradient(of: Tensor, by: Tensor) -> Tensor:
+    """d of / d by, in ordinary memory wherever it was computed; zeros where nothing depends on it. The graph is kept.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> gradient((3 * x).sum(), x)
+    tensor([3., 3.])
+    """
+    (found,) = torch.autograd.grad(of, by, retain_graph=True, allow_unused=True, materialize_grads=True)
+    return found.cpu()
+
+
 class Moved(TorchFunctionMode):
     """Every call of torch is given its tensors on the device. What was moved is kept as long as its original lives."""
 

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from detectors.core.device import accelerated
@@ -22,6 +23,7 @@ BUDGET = 2**22
 # Doubles that a core has at hand (2 MB): what reads every number a few times, as spectra of neurons do, takes half the
 # time in such chunks that it takes in those of BUDGET, and half as long again in chunks of a quarter.
 CACHE = 2**18
+ALIKE = 1e-6  # of the largest: float32 activations on two machines differ by 1e-7
 
 
 def chance_shares(group: Group) -> Tensor:
@@ -44,6 +46,17 @@ def weighted_gini(power: Tensor, weight: Tensor) -> Tensor:
     lorenz = share.cumsum(-1)
     gini = 1 - (w * (2 * lorenz - share)).sum(-1) / weight.sum()
     return torch.where(power.sum(-1) > 0, gini, 0.0)
+
+
+def ranked(values: Float[Tensor, " irreps"]) -> list[int]:
+    """Places of values that are not negative, the largest first; those that differ by a millionth of the largest, as
+    equal ones do by rounding, in their own order.
+
+    >>> ranked(torch.tensor([0.2, 0.5, 0.5 + 1e-7]))
+    [1, 2, 0]
+    """
+    steps = (values / values.max().clamp_min(torch.finfo(values.dtype).tiny) / ALIKE).round()
+    return steps.argsort(descending=True, stable=True).tolist()
 
 
 def block_power(group: Group, rows: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from detectors.core.irreps import rank_one_share
 from detectors.core.nulls import corrected, permutation_null, permutations
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Causal, Score
+from detectors.core.spectrum import ranked
 from detectors.core.turns import random_frame
 from detectors.subjects.operands.columns import NULL_COLUMNS, Columns, cause_of_columns, columns, share
 from detectors.subjects.operands.view import ModelView
@@ -97,15 +98,15 @@ def single_irrep_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0
     names = [irrep.name for irrep in group.irreps[1:]]
     by_irrep = torch.zeros(len(names), dtype=weight.dtype)
     by_irrep.index_add_(0, best.indices, torch.where(pure, weight, 0.0) / weight.sum().clamp_min(TINY))
-    ranked = [i for i in by_irrep.argsort(descending=True, stable=True).tolist() if by_irrep[i] > 0]
+    main = [i for i in ranked(by_irrep) if by_irrep[i] > 0]
     mean = share(weight, purity)
     return SingleIrrepNeurons(
         value=corrected(mean, float(null.mean()), 1.0),
         null=permutation_null(statistic(torch.arange(group.order)), null, "tokens of the strongest neurons"),
         causal=_cause(model, found, best.indices, seed),
-        irreps=tuple(names[i] for i in ranked),
-        weight=tuple(by_irrep[ranked].tolist()),
-        neurons=tuple(int((pure & (weight > 0) & (best.indices == i)).sum()) for i in ranked),
+        irreps=tuple(names[i] for i in main),
+        weight=tuple(by_irrep[main].tolist()),
+        neurons=tuple(int((pure & (weight > 0) & (best.indices == i)).sum()) for i in main),
         mean_purity=mean,
         purity_above_090=share(energy, pure),
         rank_one_above_0999=_rank_one(group, found, pure, best.indices),

@@ -30,7 +30,7 @@ from detectors.core.irreps import named
 from detectors.core.nulls import carriers, corrected, permutation_null, permutations
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
-from detectors.core.spectrum import block_power, chance_shares, permuted_block_power, weighted_gini
+from detectors.core.spectrum import block_power, chance_shares, permuted_block_power, ranked, weighted_gini
 from detectors.subjects.operands.edits import cause, edit_embedding, of_irreps
 from detectors.subjects.operands.effects import POWER_ALONE, embedded_effects, weighed_by
 from detectors.subjects.operands.view import ModelView
@@ -92,14 +92,14 @@ def sparse_fourier_embedding(model: ModelView, /, *, draws: int = 199, seed: int
     values = [corrected(*one) for one in each.tolist()]
     weakest = values.index(min(values))
     share, null_share = power.mean(0), null_power.mean(0)
-    ranked, used = share.argsort(descending=True, stable=True).tolist(), [i + 1 for i in carriers(share, null_share)]
+    strongest, used = ranked(share), [i + 1 for i in carriers(share, null_share)]
     return SparseFourierEmbedding(
         value=values[weakest],
         null=permutation_null(float(gini.min()), null_gini.min(0).values, "embedding rows"),
         causal=cause(model, of_irreps(group, used), edit_embedding(model), seed=seed),
         remark=f"its directions are weighed by {POWER_ALONE}" if weighed == "power" else "",
-        **named(group, ranked, share, null_share),
-        power=tuple(share[ranked].tolist()),
+        **named(group, strongest, share, null_share),
+        power=tuple(share[strongest].tolist()),
         gini=float(gini[weakest]),
         gini_norms=_gini_of_norms(group, operands[weakest]),
         weighed_by=weighed,

@@ -27,6 +27,7 @@ from detectors.core.irreps import named, spoken
 from detectors.core.nulls import carriers, corrected, permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
+from detectors.core.spectrum import ranked
 from detectors.subjects.operands.edits import cause, edit_logits, of_characters
 from detectors.subjects.operands.effects import effects
 from detectors.subjects.operands.families import alive, families
@@ -105,7 +106,7 @@ def trig_logits(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Trig
         _check_neurons(model, explained, peaked)
     observed, null = float(_statistic(model, grid.cosines(sample))), _statistic(model, on_null)
     visible = torch.where(on_basis > VISIBLE, on_basis.square(), 0.0)
-    ranked = [i for i in on_all.argsort(descending=True, stable=True).tolist() if on_all[i] > VISIBLE]
+    strongest = [i for i in ranked(on_all.clamp_min(0)) if on_all[i] > VISIBLE]
     used = of_characters(grid.group, [i + 1 for i in carriers(visible, _shares(on_null))])
     return TrigLogits(
         value=corrected(explained * peaked, float(null.mean()), 1.0),
@@ -114,8 +115,8 @@ def trig_logits(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Trig
         ),
         causal=cause(model, used, edit_logits(model, pairs), seed=seed, leaks=True),
         remark="its spectrum is flat, all irreps alike, as a table's is" if flat else "",
-        **named(model.group, ranked, visible, _shares(on_null)),
-        similarity=tuple(on_all[ranked].tolist()),
+        **named(model.group, strongest, visible, _shares(on_null)),
+        similarity=tuple(on_all[strongest].tolist()),
         explained_test_pairs=explained if basis == "unseen_pairs" else None,
         explained_all_pairs=float(_shares(on_all).sum()),
         concentration=peaked,

@@ -32,7 +32,7 @@ from detectors.core.irreps import named, with_doubles, within_family
 from detectors.core.nulls import carriers, permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score, for_picture
-from detectors.core.spectrum import grid_neurons
+from detectors.core.spectrum import grid_neurons, ranked
 from detectors.subjects.operands.edits import cause, edit_neurons, of_irreps, other_neurons
 from detectors.subjects.operands.effects import POWER_ALONE
 from detectors.subjects.operands.families import Families, Layer, layer_of
@@ -125,7 +125,7 @@ def trig_product_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0
     group, live, everything = model.group, best.live, best.families
     mean_share, weighted = everything.of(live).shares()
     alike, found = everything.of(live).alike(), everything.power[live].max(1)
-    ranked = [i for i in weighted.argsort(descending=True, stable=True).tolist() if weighted[i] > 0]
+    strongest = [i for i in ranked(weighted) if weighted[i] > 0]
     # every layer's statistic on the scale of the best one's, so that of one layer it is itself
     scale = [(1 - best.null_mean) / max(1 - layer.null_mean, 1e-9) for layer in layers]
     raised = [(x.null.means - x.null_mean) * k + best.null_mean for x, k in zip(layers, scale, strict=True)]
@@ -143,9 +143,9 @@ def trig_product_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0
             elsewhere=other_neurons(model, best.number),
         ),
         remark="; ".join(_remarks(best, len(layers))),
-        **named(group, ranked, alike, best.null.alike),
-        neurons_per_irrep=tuple(found.indices.bincount()[ranked].tolist()),
-        power=tuple(alike[ranked].tolist()),
+        **named(group, strongest, alike, best.null.alike),
+        neurons_per_irrep=tuple(found.indices.bincount()[strongest].tolist()),
+        power=tuple(alike[strongest].tolist()),
         mean_share=mean_share,
         share_above_085=int((found.values / everything.total[live] >= EXPLAINED).sum()) / max(len(live), 1),
         live=len(live),

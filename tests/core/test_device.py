@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,12 +12,14 @@ from torch import Tensor
 import detectors
 import models_zoo
 from detectors.core import device
-from detectors.core.device import Moved, accelerated, on
+from detectors.core.device import Moved, accelerated, gradient, on
 from detectors.core.errors import DetectorsError
 from detectors.core.groups import Group
 from detectors.core.spectrum import block_power
 
 MODELS = ["add53_grokked", "table29", "s4_mlp"]
+# a LayerNorm and a second layer, whose effects are gradients; heads
+MORE = ["add53_ln_gelu", "add53_two_layers", "digits5", "sequences/trained.repeat/0"]
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def test_nothing_is_computed_otherwise_for_being_placed(name, placed):
 
 
 @pytest.mark.skipif(not torch.accelerator.is_available(), reason="no accelerator on this machine")
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MODELS + MORE)
 def test_verdicts_on_an_accelerator_are_the_same_and_values_to_a_ten_thousandth(name):
     where = str(torch.accelerator.current_accelerator())
     home, there = (detectors.run(detectors.load(f"zoo:{name}"), device=d) for d in (None, where))
@@ -107,6 +111,23 @@ def test_gradients_pass_through(placed):
         marked(group, rows).sum().backward()
     centred = rows.detach() - rows.detach().mean(0)
     assert torch.allclose(rows.grad, 2 * centred)
+
+
+def test_a_gradient_comes_home():
+    """The device `meta` holds no numbers, so that bringing some of it home is refused."""
+    there = torch.ones(3, device="meta", requires_grad=True)
+    with pytest.raises(NotImplementedError, match="copy out of meta"):
+        gradient(there.square().sum(), there)
+    x, y = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    assert torch.equal(gradient(2 * x.square().sum(), x), torch.full((3,), 4.0))
+    assert torch.equal(gradient(x.sum(), y), torch.zeros(3))
+
+
+def test_gradients_are_asked_of_the_one_that_brings_them_home():
+    rooms = Path(detectors.__file__).parent
+    asked = [p.name for room in ("core", "subjects", "motifs") for p in (rooms / room).rglob("*.py")
+             if "autograd.grad(" in p.read_text()]  # fmt: skip
+    assert asked == ["device.py"]
 
 
 @pytest.mark.parametrize("name", ["nonsense", "meta", "cuda:99", ""])

@@ -22,7 +22,7 @@ from models_zoo.architectures import initial_weights, network
 @given(st.floats(-5, 5), st.lists(st.integers(-5, 5), min_size=1, max_size=30))
 def test_p_counts_the_draws_that_reach_the_observed(observed, draws):
     null = permutation_null(observed, torch.tensor(draws, dtype=torch.float64), "x")
-    assert null.p_value == (1 + sum(d >= observed - 1e-9 * max(1, abs(observed)) for d in draws)) / (len(draws) + 1)
+    assert null.p_value == (1 + sum(d >= observed - 1e-7 * max(1, abs(observed)) for d in draws)) / (len(draws) + 1)
     assert null.smallest <= null.p_value
 
 
@@ -33,9 +33,9 @@ def test_ties_within_rounding_count_against_the_observed():
 
 @pytest.mark.parametrize(
     ("observed", "below", "p"),
-    [(0.0, 1e-10, 1.0), (0.0, 1e-8, 0.5), (1e6, 1e-4, 1.0), (1e6, 1e-2, 0.5), (-1e6, 1e-4, 1.0), (-1e6, 1e-2, 0.5)],
+    [(0.0, 2e-8, 1.0), (0.0, 2.4e-7, 0.5), (1e6, 1e-2, 1.0), (1e6, 1.0, 0.5), (-1e6, 1e-2, 1.0), (-1e6, 1.0, 0.5)],
 )
-def test_a_tie_is_within_a_billionth_of_the_observed_and_of_1_where_that_is_less(observed, below, p):
+def test_a_tie_is_within_a_ten_millionth_of_the_observed_and_of_1_where_that_is_less(observed, below, p):
     assert permutation_null(observed, torch.tensor([observed - below], dtype=torch.float64), "x").p_value == p
 
 

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from detectors.core.device import gradient
 from detectors.core.nulls import subset
 from detectors.subjects.operands.idle import idle
 from detectors.subjects.operands.once import once
@@ -126,8 +127,7 @@ def _derivatives(model: ModelView, layer: int) -> Added:
     def slopes(of: Tensor) -> Float64[Tensor, "pairs m"]:
         if not of.requires_grad:
             return torch.zeros_like(neurons)
-        (found,) = torch.autograd.grad(of, seen[0], retain_graph=True, allow_unused=True, materialize_grads=True)
-        return found.double()
+        return gradient(of, seen[0]).double()
 
     with torch.enable_grad():
         logits = model.run(model.tokens_of(pairs), edit={f"blocks.{layer}.mlp.hook_post": watch})[0]

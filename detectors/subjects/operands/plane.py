@@ -20,7 +20,7 @@ from detectors.core.errors import NotApplicable
 from detectors.core.groups import Group
 from detectors.core.spectrum import CACHE, chance_shares, weighted_gini
 from detectors.subjects.operands.task import Task
-from detectors.subjects.right import answered
+from detectors.subjects.right import ROUNDING, answered
 
 SPLITS, BLOCKS = 8, 16
 TRACE = 0.02  # share of the logits' squares: networks that generalise have 0.2 and more, memorisers under 0.01
@@ -83,7 +83,10 @@ class LogitGrid:
             loss[k], power[k] = loss_at(rows, identity), rows.square().sum(1)
             right = rows[:, identity].clone()
             wrong = rows.index_fill_(1, torch.tensor([identity]), -math.inf).max(1)
-            margin[k], place[k] = right - wrong.values, wrong.indices
+            apart = right - wrong.values
+            # a tie is none, whichever way it was rounded
+            margin[k] = torch.where(apart.abs() > ROUNDING * self.logits[self.pairs[k]].abs().amax(1), apart, 0.0)
+            place[k] = wrong.indices
         return Rows(margin, place, loss, power)
 
     @cached_property

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
+from detectors.core.device import gradient
 from detectors.subjects.operands.view import ModelView
 
 TRIPLES = 20_480
@@ -62,7 +63,7 @@ def _cosines(
         for one in answers:
             asked = (one >= 0).nonzero()[:, 0]
             own = logits[asked, model.plane.answers[one[asked]]].sum()
-            (grads,) = torch.autograd.grad(own, seen[0], retain_graph=True, allow_unused=True, materialize_grads=True)
+            grads = gradient(own, seen[0])
             a, b = (grads[asked, operand].double() for operand in range(2))
             found.append((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)))
     return torch.cat(found)

@@ -21,7 +21,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from detectors.core.groups import Group
-from detectors.core.spectrum import block_power
+from detectors.core.spectrum import block_power, ranked
 from detectors.subjects.operands.circles import offset
 from detectors.subjects.operands.clusters import clusters
 from detectors.subjects.operands.view import ModelView
@@ -100,7 +100,7 @@ def strongest(group: Group, pairs: Pairs, count: int) -> list[int]:
     else:
         characters = torch.from_numpy(np.stack([i.character for i in group.irreps[1:]]))
         held = (characters @ mean).square() / characters.square().sum(1)
-    return (held.argsort(descending=True, stable=True)[:count] + 1).tolist()
+    return [i + 1 for i in ranked(held)[:count]]
 
 
 def fitted(group: Group, pairs: Pairs, irreps: Sequence[int], *, disc: bool) -> list[Term]:

@@ -61,9 +61,9 @@ class AdditionMechanism(Score):
     alone. families: frequencies of at least 2% of the power in *a* and in *b*, each list one period: a frequency, and
     its odd harmonics if their power falls as a square or triangle wave's and their phases are locked to its own.
     swapped: the share right with |*x*| (`abs`) and *x*² (`square`) for the activation function, weights as they are.
-    The published scalars: gradient_symmetricity with its standard error, over 20,480 random triples, None where no
-    gradient passes; distance_irrelevance, None where the right logit is constant; circularity of the embedding, a mean
-    over operands with tables of their own.
+    The published scalars: gradient_symmetricity with its standard error, over 20,480 random triples or all, None where
+    no gradient passes; distance_irrelevance, None where the right logit is constant; circularity of the embedding, a
+    mean over operands with tables of their own.
     """
 
     clusters: tuple[Mapping[str, Any], ...]

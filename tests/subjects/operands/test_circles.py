@@ -28,6 +28,7 @@ def test_the_forms_are_the_published_formulas_at_every_a_b_and_c(k):
     for shift in (0.0, 0.7):
         pizza = np.abs(np.cos((w * (a - b) - shift) / 2)) * clock
         np.testing.assert_allclose(pizza_form(P, k, i, j, shift).numpy(), pizza.reshape(-1, P), atol=1e-12)
+    assert torch.equal(pizza_form(P, k, i, j), pizza_form(P, k, i, j, 0.0))
 
 
 def test_the_published_share_is_that_of_explained_variance_between_standardised_values():

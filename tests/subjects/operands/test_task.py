@@ -110,6 +110,11 @@ def test_a_table_isotopic_to_a_group_is_found(seed):
     np.testing.assert_array_equal(table[np.ix_(labels.left, labels.right)], labels.answers[labels.group.table])
 
 
+def test_one_token_is_no_group():
+    assert find_group(np.array([[0]])) is None
+    assert find_group(np.array([[0, 1], [1, 0]])).group.order == 2
+
+
 def test_a_table_file_carries_its_group(tmp_path):
     np.save(tmp_path / "s3.npy", Task.parse("compose:S3").answer.astype(np.uint8))
     task = Task.parse(f"table:{tmp_path / 's3.npy'}")

@@ -103,6 +103,8 @@ def test_a_model_that_does_not_fit_its_task_is_refused(grokked):
         ModelView(grokked.network, detectors.Task.parse("add:59"))
     with pytest.raises(CheckpointError, match="training mask"):
         ModelView(grokked.network, grokked.task, train_mask=np.ones(5, dtype=bool))
+    with pytest.raises(CheckpointError, match="training mask"):
+        ModelView(grokked.network, grokked.task, train_mask=np.ones(2810, dtype=bool))
 
 
 def test_separate_vocabularies_read_b_from_the_second_half():

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import detectors
+from detectors.core.errors import TaskError
 from detectors.subjects.sequences.task import SequenceTask
 
 
@@ -48,6 +49,13 @@ def test_sums(spec, answers):
         assert (tokens[3], tokens[7]) == (10, 11)
         assert asked == {7 + i: int(digit) for i, digit in enumerate(total)}
         assert tokens[8:] == [int(digit) for digit in total[:-1]]
+
+
+@pytest.mark.parametrize(("kind", "more"), [("digits", 2), ("sum", 1)])
+def test_sums_have_twelve_digits_at_most(kind, more):
+    assert len(list(rows(f"{kind}:12", 12, 36 + more))) > 0
+    with pytest.raises(TaskError, match=f"{kind}:13"):
+        list(rows(f"{kind}:13", 12, 39 + more))
 
 
 def test_skip_trigrams_depend_on_the_query_and_one_key_alone():

@@ -3,14 +3,17 @@
 Source: "Not All Language Model Features Are One-Dimensionally Linear" (arXiv:2405.14860), section 4: circles of days
 and months. A circle's R^2 is had by smooth open curves too; what tells them apart is the pair that closes the circle.
 
-Score: of the best concept and place, order times closure. Order: log *p* of the words' own among all orders over the
-log of the smallest that can be had, 1 where no order has neighbours more alike. Closure: the cosine of the closing pair
-(Sunday and Monday, December and January) over the mean of the other neighbours, of rows about their mean, cut to [0,
-1]. Null: the words in another order, all 360 circles of weekdays, random ones of months; statistic: the summed
-cosine of neighbours in a circle, in standard deviations over orders, the largest over places (step-down), times the
-number of concepts. Places: the embedding, and the residual stream at a quarter, half and three quarters of the layers.
+Score: of the best concept and place, order times closure times roundness. Order: log *p* of the words' own among all
+orders over the log of the smallest that can be had, 1 where no order has neighbours more alike. Closure: the cosine of
+the closing pair (Sunday and Monday, December and January) over the mean of the other neighbours, of rows about their
+mean, cut to [0, 1]. Roundness: of the two directions of the circle, the variance along the lesser over that along the
+greater, from a quarter on 1: a line out and back, as of the months' temperatures, closes too. Null: the words in
+another order, all 360 circles of weekdays, random ones of months; statistic: the summed cosine of neighbours in a
+circle, in standard deviations over orders, the largest over places (step-down), times the number of concepts. Places:
+the embedding, and the residual stream at a quarter, half and three quarters of the layers.
 
-What fools it: a curve that happens to end near its start is a circle for anybody who sees seven or twelve points of it.
+What fools it: a curve that happens to end near its start is a circle for anybody who sees seven or twelve points of it,
+and so are the months in four clusters, a season each, since their order is as good as any that keeps the seasons whole.
 Concepts whose words are not all single tokens are left out. What it cannot say: that anything is computed with it.
 """
 
@@ -38,12 +41,14 @@ from detectors.subjects.words.view import Words
 ORDERS = 9999  # of a concept that has more
 FEW = 8  # words of which all orders are tried
 LEVEL = 0.05
+ROUND = 0.25  # of circles in noise at least 0.3, of arcs and open curves 0.2 and less
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CyclicConcepts(Score):
-    """Evidence. concepts: each `{name, where, order_p_value, closure, r2}`, at its strongest place: p adjusted for the
-    other places, closure may lie outside [0, 1], r2 of a circle in this order; and `order`, as in the score.
+    """Evidence. concepts: each `{name, where, order_p_value, closure, r2, roundness}`, at its strongest place: p
+    adjusted for the other places, closure may lie outside [0, 1], r2 of a circle in this order, roundness a ratio of
+    variances; and `order`, as in the score.
     """
 
     concepts: tuple[Mapping[str, Any], ...]
@@ -117,7 +122,8 @@ def _each(
             "order": abs(math.log(p)) / math.log(len(orders) + 1),
             "order_p_value": p,
             "closure": closure(c),
-            "r2": r2_of_circle(c),
+            "r2": float(waves_in(c).trace() / c.trace().clamp_min(1e-300)),
+            "roundness": roundness(c),
         }
         for (where, c), p in zip(places.items(), step_down(observed, null), strict=True)
     ]
@@ -126,7 +132,8 @@ def _each(
 
 def _strength(concept: Mapping[str, Any]) -> tuple[bool, float]:
     """Whether its order is beyond chance, and its score: to find the best by."""
-    return concept["order_p_value"] <= LEVEL, concept["order"] * float(np.clip(concept["closure"], 0, 1))
+    closed = float(np.clip(concept["closure"], 0, 1)) * min(1.0, concept["roundness"] / ROUND)
+    return concept["order_p_value"] <= LEVEL, concept["order"] * closed
 
 
 def _orders(words: int, most: int, seed: int) -> Int[Tensor, "draws word"]:
@@ -139,6 +146,7 @@ def _orders(words: int, most: int, seed: int) -> Int[Tensor, "draws word"]:
 
 def cosines(rows: Float64[Tensor, "word d_model"]) -> Float64[Tensor, "word word"]:
     """Of rows about their mean."""
+    rows = rows / rows.abs().max().clamp_min(1e-300)
     rows = rows - rows.mean(0)
     rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-300)
     return rows @ rows.T
@@ -161,8 +169,21 @@ def closure(cosines: Float64[Tensor, "word word"]) -> float:
     return float(cosines[-1, 0]) / near if near > 0 else 0.0
 
 
-def r2_of_circle(cosines: Float64[Tensor, "word word"]) -> float:
-    """Share of the variance of rows, each made of length 1, that a circle with the words in this order explains."""
+def waves_in(cosines: Float64[Tensor, "word word"]) -> Float64[Tensor, "2 2"]:
+    """What of rows, each made of length 1, goes round once in the order of the words: variances along cosine and sine,
+    and their covariance.
+    """
     angle = 2 * torch.pi * torch.arange(len(cosines), dtype=torch.float64) / len(cosines)
     waves = torch.stack([angle.cos(), angle.sin()]) * (2 / len(cosines)) ** 0.5
-    return float((waves @ cosines @ waves.T).trace() / cosines.trace().clamp_min(1e-300))
+    return waves @ cosines @ waves.T
+
+
+def roundness(cosines: Float64[Tensor, "word word"]) -> float:
+    """The lesser variance over the greater of what goes round once: 1 of a circle, 0 of a line.
+
+    >>> line = torch.cos(2 * torch.pi * torch.arange(12, dtype=torch.float64) / 12)
+    >>> round(roundness(torch.outer(line, line)), 6)
+    0.0
+    """
+    least, most = torch.linalg.eigvalsh(waves_in(cosines)).tolist()
+    return max(0.0, least) / most if most > 0 else 0.0

@@ -99,7 +99,31 @@ def test_words_of_several_tokens_are_no_question():
 def test_an_order_beyond_chance_goes_before_a_larger_score():
     """At 0.05, as verdicts: of three concepts only the first two are beyond chance."""
     weak, even, strong = (
-        {"order_p_value": p, "order": x, "closure": 1.0} for p, x in ((0.04, 0.3), (0.05, 0.3), (0.051, 0.9))
+        {"order_p_value": p, "order": x, "closure": 1.0, "roundness": 1.0}
+        for p, x in ((0.04, 0.3), (0.05, 0.3), (0.051, 0.9))
     )
     assert _strength(weak) == _strength(even) == (True, 0.3)
     assert max((weak, strong), key=_strength) is weak
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+@pytest.mark.parametrize("kind", ["temperatures", "from September"])
+def test_months_on_a_line_are_on_no_circle(kind, noise):
+    """December lies beside January on both: out and back, as temperatures do, and from September to August."""
+    place = {
+        "temperatures": np.cos(2 * np.pi * (np.arange(12) - 0.4) / 12),
+        "from September": (np.arange(12) + 4) % 12.0,
+    }
+    rng = np.random.default_rng(0)
+    rows = np.outer(place[kind], rng.standard_normal(16)) + noise * rng.standard_normal((12, 16))
+    found = detectors.run(view(months=rows), names=["cyclic_concepts"])["cyclic_concepts"]
+    assert found.verdict == "absent"
+    (months,) = found.evidence["concepts"]
+    assert months["closure"] > 0.9
+    assert months["roundness"] < 0.1
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_no_size_is_too_small_or_too_large(size):
+    score = detectors.cyclic_concepts(view(weekdays=size * on_a_circle(7)))
+    assert score.value == pytest.approx(1)

@@ -114,3 +114,19 @@ def test_the_strongest_place_speaks():
     score = detectors.number_helix(places)
     assert score.where == "layer 3"
     assert score.value == pytest.approx(detectors.number_helix(view(helix)).value, abs=1e-9)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_parity_alone_is_no_circle(noise):
+    """Its two points are on a line, whatever else the numbers lie on; beside circles it counts."""
+    parity = (-1.0) ** A[:, None]
+    assert verdict(view(laid(np.hstack([A[:, None] / 30, 3 * parity]), noise))) == "absent"
+    circles = detectors.number_helix(view(laid(turns(5, 10), 0.3))).value
+    assert detectors.number_helix(view(laid(np.hstack([turns(5, 10), parity]), 0.3))).value > circles
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_no_size_is_too_small_or_too_large(size):
+    score = detectors.number_helix(view(size * laid(turns(2, 5, 10), 0.1)))
+    assert score.value > 0.5
+    assert sum(p["r2"] for p in score.periods) < 1

@@ -21,6 +21,9 @@ MAX_SPEC = 4096  # letters of a task: a path is the longest
 NAMED = {"sorted_list": "sort"}
 # what tells TransformerLens's configuration from notes of somebody's own that lie beside a checkpoint
 SPOKEN = {"n_layers", "n_heads", "d_vocab", "attention_dir"}
+# what TransformerLens may also be told, and the networks here do not compute: none of it is said, or nothing by it
+OFF = ("parallel_attn_mlp", "use_local_attn", "scale_attn_by_inverse_layer_idx", "use_qk_norm", "gated_mlp")
+OFF += ("use_normalization_before_and_after", "post_embedding_ln", "attn_scores_soft_cap", "output_logits_soft_cap")
 
 
 def configuration(file: Path) -> dict[str, Any]:
@@ -47,6 +50,7 @@ def _read(place: Path) -> Any:
 
 def _beside(config: dict[str, Any], file: Path) -> dict[str, Any]:
     """TransformerLens's words in ours. The sequences are those of NAME.data.npz where that is there too."""
+    _check_usual(config, file)
     parameters = config.get("task_parameters")
     parameters = parameters if isinstance(parameters, dict) else {}
     model = {**config, "pad_token": parameters.get("pad_token", config.get("pad_token"))}
@@ -60,6 +64,23 @@ def _beside(config: dict[str, Any], file: Path) -> dict[str, Any]:
         fixed = GENERATORS[name].fixed
         task["op"] = f"{name}:{parameters[fixed]}" if fixed in parameters else name
     return {"model": model, "task": task}
+
+
+def _check_usual(config: Mapping[str, Any], file: Path) -> None:
+    """Errors: CheckpointError where the pass is another than what is computed here."""
+    said = [word for word in OFF if isinstance(value := config.get(word), bool | int | float) and value > 0]
+    scale, size = config.get("attn_scale"), config.get("d_head")
+    usual = isinstance(size, int) and isinstance(scale, int | float) and abs(scale - abs(size) ** 0.5) < 1e-6 * size
+    if isinstance(scale, int | float) and scale > 0 and not usual:
+        said.append("attn_scale")
+    if config.get("use_attn_scale") is False:
+        said.append("use_attn_scale")
+    if said:
+        words = ", ".join(f"{word} = {visible(str(config[word]))}" for word in said)
+        raise CheckpointError(
+            f"{file.with_suffix('.json')} says {words}, which no network that is read from a file here computes. "
+            "A scale of attention can be folded into W_Q and b_Q; for the rest pass a --loader that builds the network"
+        )
 
 
 def asked_for(task: str | AnyTask | None, config: Mapping[str, Any], file: Path) -> AnyTask | None:

@@ -32,7 +32,12 @@ def check_name(path: str) -> str:
 def is_checkpoint(name: str) -> bool:
     """Whether a file is called as checkpoints are, and not as what lies beside them."""
     file = Path(name)
-    return file.suffix in (*SUFFIXES, ".gguf") and not (_BESIDE.match(file.stem) or is_training_file(name))
+    return file.suffix in (*SUFFIXES, ".gguf") and not (_lies_beside(file) or is_training_file(name))
+
+
+def _lies_beside(file: Path) -> bool:
+    """Whether a file is called as what is written beside a checkpoint, of which NAME.data.npz holds its sequences."""
+    return bool(_BESIDE.match(file.stem)) or file.name.endswith(".data.npz")
 
 
 def is_training_file(name: str) -> bool:
@@ -75,7 +80,7 @@ def inside(path: Path, step: str | None = None, depth: int = 0) -> Inside:
         return found._replace(note=_said(key, steps, step), train=train or found.train)
     if any(name in there for name in INDICES):
         raise CheckpointError(f"{path}: its weights lie in several files; save them in one")
-    files = [e for e in entries if e.suffix in SUFFIXES and not _BESIDE.match(e.stem)]
+    files = [e for e in entries if e.suffix in SUFFIXES and not _lies_beside(e)]
     if files:
         return _one_of(path, files, step)._replace(train=train)
     versions = sorted((int(m[1]) for name in there if (m := re.fullmatch(r"version_(\d{1,9})", name))), reverse=True)

@@ -84,9 +84,11 @@ def _scored(model: SequenceView, sample: Sample, place: int, draws: int, seed: i
 def _places(model: SequenceView, sample: Sample, below: int) -> Places:
     """Of the keys the decimal place of their digit, of the queries that of the digit asked for, or the one below."""
     digits = model.task.parameters.get("num_digits")
+    size = sample.tokens.shape[1]
     if not isinstance(digits, int):
         raise NotApplicable("the task does not say of how many digits its numbers are (num_digits in NAME.json)")
-    size = sample.tokens.shape[1]
+    if not 1 <= digits <= (size - 1) // 2:
+        raise NotApplicable(f"{size} tokens hold no two numbers of {digits} digits (num_digits in NAME.json)")
     place = torch.full((size,), -1)
     for start in (0, digits + 1):
         place[start : start + digits] = torch.arange(digits - 1, -1, -1)

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 import detectors
 from detectors.core.errors import CheckpointError, TaskError
 from detectors.core.memory import MemoryBudget
+from detectors.loading.folders import inside, is_checkpoint
 from detectors.loading.transformer import Architecture, SequenceTransformer
 from models_zoo.architectures import initial_weights
 
@@ -123,3 +124,46 @@ def test_attention_that_would_not_fit_is_refused_before_it_is_computed(written, 
     monkeypatch.setenv("DETECTORS_MEMORY", "0.00001")
     with pytest.raises(MemoryBudget, match="attention over 8 positions in 2 layers of 2 heads"):
         detectors.load(file)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"use_attn_scale": False},
+        {"attn_scale": 1.0},
+        {"parallel_attn_mlp": True},
+        {"use_local_attn": True, "window_size": 4},
+        {"attn_scores_soft_cap": 30.0},
+        {"scale_attn_by_inverse_layer_idx": True},
+    ],
+    ids=str,
+)
+def test_a_configuration_of_another_pass_is_refused_with_what_it_says(written, config):
+    file, _ = written(config)
+    with pytest.raises(CheckpointError, match=rf"m\.json says {next(iter(config))} = "):
+        detectors.load(file)
+
+
+def test_what_transformer_lens_writes_of_an_ordinary_model_is_one(written):
+    usual = {"use_attn_scale": True, "attn_scale": 8**0.5, "parallel_attn_mlp": False, "attn_types": None}
+    usual |= {"attn_scores_soft_cap": -1.0, "use_local_attn": False, "window_size": None, "gated_mlp": False}
+    file, _ = written(usual)
+    assert detectors.load(file).task.spec == "sort:4"
+
+
+def test_weights_that_are_whole_numbers(written):
+    file, weights = written()
+    whole = {name: (8 * w).round() for name, w in weights.items()}
+    save_file({name: w.to(torch.int8) for name, w in whole.items()}, file)
+    found = detectors.load(file)
+    save_file(whole, file)
+    assert torch.equal(found.run(found.few(3))[0], detectors.load(file).run(found.few(3))[0])
+
+
+def test_sequences_that_lie_beside_are_no_checkpoint_of_a_folder(written, tmp_path):
+    file, _ = written()
+    tokens = np.arange(36).reshape(4, 9) % 12
+    np.savez(tmp_path / "m.data.npz", tokens=tokens, targets=tokens)
+    assert is_checkpoint(file.name)
+    assert not is_checkpoint("m.data.npz")
+    assert inside(tmp_path).file == file

@@ -65,7 +65,7 @@ def assemble(
     n_ctx = arch.get("n_ctx")
     sizes: dict[str, Any] = {**check_shapes(weights, axes)}
     sizes.setdefault("n_ctx", n_ctx or FREE_CONTEXT)
-    used = {name: turn(name, weights[name], sizes).contiguous() for name in sorted(axes) if name in weights}
+    used = {name: turn(name, weights[name], sizes).contiguous().float() for name in sorted(axes) if name in weights}
     norms = [name for name in axes if "ln" in name]
     given = {"normalization_type": "LN" if any(name in used for name in norms) else None, **arch}
     given.pop("n_ctx", None)

@@ -62,7 +62,9 @@ class Asking:
             logits = model.run(sample.tokens, at=sample.asked)[0]
             right = torch.zeros_like(sample.asked)
             right[sample.asked] = answered(logits, sample.targets[sample.asked])
-            luck = int((logits.argmax(-1) == sample.targets.roll(1, 0)[sample.asked]).sum())
+            # in no order, since sequences that are sorted by their answers lie beside those with the same
+            others = sample.targets[torch.randperm(len(sample.targets), generator=torch.Generator().manual_seed(0))]
+            luck = int((logits.argmax(-1) == others[sample.asked]).sum())
             counts, order = right.sum(1).sort(descending=True, stable=True)
             size = max(model.for_causes, 1 + int((counts.cumsum(0) < MIN_RIGHT).sum()))
             able = enough(int(right.sum()), luck)

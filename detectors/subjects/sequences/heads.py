@@ -109,6 +109,8 @@ def distances(model: SequenceView, sample: Sample, other: Callable[[Tensor], Ten
     sequences; NaN for queries with a single key.
     """
     counted = sample.real & (sample.keys.sum(-1) > 1)
+    if not bool(counted.any()):
+        raise NotApplicable("no query has more than one key to attend to")
     rows = counted.float() / counted.sum(0).clamp_min(1)
     apart = torch.cat([torch.einsum("bhqk,bq->hq", (p - other(p)).abs() / 2, rows) for p in patterns(model, sample)])
     return apart.masked_fill(~counted.any(0), torch.nan)

@@ -62,3 +62,12 @@ def test_the_mean_of_all_sequences_takes_a_head_s_place_where_a_model_keeps_it(v
     asking.without([Address(1, 0)], "z")
     assert torch.equal(seen[name][:, :, 0], kept[:, :, 0].expand(20, -1, -1))
     assert not seen[name][:, :, 1:].any()
+
+
+def test_sequences_in_the_order_of_their_answers_are_asked_as_in_any_other(view):
+    """Of two kinds: nearly every one lies beside its like, whose answers are its own."""
+    sample = sample_of(view)
+    kinds = torch.tensor([0] * 40 + [1] * 40)
+    sample = sample.some(kinds)
+    assert not torch.equal(sample.targets[0], sample.targets[40])
+    assert Asking.of(view, sample) is not None

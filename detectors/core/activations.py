@@ -21,6 +21,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "leaky_relu": F.leaky_relu,
     "elu": F.elu,
+    "identity": lambda x: x,  # of products, which are no lines by themselves (bilinear layers, arXiv:2410.08417)
 }
 
 

@@ -232,7 +232,10 @@ def _causes(d: Detection) -> str:
     parts = [f"score {d.score:.2f}" if d.score is not None else ""]
     p = d.p_value if d.p_adjusted is None else d.p_adjusted
     parts += [f"adjusted p {p:.3f}" if p is not None else ""]
-    if d.causal is not None:
+    if d.causal is not None and d.causal.of_loss:
+        parts += [f"the loss is {1 - d.causal.necessity:.0%} of that with the features in random directions"]
+        parts += [f"the motif keeps {d.causal.sufficiency:.0%} of what that saves"] if d.causal.sufficiency else []
+    elif d.causal is not None:
         parts += [f"without it {1 - d.causal.necessity:.0%} of the right answers stay"]
         parts += [f"with it alone {d.causal.sufficiency:.0%}" if d.causal.sufficiency is not None else ""]
         parts += [f"with as much else removed {1 - d.causal.control:.0%}" if d.causal.control is not None else ""]

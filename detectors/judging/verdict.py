@@ -103,8 +103,11 @@ def _by_cause(causal: Causal | None, margin: str, beyond: str) -> Judgement:
             Verdict.INCONCLUSIVE,
             f"the structure is there ({margin}), but random directions beside it destroy the answers too: {cause}",
         )
-    if causal.necessity - control <= NOISE or (causal.p_value is not None and causal.p_value > LEVEL):
+    if causal.necessity - control <= NOISE:
         return Judgement(Verdict.INERT, f"the structure is there ({margin}) and removing it changes nothing: {cause}")
+    if causal.p_value is not None and causal.p_value > LEVEL:
+        no_more = f"what removing it changes is within chance (p {causal.p_value:.3f}): {cause}"
+        return Judgement(Verdict.INERT, f"the structure is there ({margin}) and {no_more}")
     if causal.sufficiency is not None and causal.sufficiency < SUFFICIENT:
         return Judgement(
             Verdict.INCONCLUSIVE, f"the structure is there ({margin}) and used, but does not answer alone: {cause}"

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
 from detectors.loading.blocks import block, split
+from detectors.loading.inputs import HEAD, SLOTS, Input, inputs
 from detectors.loading.paths import Module, is_mask, modules
-from detectors.loading.structure import Block, Dense, Norm, Structure, consistent, dense, norm
+from detectors.loading.structure import Block, Dense, Norm, Structure, check_feed_forward, consistent, dense, norm
 
-SPECIAL = 16  # tokens beside the operands: of `=`, operators, padding and the like there are a few
-SLOTS = range(2, 6)  # tokens whose embeddings one matrix may read side by side
-TABLE = "emb.*|wte|we|e|tok.*|vocab.*|lookup|char.*|num.*|digit.*|input.*|in"
-HEAD = "un.*|head|out.*|lm|logits?|classif.*|readout|fc.*|decode.*|u|wu|pred.*|final|to|linear"
 POSITION = "pos.*|pe|wpe|abs"
 
 
@@ -28,6 +25,7 @@ def structures(weights: Mapping[str, Tensor], n_tokens: int) -> list[tuple[int, 
     >>> [(s.table_name, [layer.name for layer in s.chain]) for _, s in structures(weights, 7)][0]
     ('e', ['l', 'o'])
     """
+    check_feed_forward(weights)
     found, others = modules(weights)
     causal = any(is_mask(t.float()) for t in others.values() if t.ndim >= 2 and t.numel() < 1e7)
     listed: list[tuple[int, Structure]] = []
@@ -170,21 +168,9 @@ def _placed(plan: Structure, norms: Sequence[Module], places: Mapping[str, int])
     )
 
 
-@dataclass(frozen=True)
-class _Input:
-    """A way to read the operands: the table, what of it each has, and the widths that may follow."""
-
-    table: Tensor
-    modules: tuple[Module, ...]
-    slots: int
-    cost: int
-    one_hot: bool = False
-    bias: Tensor | None = None
-
-
 def plans(matrices: Sequence[Module], n_tokens: int, width: int | None, turn: bool) -> Iterator[tuple[int, Structure]]:
     """Inputs and the chains of layers from them to the logits. width: of the stream, None where there are no blocks."""
-    for source in _inputs(matrices, n_tokens, width, turn):
+    for source in inputs(matrices, n_tokens, width, turn):
         rest = [m for m in matrices if m not in source.modules]
         stream = width or source.table.shape[1]
         for dropped in range(min(3, len(rest) + 1)):
@@ -194,7 +180,7 @@ def plans(matrices: Sequence[Module], n_tokens: int, width: int | None, turn: bo
 
 
 def _planned(
-    source: _Input, kept: Sequence[Module], stream: int, n_tokens: int, turn: bool, cost: int, bare: bool
+    source: Input, kept: Sequence[Module], stream: int, n_tokens: int, turn: bool, cost: int, bare: bool
 ) -> Iterator[tuple[int, Structure]]:
     spare = len(source.table) // source.slots - n_tokens  # tokens beside the operands
     if source.slots - 2 > spare:
@@ -215,56 +201,6 @@ def _planned(
     for chain, order in _chains(kept, starts, None, turn) if kept else [([], 0)]:
         if (chain[-1].out if chain else stream) == stream and (chain or not bare):
             yield source.cost + cost + order + 2, replace(made, chain=(*chain, head), tied=True)
-
-
-def _inputs(matrices: Sequence[Module], n_tokens: int, width: int | None, turn: bool) -> Iterator[_Input]:
-    """One table, two of one shape, or a first matrix that reads one-hot tokens."""
-    tables = [(m, t) for m in matrices for t in _tables(m, n_tokens, width)]
-    for m, table in tables:
-        slots = 1
-        first = all(o.place > m.place for o, _ in tables if o is not m)
-        yield _Input(table, (m,), slots, (not m.says(TABLE)) + (not first))
-    for (m, left), (o, right) in combinations(tables, 2):
-        if m is not o and left.shape == right.shape:
-            early = len(left) == n_tokens and sorted(matrices, key=lambda x: x.place)[:2] == [m, o]
-            says = early or (m.says(TABLE) and o.says(TABLE))
-            yield _Input(torch.cat([left, right]), (m, o), 2, 2 * (not says) + (m.says(HEAD) or o.says(HEAD)))
-    yield from _two_of_one_hot(matrices, n_tokens, turn) if width is None else ()
-    for m in matrices:
-        sizes = {n * k for n in _sizes(n_tokens) for k in (1, *SLOTS)}
-        for size in sorted(sizes & set(m.shape)):
-            layer = dense(m, size, width, turn)
-            if layer is None or (width is not None and m.bias is None):  # without a bias it is a table
-                continue
-            for slots in (k for k in (1, *SLOTS) if size % k == 0 and size // k in _sizes(n_tokens)):
-                cost = 1 + 2 * any(o.place < m.place for o in matrices) + min(2, (size // slots - n_tokens) // 2)
-                yield _Input(layer.weight.mT, (m,), slots, cost, True, layer.bias)
-
-
-def _two_of_one_hot(matrices: Sequence[Module], n_tokens: int, turn: bool) -> Iterator[_Input]:
-    """Two matrices that read one one-hot operand each, into one sum."""
-    read = [(m, dense(m, n, None, turn)) for m in matrices for n in sorted(_sizes(n_tokens) & set(m.shape))]
-    for (m, one), (o, two) in combinations(read, 2):
-        if m is not o and one and two and one.weight.shape == two.weight.shape and one.out != one.width:
-            biases = [d.bias for d in (one, two) if d.bias is not None]
-            table = torch.cat([one.weight.mT, two.weight.mT])
-            yield _Input(table, (m, o), 2, 2, True, torch.stack(biases).sum(0) if biases else None)
-
-
-def _sizes(n_tokens: int) -> set[int]:
-    return set(range(n_tokens, n_tokens + SPECIAL))
-
-
-def _tables(module: Module, n_tokens: int, width: int | None) -> Iterator[Tensor]:
-    """A matrix, without a bias, as a table of token rows: [tokens, d] of a module, of a bare parameter either way."""
-    matrix = module.matrix
-    if matrix is None or matrix.ndim != 2 or module.bias is not None:
-        return
-    rows = {*_sizes(n_tokens), *range(2 * n_tokens, 2 * n_tokens + SPECIAL)}
-    for table in (matrix,) if module.turned is not None else (matrix, matrix.mT):
-        many = len(table) >= n_tokens and module.says("emb.*|wte|tok.*|vocab.*")
-        if (many or len(table) in rows) and width in (None, table.shape[1]):
-            yield table
 
 
 def _chains(

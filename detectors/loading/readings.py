@@ -28,7 +28,7 @@ class Asked:
 
 ACTS = {"relu": 0, "gelu": 0, "silu": 1, "square": 1, "tanh": 1, "gelu_new": 2, "abs": 2, "sigmoid": 2, "leaky_relu": 3}
 ACTS |= {"elu": 3}
-GATED = {"silu": 0, "gelu": 0, "relu": 1, "sigmoid": 1, "gelu_new": 2, "tanh": 2}
+GATED = {"silu": 0, "gelu": 0, "relu": 1, "sigmoid": 1, "gelu_new": 2, "tanh": 2, "identity": 2}
 RARE = 3  # a cost at which a value is tried in its turn alone
 HEADS = {4: 0, 1: 0, 2: 0, 8: 0}
 
@@ -176,6 +176,8 @@ def _causal(s: Structure, reading: Reading, asked: Asked) -> Costs:
 def _act_fn(s: Structure, reading: Reading, asked: Asked) -> Costs:
     if any(b.neurons and b.neurons.gate for b in s.blocks):
         return dict(GATED)
+    if not s.blocks and reading.readout == "product" and len(s.chain) == 1:
+        return {"identity": 0, **{name: more + 1 for name, more in ACTS.items()}}
     neurons = any(b.neurons for b in s.blocks) or len(s.chain) > 1 or not s.blocks
     return dict(ACTS) if neurons else {"relu": 0}
 

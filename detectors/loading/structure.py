@@ -6,10 +6,14 @@ structures, the most usual first, and is tried on the model.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from detectors.core.errors import CheckpointError
+from detectors.core.visible import visible
 from detectors.loading.paths import Module
 
 
@@ -99,6 +103,18 @@ class Structure:
     @property
     def n_positions(self) -> int | None:
         return None if self.positions is None else len(self.positions)
+
+
+_RECURRENT = re.compile(r"(^|\.)(weight|bias)_hh(_l\d+)?(_reverse)?$")
+
+
+def check_feed_forward(names: Iterable[str]) -> None:
+    """CheckpointError for a recurrent layer, by torch's names: no chain of its matrices is what it computes."""
+    if recurrent := next((name for name in names if _RECURRENT.search(name)), None):
+        raise CheckpointError(
+            f"it has a recurrent layer ({visible(recurrent)}), which no layout reads from a file. Score the module "
+            "itself, as detectors.wrap(module, task)"
+        )
 
 
 def dense(module: Module, n_in: int | None = None, n_out: int | None = None, turn: bool = False) -> Dense | None:

@@ -83,9 +83,8 @@ def clause(score: AdditionMechanism) -> str:
     """Coordinates, of which units of neurons are no part."""
     found = score.weighed["frequencies"]
     many, at = len(found), ", ".join(map(str, found))
-    placed = ", ".join(
-        f"{k.replace('_', ' ')} {score.weighed[k]:.2f}" for k in ("disc", "torus", "phase_concentration")
-    )
+    last = "circle" if score.weighed["phase_concentration"] is None else "phase_concentration"
+    placed = ", ".join(f"{k.replace('_', ' ')} {score.weighed[k]:.2f}" for k in ("disc", "torus", last))
     return f"first layer in {many} cluster{'s' if many != 1 else ''} of one frequency ({at}): {placed}"
 
 

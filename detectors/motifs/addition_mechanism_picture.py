@@ -26,7 +26,7 @@ def picture(score: AdditionMechanism) -> list[Picture]:
         Picture(
             title=key.replace("_", " ").capitalize(),
             reading=reading,
-            data=Shares(names=names, shares=[float(c[key]) for c in score.clusters]),
+            data=Shares(names=names, shares=[c[key] for c in score.clusters]),
             half=True,
         )
         for key, reading in READINGS.items()

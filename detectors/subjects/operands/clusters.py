@@ -22,11 +22,13 @@ from detectors.subjects.operands.view import ModelView
 LEAST = 0.02  # of the energy: smaller clusters are left out, as in the published figures
 HALVES = 91  # offsets tried
 IDLE = 1e-6  # of the median energy: neurons that do not vary
+PRODUCT = 0.05  # CKA with the torus: of products under 0.01, of trained sums over 0.6
 
 
 class Cluster(NamedTuple):
     """energy: share of that of all neurons about their means. phase_concentration: |sum A conj(B)| / sum |A| |B| over
-    the neurons' Fourier coefficients in a and in b. logits_circle: CKA of what they add to the logits with the circle,
+    the neurons' Fourier coefficients in a and in b, None where those hold next to nothing, as where a layer multiplies
+    what it has of a with what it has of b. logits_circle: CKA of what they add to the logits with the circle,
     None where something lies between.
     """
 
@@ -37,7 +39,7 @@ class Cluster(NamedTuple):
     torus: float
     circle: float
     logits_circle: float | None
-    phase_concentration: float
+    phase_concentration: float | None
 
 
 class Spectra(NamedTuple):
@@ -119,15 +121,17 @@ class _Shared:
             """waves: norm of the waves' own Gram matrix."""
             return float(shared / (norm * waves).clamp_min(1e-300))
 
+        torus = cka(a.abs().square().sum() + b.abs().square().sum(), square * unit)
+        phases = float((a * b.conj()).sum().abs() / (a.abs() * b.abs()).sum().clamp_min(1e-300))
         return Cluster(
             frequency=self.frequency,
             neurons=int(vary.sum()),
             energy=energy,
             disc=max(cka((a + b * torch.exp(1j * x)).abs().square().sum(), self._disc(x)) for x in self._offsets(a, b)),
-            torus=cka(a.abs().square().sum() + b.abs().square().sum(), square * unit),
+            torus=torus,
             circle=cka(along.abs().square().sum(), square * unit / 2**0.5),
             logits_circle=self._of_logits(vary),
-            phase_concentration=float((a * b.conj()).sum().abs() / (a.abs() * b.abs()).sum().clamp_min(1e-300)),
+            phase_concentration=phases if torus >= PRODUCT else None,
         )
 
     def _offsets(self, a: Tensor, b: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from detectors.subjects.operands.once import once
 from detectors.subjects.operands.view import ModelView
 
 NULL_COLUMNS = 64  # of the largest weight, for the null: as of neurons
+ALONE = 0.1  # of the preactivations' variance: of layers that multiply under 0.01, of trained ones that add over 0.9
 
 
 class Columns(NamedTuple):
@@ -58,13 +59,19 @@ class Columns(NamedTuple):
 
 @once
 def columns(model: ModelView) -> Columns:
-    """Of its only layer with neurons; Undetermined where there are several."""
+    """Of its only layer with neurons; Undetermined where there are several, or where neither operand adds anything."""
     if len(model.neuron_layers) > 1:
         raise Undetermined(f"its logits are not read off the first of {len(model.neuron_layers)} layers with neurons")
     layer, n = model.neuron_layers[0], model.group.order
     cube = model.preactivations(layer)[model.grid.reshape(-1)].double().reshape(n, n, -1)
     cube = cube - cube.mean((0, 1))
-    return Columns(layer, torch.cat([cube.mean(1), cube.mean(0)], 1), effects_before(model, layer).double().repeat(2))
+    values = torch.cat([cube.mean(1), cube.mean(0)], 1)
+    alone, power = n * float(values.square().sum()), float(cube.square().sum())
+    if alone < ALONE * power:
+        raise Undetermined(
+            f"what an operand adds by itself is {alone / power:.1%} of what its neurons see, which multiply the two"
+        )
+    return Columns(layer, values, effects_before(model, layer).double().repeat(2))
 
 
 def share(of: Float[Tensor, " columns"], where: Tensor) -> float:

@@ -87,7 +87,7 @@ def has_discs(model: ModelView) -> bool:
     layer = model.neuron_layers[0]
     found = clusters(model, layer).weighed
     energy = sum(c.energy for c in found)
-    return bool(found) and sum(c.phase_concentration * c.energy for c in found) >= DISC * energy
+    return bool(found) and sum((c.phase_concentration or 0.0) * c.energy for c in found) >= DISC * energy
 
 
 def strongest(group: Group, pairs: Pairs, count: int) -> list[int]:

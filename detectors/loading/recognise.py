@@ -123,6 +123,10 @@ def recognise(
         except OtherTokens as error:  # which the structure may still allow
             refused = error
     if task is not None and of_sequences(task):
+        if layout is not None and refused is None:
+            others = sorted(f"--arch {key}" for key in options.keys() & (reader.PINS.keys() - layout.OPTIONS))
+            said = " and ".join([*(["--tokens"] if tokens else []), *others])
+            raise CheckpointError(f"{said}: does not apply to a {layout.NAME} that reads sequences; leave it out")
         known = " or ".join(x.NAME for x in LAYOUTS if "sequences" in x.SUBJECTS)
         raise refused or CheckpointError(
             f"the task {task.spec} is one of sequences, and this file is no {known}: what is read by structure "

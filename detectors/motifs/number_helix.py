@@ -116,12 +116,10 @@ def number_helix(model: Words, /, *, draws: int = 199, seed: int = 0) -> NumberH
 
 def _tokens(model: Words) -> list[int]:
     tokens = model.tokens_of([str(number) for number in range(NUMBERS)])
-    known = next((number for number, token in enumerate(tokens) if token is None), NUMBERS)
-    if known < NUMBERS:
-        last = f"numbers up to {known - 1} alone" if known else "no numbers"
+    if missing := [number for number, token in enumerate(tokens) if token is None]:
         raise NotApplicable(
-            f"{last} are single tokens, and 0 to {NUMBERS - 1} are needed: the last token of a longer number is its "
-            "last digit, whose periods are no helix"
+            f"of the numbers 0 to {NUMBERS - 1} {len(missing)} are no single tokens, {missing[0]} the first: the last "
+            "token of a longer number is its last digit, whose periods are no helix"
         )
     return [token for token in tokens if token is not None]
 

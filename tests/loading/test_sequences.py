@@ -167,3 +167,11 @@ def test_sequences_that_lie_beside_are_no_checkpoint_of_a_folder(written, tmp_pa
     assert is_checkpoint(file.name)
     assert not is_checkpoint("m.data.npz")
     assert inside(tmp_path).file == file
+
+
+def test_options_of_what_is_read_by_structure_are_said_not_to_apply(written):
+    file, _ = written()
+    with pytest.raises(CheckpointError, match=r"^--tokens: does not apply to a TransformerLens transformer"):
+        detectors.load(file, tokens="a b =")
+    with pytest.raises(CheckpointError, match=r"^--arch n_heads: does not apply"):
+        detectors.load(file, arch={"n_heads": "2"})

@@ -97,9 +97,9 @@ def test_a_rotation_and_another_unit_change_nothing():
 
 
 def test_numbers_of_several_tokens_are_no_question():
-    with pytest.raises(NotApplicable, match="numbers up to 9 alone are single tokens"):
+    with pytest.raises(NotApplicable, match="0 to 99 1 are no single tokens, 10 the first"):
         detectors.number_helix(detectors.RowsView({str(n): torch.randn(8) for n in (*range(10), *range(11, 100))}))
-    with pytest.raises(NotApplicable, match="no numbers are single tokens"):
+    with pytest.raises(NotApplicable, match="0 to 99 100 are no single tokens, 0 the first"):
         detectors.number_helix(detectors.RowsView({"one": torch.randn(8)}))
 
 

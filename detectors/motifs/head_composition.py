@@ -6,8 +6,8 @@ Frobenius norms, A the OV matrix of the earlier head, B of the later one the QK 
 
 Score: of a later head, the largest ratio over earlier heads and the three ways, beyond that of random rotations (the
 root of its mean square is 1 / sqrt(d_model) at any rank), over what it could be at most beyond that with these singular
-values. Null: the two turned against each other at random; p-values are of the largest over all heads. Cause: the later
-head's output set to its mean over sequences.
+values; 0 of an earlier head that writes nothing or the same always. Null: the two turned against each other at random;
+p-values are of the largest over all heads. Cause: the later head's output set to its mean over sequences.
 
 What fools it: directions that all heads share, such as a common mean, raise all ratios; they are heads that read, and
 what they lose says whether it matters.
@@ -24,11 +24,13 @@ from torch import Tensor
 from detectors.core.errors import NotApplicable
 from detectors.core.heads import Heads, spoken
 from detectors.core.registry import detector
+from detectors.subjects.sequences.asking import Asking
 from detectors.subjects.sequences.heads import WEAK, Scored, by_weights
-from detectors.subjects.sequences.patterns import sample_of
+from detectors.subjects.sequences.patterns import Sample, sample_of
 from detectors.subjects.sequences.view import SequenceView
 
 WAYS = ("Q", "K", "V")
+STILL = 1e-4  # of the loss: rounding moves it by 1e-6, the least of a published head by 1e-3
 
 
 @detector(
@@ -55,6 +57,7 @@ def head_composition(model: SequenceView, /, *, draws: int = 199, seed: int = 0)
     if layers < 2:
         raise NotApplicable("one layer: no head reads what another writes")
     sample, generator = sample_of(model), torch.Generator().manual_seed(seed)
+    idle = _idle(model, sample)
     writes = [[_writes(model, i, j) for j in range(heads)] for i in range(layers - 1)]
     score, null = torch.zeros(layers * heads), torch.zeros(draws, layers * heads)
     best: dict[tuple[int, int], dict[str, object]] = {}
@@ -70,9 +73,10 @@ def head_composition(model: SequenceView, /, *, draws: int = 199, seed: int = 0)
             chance = torch.stack([_turned(a, b, draws, generator) for *_, a, b in pairs], dim=1)
             luck = len(pairs[0][2]) ** -0.5  # root mean square over all rotations, whatever the singular values
             room = (torch.stack([_most(a, b) for *_, a, b in pairs]) - luck).clamp_min(1e-9)
-            value, place = ((found - luck) / room).max(0)
+            read = torch.tensor([earlier not in idle for earlier, *_ in pairs])  # of the others nothing arrives
+            value, place = (read * (found - luck) / room).max(0)
             number = layer * heads + head
-            score[number], null[:, number] = value, ((chance - luck) / room).amax(1)
+            score[number], null[:, number] = value, (read * (chance - luck) / room).amax(1)
             ratio = float(found[place]) * len(pairs[0][2]) ** 0.5
             best[layer, head] = {"with": pairs[place][0], "way": pairs[place][1], "ratio": ratio}
     nowhere = torch.full((len(score), sample.tokens.shape[1]), torch.nan)
@@ -80,6 +84,24 @@ def head_composition(model: SequenceView, /, *, draws: int = 199, seed: int = 0)
     result = by_weights(model, sample, scored, "the two turned against each other", weak=WEAK, seed=seed)
     entries = tuple({**h, **best.get((h["layer"], h["head"]), {})} for h in result.heads)
     return replace(result, heads=entries)
+
+
+def _idle(model: SequenceView, sample: Sample) -> set[str]:
+    """Heads whose output, at its mean over sequences, leaves the loss where it is, beside the others of their layer and
+    without them: what they write is nothing, or the same always. None of a language model, where that is two passes
+    for each.
+    """
+    asking = None if model.language else Asking.of(model, sample)
+    if asking is None:
+        return set()
+    found = set()
+    for head in asking.everywhere:
+        layer = [one for one in asking.everywhere if one.layer == head.layer]
+        of = [[head], layer, [one for one in layer if one != head]]
+        alone, none, others = (asking.outcome(heads, "z").loss for heads in of)
+        if max(abs(alone - asking.loss), abs(none - others)) <= STILL * max(asking.loss, 1e-3):
+            found.add(f"{head.layer}.{head.head}")
+    return found
 
 
 def _writes(model: SequenceView, layer: int, head: int) -> Float[Tensor, "d_model d_model"]:

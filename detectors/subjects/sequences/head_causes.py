@@ -2,14 +2,15 @@
 
 Without a head: its output is set to its mean over sequences, place by place, or its pattern is (which leaves the output
 of a head that looks at places as it was). Necessity of a head: the share of right answers that is lost without it or,
-where several share a job, that it gives back to a model without all of them. Sufficiency: the share still right when
-the patterns of all of them are what the motif says, where they work, and their mean elsewhere. Control: see
-`head_controls`.
+where several share a job, that it gives back to a model without all of them; of four and more, of which neither may be
+noticed, also what is lost without it besides without a quarter, half or three quarters of the others. Sufficiency: the
+share still right when the patterns of all of them are what the motif says, where they work, and their mean elsewhere.
+Control: see `head_controls`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from detectors.subjects.sequences.patterns import Looks, Sample
 from detectors.subjects.sequences.view import SequenceView
 
 SHARED = 1 / 3  # of the strongest head's score: heads that may share its job
+MANY = 4  # of which one may be too little to be missed, and to help alone
 
 Ideal = tuple[Address, Looks | None]
 
@@ -108,4 +110,14 @@ class _Group:
         if len(self.heads) == 1:
             return self.by_kind[kind]
         others = self.asking.without([h for h in self.heads if h != head], kind)
-        return self.asking.without([head], kind) | (self.by_kind[kind] & ~others)
+        ends = self.asking.without([head], kind) | (self.by_kind[kind] & ~others)
+        return max([ends, *self._amid(head, kind)], key=lambda lost: float(lost.mean()))
+
+    def _amid(self, head: Address, kind: Without) -> Iterator[Lost]:
+        """Of one among many: what is lost with it besides some of the others, those before it in a circle."""
+        many, place = len(self.heads), self.heads.index(head)
+        if many < MANY or self.asking.model.language:  # where passes are dear
+            return
+        for size in sorted({many // 4, many // 2, 3 * many // 4}):
+            some = [self.heads[place - i] for i in range(1, size + 1)]
+            yield self.asking.without([*some, head], kind) & ~self.asking.without(some, kind)

@@ -168,9 +168,7 @@ def factored_family_power(group: Group, u: Tensor, v: Tensor, place: Tensor) -> 
         of_a, of_b, of_both = (
             x[blocks[of[0]].start : blocks[of[-1]].stop].unflatten(0, (len(of), d)) for x in (left, right, alone)
         )
-        if (
-            d > 2 * u.shape[1]
-        ):  # squares of a product from the inner products of its factors, in rank^2 d steps for d^2 rank
+        if d > 2 * u.shape[1]:  # from the inner products of the factors, in rank^2 d steps for rank d^2
             power = _inner(of_a).mul_(_inner(of_b)).sum((1, 2))
         else:
             power = (of_a[:, :, None] * of_b[:, None]).sum(3).square().sum((1, 2))

@@ -234,7 +234,8 @@ def _causes(d: Detection) -> str:
     parts += [f"adjusted p {p:.3f}" if p is not None else ""]
     if d.causal is not None and d.causal.of_loss:
         parts += [f"the loss is {1 - d.causal.necessity:.0%} of that with the features in random directions"]
-        parts += [f"the motif keeps {d.causal.sufficiency:.0%} of what that saves"] if d.causal.sufficiency else []
+        kept = d.causal.sufficiency
+        parts += [f"the motif keeps {kept:.0%} of what that saves" if kept is not None else ""]
     elif d.causal is not None:
         parts += [f"without it {1 - d.causal.necessity:.0%} of the right answers stay"]
         parts += [f"with it alone {d.causal.sufficiency:.0%}" if d.causal.sufficiency is not None else ""]

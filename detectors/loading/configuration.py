@@ -22,14 +22,17 @@ NAMED = {"sorted_list": "sort"}
 # what tells TransformerLens's configuration from notes of somebody's own that lie beside a checkpoint
 SPOKEN = {"n_layers", "n_heads", "d_vocab", "attention_dir"}
 # what TransformerLens may also be told, and the networks here do not compute: none of it is said, or nothing by it
-OFF: tuple[str, ...] = (
+OFF = (
     "parallel_attn_mlp",
     "use_local_attn",
     "scale_attn_by_inverse_layer_idx",
     "use_qk_norm",
     "gated_mlp",
+    "use_normalization_before_and_after",
+    "post_embedding_ln",
+    "attn_scores_soft_cap",
+    "output_logits_soft_cap",
 )
-OFF += ("use_normalization_before_and_after", "post_embedding_ln", "attn_scores_soft_cap", "output_logits_soft_cap")
 
 
 def configuration(file: Path) -> dict[str, Any]:

@@ -71,11 +71,18 @@ def is_near(w: Weighed, best: Weighed, pairs: int) -> bool:
     rarer, least = w.cost <= best.cost - 0.5, POOR if best.accuracy < ALL else np.inf
     if _but_for_activation(w, best):
         least = EITHER if best.accuracy < ALL else RIVAL
+    elif _squares(w, best):
+        rarer, least = True, RIVAL
     return w.accuracy >= best.accuracy - max(NEAR, luck) or (rarer and w.accuracy >= least * best.accuracy)
 
 
 def _but_for_activation(w: Weighed, other: Weighed) -> bool:
     return replace(w.reading, act_fn=other.reading.act_fn) == other.reading
+
+
+def _squares(w: Weighed, best: Weighed) -> bool:
+    """Whether it is the square of a sum, and the best a product, which that has beside two squares of one operand."""
+    return best.reading.readout == "product" and (w.reading.readout, w.reading.act_fn) == ("sum", "square")
 
 
 def sample(
@@ -131,9 +138,13 @@ def settle(weighed: list[Weighed], known: bool) -> tuple[Weighed, tuple[Weighed,
     ('relu', ())
     """
     near = [w for w in weighed if w.near]
+    most = max(near, key=lambda w: w.accuracy)
+    # of either network either may answer the more, by as much
+    also = {} if known else {w.reading: w for w in near if _squares(w, most)}
+    near = [w for w in near if w.reading not in also]
     top, usual = _damaged(near, known)
     if usual and (top.accuracy >= ALL or max(w.accuracy for w in usual) < DAMAGED * top.accuracy):
-        return top, usual
+        return top, (*usual, *also.values())
     near = [w for w in near if not usual or w.cost < usual[0].cost + 0.5]
     equal = _not_told_apart(near) if known else _about_as_usual(near)
     best = [w for w in equal if known and not usual and all(o is w or _better(w, o) for o in equal)]
@@ -141,7 +152,7 @@ def settle(weighed: list[Weighed], known: bool) -> tuple[Weighed, tuple[Weighed,
     alike = [w for w in equal if known and not usual and not best and w.cost < winner.cost + 0.5]
     wider = max(alike, key=lambda w: w.margin, default=winner)
     winner = wider if wider.margin > winner.margin * (1 + LESS) > 0 else winner
-    return winner, tuple({w.reading: w for w in equal if w.reading != winner.reading}.values())
+    return winner, tuple(({w.reading: w for w in equal if w.reading != winner.reading} | also).values())
 
 
 def _damaged(near: list[Weighed], known: bool) -> tuple[Weighed, tuple[Weighed, ...]]:

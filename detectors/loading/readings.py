@@ -81,7 +81,12 @@ def readings(number: int, s: Structure, asked: Asked, cost: int) -> Iterator[Rea
 
 
 def neighbours(s: Structure, reading: Reading, asked: Asked) -> Iterator[tuple[str, Reading]]:
-    """Readings that differ on one axis, or on one and on those after it that no longer fit; none too rare."""
+    """Readings that differ on one axis, or on one and on those after it that no longer fit; none too rare. Of a product
+    also the square of a sum, which has it beside two squares of one operand, so that it answers what that does.
+    """
+    square = replace(reading, readout="sum", act_fn="square")
+    if reading.readout == "product" and fitted(s, square, asked) == square and possible(s, square):
+        yield "readout", square
     for axis in AXES:
         for value, more in values(axis, s, reading, asked).items():
             if value != getattr(reading, axis) and more < RARE:

@@ -16,7 +16,7 @@ NAME = "palindrome_july23"  # 0.0 compares mirror images
 
 
 def in_copies(external, folder, many: int):
-    """Every head many times, with noise of 5%; the last head of layer 0, a copy of 0.0, writes nothing."""
+    """Every head many times, with noise of 5%; the last head of layer 0, a copy of 0.0, writes noise as large."""
     source, generator = external / "sequences" / f"{NAME}.safetensors", torch.Generator().manual_seed(0)
     weights = {}
     for name, w in load_file(source).items():
@@ -25,7 +25,7 @@ def in_copies(external, folder, many: int):
             w = w / many if name.endswith("W_O") else w
             w = w + 0.05 * w.std() * torch.randn(w.shape, generator=generator)
             if name == "blocks.0.attn.W_O":
-                w[-1] = 0.0
+                w[-1] = w[0].std() * torch.randn(w[-1].shape, generator=generator)
         weights[name] = w.contiguous()
     save_file(weights, folder / source.name)
     config = json.loads(source.with_suffix(".json").read_text())
@@ -36,7 +36,7 @@ def in_copies(external, folder, many: int):
 
 
 @pytest.mark.parametrize("many", [2, 4, 7])
-def test_every_copy_compares_mirror_images_and_one_that_writes_nothing_does_not(external, tmp_path, many):
+def test_every_copy_compares_mirror_images_and_one_that_writes_noise_does_not(external, tmp_path, many):
     file, heads = in_copies(external, tmp_path, many)
     report = detectors.run(detectors.load(file), names=["mirror_heads"])
     found, entries = report["mirror_heads"], report["mirror_heads"].evidence["heads"]

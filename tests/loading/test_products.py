@@ -132,3 +132,32 @@ def test_a_recurrent_network_is_refused_and_the_error_says_how_it_is_scored(cell
     torch.save(module.state_dict(), tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match=r"recurrent layer \(cell\.weight_hh.*detectors\.wrap"):
         detectors.load(tmp_path / "a.pt", task=f"add:{P}")
+
+
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_a_product_and_the_square_of_a_sum_are_not_told_apart_by_what_they_answer(multiplies, tmp_path):
+    """Either answers most of what the other was trained on: both stay, and the run asks where verdicts differ."""
+    torch.manual_seed(1)
+    p, width = 23, 64
+    every, table = torch.cartesian_prod(torch.arange(p), torch.arange(p)), nn.Embedding(p, 32)
+    left, right, out = nn.Linear(32, width), nn.Linear(32, width), nn.Linear(width, p)
+    parts = nn.ModuleDict({"embed": table, "left": left, "right": right, "out": out})
+
+    def logits(pairs):
+        a, b = left(table(pairs[:, 0])), right(table(pairs[:, 1]))
+        return out(a * b if multiplies else (a + b).square())
+
+    chosen, answers = torch.randperm(p * p)[:370], every.sum(1) % p
+    optimizer = torch.optim.AdamW(parts.parameters(), lr=3e-3, weight_decay=0.5, betas=(0.9, 0.98))
+    for _ in range(1200):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(logits(every[chosen]), answers[chosen]).backward()
+        optimizer.step()
+    torch.save(parts.state_dict(), tmp_path / "a.pt")
+    view = detectors.load(tmp_path / "a.pt", task=f"add:{p}")
+    said = [f"{view.architecture['operands']} {view.architecture['act_fn']}", *(tied.other for tied in view.tied)]
+    own = ("product", "identity") if multiplies else ("sum", "square")
+    assert any(own[0] in one and own[1] in one for one in said), said
+    told = detectors.load(tmp_path / "a.pt", task=f"add:{p}", arch={"readout": own[0], "act_fn": own[1]})
+    with torch.no_grad():
+        torch.testing.assert_close(told.logits(), logits(every), rtol=1e-3, atol=1e-3)

@@ -3,6 +3,9 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 CKPT := models_zoo/weights/add53_grokked
 
+# where bytecode is kept a process of pytest starts in half the time, and the tests start many
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-lm check deep bench mutants calibrate docs picture format clean
 demo: .venv/ready
 	$(BIN)/detectors run $(CKPT)

@@ -113,10 +113,16 @@ def room_of(module: str) -> str:
 
 
 @cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Of the file's syntax."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
 def imports(module: str) -> frozenset[str]:
     """What a module imports, inside functions and for type checkers alone too, each name as the module it is."""
     found = set()
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in nodes(MODULES[module]):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -184,11 +190,13 @@ def places(name: str) -> set[str]:
     found = set()
     for path in files:
         text = path.read_text()
+        if name not in text:
+            continue
         if path.suffix != ".py":
             if re.search(rf"\b{name}\b", text):
                 found.add(str(path.relative_to(ROOT)))
             continue
-        for node in ast.walk(ast.parse(text)):
+        for node in nodes(path):
             identifier = getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", None)
             imported = getattr(node, "module", None) or ""
             if identifier == name or imported.endswith(f".{name}") or getattr(node, "value", None) == name:
@@ -208,7 +216,7 @@ def test_only_the_folder_of_subjects_asks_what_kind_a_model_is():
     for module, path in MODULES.items():
         if room_of(module) == "detectors.subjects":
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
                 asked = {getattr(n, "id", getattr(n, "attr", "")) for n in ast.walk(node.args[1])}
                 assert not asked & SUBJECTS, f"{module}, line {node.lineno}"
@@ -229,17 +237,22 @@ def test_a_motif_its_file_its_function_and_its_result_share_their_name():
     assert orders == sorted(set(orders))
 
 
-def calls_in_tests(name: str) -> int:
-    """Tests that call a detector, or have it run by its name."""
-    count = 0
+@cache
+def called() -> list[set[str]]:
+    """By test of a motif, the functions it calls and the strings it passes."""
+    found = []
     for path in (ROOT / "tests" / "motifs").glob("test_*.py"):
-        for function in ast.walk(ast.parse(path.read_text())):
+        for function in nodes(path):
             if isinstance(function, ast.FunctionDef) and function.name.startswith("test_"):
                 calls = [n for n in ast.walk(function) if isinstance(n, ast.Call)]
                 names = {getattr(c.func, "id", getattr(c.func, "attr", "")) for c in calls}
-                strings = {c.value for n in calls for c in ast.walk(n) if isinstance(c, ast.Constant)}
-                count += name in names | strings
-    return count
+                found.append(names | {c.value for n in calls for c in ast.walk(n) if isinstance(c, ast.Constant)})
+    return found
+
+
+def calls_in_tests(name: str) -> int:
+    """Tests that call a detector, or have it run by its name."""
+    return sum(name in one for one in called())
 
 
 def test_every_motif_is_called_by_tests_of_its_own():
@@ -254,7 +267,7 @@ LONG = 40
 def test_functions_are_short_or_say_why_not():
     """Lines of a function's body; its signature and docstring are no code."""
     for module, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef) and room_of(module).startswith("detectors"):
                 doc = ast.get_docstring(node) or ""
                 first = node.body[1 if doc and len(node.body) > 1 else 0]

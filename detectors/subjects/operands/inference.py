@@ -12,11 +12,11 @@ from jaxtyping import Int
 from detectors.core.errors import CheckpointError
 from detectors.core.memory import check_memory
 from detectors.subjects.operands.correction import nearest_group
+from detectors.subjects.operands.network import CHUNK
 from detectors.subjects.operands.tables import MAX_TOKENS, Labels
 from detectors.subjects.operands.task import Task, arithmetic
 
 FOLLOWED = 0.9  # of the predictions: the table of a model that answers fewer is no task to judge it by
-CHUNK = 4096  # pairs per forward pass
 
 
 def task_of(network: Any) -> Task:

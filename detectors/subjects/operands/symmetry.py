@@ -15,7 +15,7 @@ from detectors.core.device import gradient
 from detectors.subjects.operands.view import ModelView
 
 TRIPLES = 20_480
-PASS = 1024
+PASS = 512
 COMPONENTS = 4
 
 
@@ -64,6 +64,8 @@ def _cosines(
             return torch.zeros(0, dtype=torch.float64)
         for one in answers:
             asked = (one >= 0).nonzero()[:, 0]
+            if not len(asked):
+                continue
             own = logits[asked, model.plane.answers[one[asked]]].sum()
             grads = gradient(own, seen[0])
             a, b = (grads[asked, operand].double() for operand in range(2))

@@ -6,14 +6,21 @@ CKPT := models_zoo/weights/add53_grokked
 # where bytecode is kept a process of pytest starts in half the time, and the tests start many
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-lm check deep bench mutants calibrate docs picture format clean
+.PHONY: demo test wide test-lm check deep bench mutants calibrate docs picture format clean
 demo: .venv/ready
 	$(BIN)/detectors run $(CKPT)
 
 # two workers of one thread each: the machine that tests are sized for has two cores. A file goes to one of them, which
 # makes what its tests share once (groups by mark are not read: pytest-xdist 3.8 sets `_nodeid`, which pytest 9.2 has not)
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# what a user runs: six minutes
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not deep" -rs --durations=40 $(ARGS)
+	$(PYTEST) -m "not deep and not wide" -rs --durations=20 $(ARGS)
+
+# all the others that are not deep: every published file, page and member, of which `make test` runs one in a few
+wide: .venv/ready
+	$(PYTEST) -m "wide and not deep" -rs --durations=20 $(ARGS)
 
 # a language model of 135 million weights against published figures: some minutes
 test-lm: .venv/ready
@@ -21,7 +28,7 @@ test-lm: .venv/ready
 	$(BIN)/pytest -rs -m deep tests/external/test_language.py $(ARGS)
 
 deep: .venv/ready
-	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=deep $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -rs $(ARGS)
+	HYPOTHESIS_PROFILE=deep $(PYTEST) -rs $(ARGS)
 
 check: .venv/ready
 	$(BIN)/ruff check .

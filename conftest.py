@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -40,8 +41,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     jaxtyping.config.update("jaxtyping_disable", not (checked or deep))
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at `-m`
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    cases: Counter[str] = Counter()
     for item in items:
+        sampled, test = item.get_closest_marker("sampled"), item.nodeid.partition("[")[0]
+        if sampled and not item.get_closest_marker("deep"):
+            if cases[test] % sampled.args[0]:
+                item.add_marker("wide")
+            cases[test] += 1
         if not EXTERNAL.is_dir() and item.get_closest_marker("external"):
             item.add_marker(pytest.mark.skip(reason=f"external checkpoints are absent: no {EXTERNAL}"))
 

@@ -8,6 +8,7 @@ import pytest
 import detectors
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -46,6 +46,7 @@ def text_of(page: Path) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page.read_text())).split())
 
 
+@pytest.mark.wide
 def test_it_builds_strictly_with_every_page(site):
     assert {p.stem for p in site.glob("*.html")} >= {p.stem for p in PAGES}
     assert not list(site.rglob("*.py"))
@@ -132,6 +133,7 @@ def test_no_number_of_the_calibration_is_copied_by_hand():
             assert f"{found['count']} of {found['of']}" not in page.read_text()
 
 
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("page", [p for p in PAGES if any(b.runs for b in blocks(p))], ids=lambda p: p.stem)
 def test_the_code_of_a_page_runs(page, tmp_path):
     script = Path(__file__).with_name("run_page.py")
@@ -158,6 +160,7 @@ def test_the_conformance_kit_says_of_the_documented_detector_what_the_page_says(
     assert failed == ["permuted_tokens_are_chance"]
 
 
+@pytest.mark.wide
 def test_the_documented_pytest_file_passes(tmp_path):
     for block in blocks(DOCS / "gate.md"):
         if block.title in ("release.gate.toml", "test_release.py"):

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 NOTEBOOK = EXAMPLES / "from_training_to_gate.ipynb"
@@ -21,6 +23,7 @@ def run(script, *arguments, cwd):
     return done.stdout
 
 
+@pytest.mark.wide
 def test_the_notebook_runs_and_tells_its_story(tmp_path):
     said = run(Path(__file__).with_name("run_notebook.py"), NOTEBOOK, cwd=tmp_path)
     assert "train accuracy 1.000, test accuracy 0.0" in said
@@ -39,6 +42,7 @@ def test_the_committed_notebook_has_no_outputs():
             assert cell["execution_count"] is None
 
 
+@pytest.mark.wide
 def test_training_stops_when_the_circuit_is_there_and_the_detectors_agree(tmp_path):
     said = run(EXAMPLES / "stop_when_grokked" / "train.py", "--out", "model.pt", cwd=tmp_path)
     rows = re.findall(r"^ +(\d+) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)  (.+)$", said, re.MULTILINE)

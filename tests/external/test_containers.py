@@ -83,6 +83,7 @@ FOUND = {
 }
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("file", FOUND)
 def test_a_split_of_somebody_elses_is_found_by_the_loss(file):
     """As their authors publish: of `progress` by random.shuffle, of the others by torch, with the seed in the name."""

@@ -34,10 +34,18 @@ CIRCUIT = ("sparse_fourier_embedding", "trig_product_neurons", "trig_logits", "g
 SETTLED = 0.99  # accuracy over all pairs from which no training pairs are needed
 
 
+# of `make test`: every family and layout, one that errs, a memoriser, and the circuit that is drowned
+FEW = ("A5_MLP_seed1", "C113_T_seed1", "D59_MLP_seed1", "D61_T_seed1", "S5_MLP_hidden_dim_64_seed1")
+FEW += ("S5_MLP_hidden_dim_80_seed2",)
+
+
 def each(names: list[str]) -> list:
     """A case a name. S6 takes longest."""
-    deep = {name: [pytest.mark.deep] for name in names if name.startswith("S6")}
-    return [pytest.param(name, marks=deep.get(name, ())) for name in names or ["absent"]]
+
+    def how(name: str) -> tuple:
+        return (pytest.mark.deep,) if name.startswith("S6") else () if name in FEW else (pytest.mark.wide,)
+
+    return [pytest.param(name, marks=how(name)) for name in names or ["absent"]]
 
 
 def group_task(name: str) -> str:
@@ -263,6 +271,7 @@ def pizza_view(row: dict, external: Path) -> ModelView:
     return detectors.load(file, task="add:59", arch=arch)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", list(PIZZA) or ["absent"])
 def test_pizza_models(name, external):
     row = PIZZA[name]

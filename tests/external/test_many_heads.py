@@ -35,6 +35,7 @@ def in_copies(external, folder, many: int):
     return folder / source.name, heads
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("many", [2, 4, 7])
 def test_every_copy_compares_mirror_images_and_one_that_writes_noise_does_not(external, tmp_path, many):
     file, heads = in_copies(external, tmp_path, many)

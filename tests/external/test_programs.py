@@ -27,6 +27,7 @@ def view_of(name, external):
     return pizza_view(PIZZA[name], external) if name in PIZZA else group_view(name)
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_published_network_is_its_program(name, external, capsys, tmp_path):
     view = view_of(name, external)
@@ -83,6 +84,7 @@ def test_indicators_of_cosets_are_no_better_terms_than_characters(name, capsys):
     assert all(few > many for few, many in zip(by_characters, by_indicators[:4], strict=False))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", DISCS)
 def test_discs_of_the_first_layer_do_not_show_in_logits_that_are_right_everywhere(name, external, capsys):
     view = view_of(name, external)

@@ -11,6 +11,7 @@ import detectors
 pytestmark = pytest.mark.external
 
 
+@pytest.mark.wide
 def test_published_figures_of_five_digit_addition(external):
     """Loss per digit, and all six digits right on 98.0% of 20,000 random sums."""
     view = detectors.load(external / "progress" / "5_digit_addition_infinite.pth", task="digits:5")

@@ -26,6 +26,7 @@ def published_run(external: Path, step: int) -> ModelView:
     return ModelView(network, "add:23", train_mask=mask)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("step", "train", "test", "unseen"),
     [

@@ -28,6 +28,7 @@ def series(request, external, tmp_path):
     return tmp_path / "run.pt", json.loads(file.with_suffix(".json").read_text())["task"]
 
 
+@pytest.mark.sampled(3)
 def test_an_early_state_is_read_as_the_last(series):
     file, task = series
     last, early = detectors.load(file, task=task), detectors.load(file, task=task, step="0")
@@ -41,11 +42,13 @@ def test_an_early_state_is_read_as_the_last(series):
     assert "at chance" in " ".join([*found.reading, *found.notes])
 
 
+@pytest.mark.sampled(3)
 def test_a_state_that_answers_is_read_by_itself(series):
     file, task = series
     assert "its series" not in " ".join(detectors.load(file, task=task, step="500").checkpoint.reading)
 
 
+@pytest.mark.sampled(3)
 def test_a_state_of_other_tensors_is_read_by_itself(series):
     file, spec = series
     task = Task.parse(spec)

@@ -53,6 +53,7 @@ def cluster():
         yield made
 
 
+@pytest.mark.wide
 @pytest.mark.filterwarnings("default")  # of sockets and event loops, as workers die
 def test_on_a_cluster_a_worker_that_is_killed_in_the_middle_loses_nothing(models, cluster):
     models.add("a.pt", "once.pt", "b.pt")
@@ -63,6 +64,7 @@ def test_on_a_cluster_a_worker_that_is_killed_in_the_middle_loses_nothing(models
     assert models.calls.count("once.pt") == 2
 
 
+@pytest.mark.wide
 @pytest.mark.filterwarnings("default")
 def test_on_a_cluster_an_item_that_kills_its_workers_is_lost_alone(cluster):
     def call(item):

@@ -54,6 +54,7 @@ def test_an_honest_loader_passes_and_fails_as_it_should(gate):
     assert gate(HONEST, model=WEIGHTS / "add53_grokked").returncode == 0
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("loader", "words"),
     [
@@ -90,6 +91,7 @@ def test_a_loader_that_exits_is_code_2_and_one_sentence(gate, loader, words):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "lie",
     [
@@ -115,6 +117,7 @@ def test_a_loader_that_lies_to_the_process_changes_nothing_of_the_gate(gate, lie
     ]
 
 
+@pytest.mark.wide
 def test_what_a_loader_prints_stands_behind_a_bar_and_commands_of_runners_are_broken(gate):
     done = gate(f"print('::error::x\\x1b[2J\\n##[warning]y')\n{HONEST}")
     assert r"| \x3a:error\x3a:x\x1b[2J" in done.stderr.splitlines()
@@ -139,6 +142,7 @@ def test_a_loader_that_hangs_ends_in_code_2_with_its_children(gate, tmp_path):
     assert not state.exists() or state.read_text().split()[2] == "Z"
 
 
+@pytest.mark.wide
 def test_a_process_that_left_the_group_and_holds_the_pipes_holds_nobody_up(gate, tmp_path):
     """It outlives the gate, as the documentation says."""
     daemon = (
@@ -156,6 +160,7 @@ def test_a_process_that_left_the_group_and_holds_the_pipes_holds_nobody_up(gate,
                 os.kill(int(file.name), signal.SIGKILL)
 
 
+@pytest.mark.wide
 def test_a_checkpoint_that_its_loader_rewrites_is_not_scored(gate, tmp_path):
     model = tmp_path / "model.safetensors"
     model.write_bytes((WEIGHTS / "add53_grokked" / "model.safetensors").read_bytes())
@@ -167,6 +172,7 @@ def test_a_checkpoint_that_its_loader_rewrites_is_not_scored(gate, tmp_path):
     assert "was written to while it was read" in done.stderr
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -209,6 +215,7 @@ def test_the_process_that_decides_imports_neither_torch_nor_a_motif(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.wide
 def test_the_page_and_a_bad_path_come_back(tmp_path):
     found = score_apart("zoo:d15_transformer", {}, draws=19, seed=0, page=True)
     assert found.report["trig_logits"].verdict in ("present", "inconclusive")

@@ -190,6 +190,7 @@ def test_the_published_schema_is_the_one_that_the_code_writes_and_accepts_the_ex
         jsonschema.validate({"mus": 1}, published)
 
 
+@pytest.mark.wide
 def test_baselines_are_written_whole_compared_and_kept_when_the_gate_fails(tmp_path, release):
     baseline = tmp_path / "baseline.json"
     first = gate(GOOD, "--policy", release, "--baseline", baseline, "--update-baseline")
@@ -254,6 +255,7 @@ def test_what_may_differ_from_the_baseline(name, changed, rules, passes, good, t
     assert failed == ([] if passes else [f"baseline: {name}"])
 
 
+@pytest.mark.wide
 def test_the_usual_tolerance_is_between_another_seed_and_noise_in_the_model(good, bad, tmp_path):
     for name, report in (("bad", bad), ("good", good)):
         write_text(tmp_path / f"{name}.json", report.to_json())

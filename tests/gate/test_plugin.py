@@ -69,6 +69,7 @@ def test_junitxml_holds_the_figures(gate, pytester):
     assert 0.5 < float(figures["score"]) < 0.7
 
 
+@pytest.mark.wide
 def test_several_workers_score_once(gate, pytester):
     """Every call of the scorer leaves a line; two workers of four items leave one."""
     pytester.makeconftest(
@@ -117,6 +118,7 @@ def test_circuit(detections, detectors_checkpoint):
     without.stdout.fnmatch_lines(["*this test judges a model: pass --detectors-checkpoint CKPT*"])
 
 
+@pytest.mark.wide
 def test_options_of_the_command_line_overrule_the_policy(gate, pytester):
     pytester.makefile(".gate.toml", other="task = 'add:30'\nmust = { trig_logits = 'present' }")
     gate("other.gate.toml", "--detectors-checkpoint", GOOD).assert_outcomes(failed=1)
@@ -124,6 +126,7 @@ def test_options_of_the_command_line_overrule_the_policy(gate, pytester):
     done.assert_outcomes(passed=1)
 
 
+@pytest.mark.wide
 def test_a_fixture_without_a_task_names_the_options_of_pytest(gate, pytester, grokked):
     torch.save(dict(grokked.network.weights), pytester.path / "bare.pt")
     pytester.makepyfile("def test_circuit(detections): assert detections['trig_logits'].verdict == 'present'")
@@ -135,6 +138,7 @@ def test_a_fixture_without_a_task_names_the_options_of_pytest(gate, pytester, gr
     )
 
 
+@pytest.mark.wide
 def test_a_baseline_makes_items_of_its_own(gate, pytester):
     (pytester.path / "b.json").write_text(detectors.run(detectors.load(GOOD), draws=99).to_json())
     gate("--detectors-checkpoint", GOOD, "--detectors-baseline", "b.json").assert_outcomes(passed=14)
@@ -197,6 +201,7 @@ def test_a_loader_that_exits_does_not_end_pytest(gate, pytester):
     done.stdout.fnmatch_lines(["*ended with exit code 0 before there was a report*"])
 
 
+@pytest.mark.wide
 def test_a_timeout(gate, pytester):
     pytester.makepyfile(mine="import time\ntime.sleep(600)")
     arguments = ("--detectors-checkpoint", "mine.py", "--detectors-task", "add:7", "--detectors-loader", "mine.py:load")

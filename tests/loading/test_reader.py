@@ -43,6 +43,7 @@ def is_same(found: torch.Tensor, logits: torch.Tensor, within: float = 1e-5) -> 
     return float((found - logits).abs().max()) <= within * float(logits.abs().max())
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("spec", [row.spec for row in READABLE], ids=[f"{row.what}: {row.reads}" for row in READABLE])
 def test_a_network_of_any_form_gives_its_own_logits(spec):
     logits, read, weights = saved_and_read(spec)
@@ -65,6 +66,7 @@ def test_an_option_is_not_tried_but_taken():
     assert (reading.act_fn, reading.heads, str(reading.tokens)) == ("tanh", 2, "b op:11 a =:12")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("arch", "tokens"), [({"n_heads": "5"}, None), ({}, "a b = = = ="), ({"readout": "concat"}, None)]
 )

@@ -23,6 +23,7 @@ def test_truths_speak_of_motifs_and_verdicts_that_there_are():
     assert {truth(m, behaviour(m.build())).name for m in MODELS.values() if m.family not in DAMAGED} <= truths().keys()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", [n for n, m in MODELS.items() if m.family not in DAMAGED and m.told])
 def test_a_model_answers_what_its_truth_says(name):
     model = MODELS[name]

@@ -75,6 +75,7 @@ def test_lookup_tables_know_exactly_their_training_pairs(task, fraction, seed):
     assert view.train_mask.sum() == int(fraction * len(view.task.domain))
 
 
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("name", list(cards()))
 def test_members_are_what_their_cards_say(name):
     """Digest, accuracies, exactness, and the verdict on every motif that the card settles."""
@@ -194,6 +195,7 @@ def test_the_command_lists_and_trains(tmp_path):
     assert CliRunner().invoke(app, ["train", "nobody"]).exit_code == 2
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", [n for n, c in cards().items() if c["family"] in ("sequences", "no_induction")])
 def test_members_of_sequences_know_their_task_and_are_asked_for_motifs_of_heads_alone(name):
     report = detectors.run(detectors.load(f"zoo:{name}"))
@@ -205,6 +207,7 @@ def test_members_of_sequences_know_their_task_and_are_asked_for_motifs_of_heads_
         assert report.accuracy.all > 0.98
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", [n for n, c in cards().items() if c["family"] == "series"])
 def test_a_series_goes_from_chance_through_memorisation_to_generalisation(name):
     facts = [measured(folder) for folder in folders(name)]

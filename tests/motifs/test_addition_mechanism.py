@@ -31,6 +31,7 @@ def phases(seed, offset=None):
     return first, first + offset if offset is not None else np.random.default_rng(seed + 1).uniform(0, 2 * np.pi, M)
 
 
+@pytest.mark.wide
 @pytest.mark.external
 def test_clusters_are_those_that_others_measured(external, capsys):
     """Every figure of truth_mechanism.json within 1e-3 (a neuron that is all but dead may be counted or not)."""
@@ -56,6 +57,7 @@ def test_clusters_are_those_that_others_measured(external, capsys):
     assert max(apart)[0] < 1e-3
 
 
+@pytest.mark.wide
 @pytest.mark.external
 def test_scalars_are_those_of_the_authors_code(external, capsys):
     """Circularity of a model with tables of their own is of each; the published 0.53 is of both under each other."""

@@ -19,6 +19,7 @@ def rewired(view, **weights):
     return ModelView(TwoEmbeddingMLP({**view.weights, **weights}, "relu"), view.task, train_mask=view.train_mask)
 
 
+@pytest.mark.wide
 @pytest.mark.external
 def test_shares_are_those_that_others_measured(external, capsys):
     """Every figure of truth_cosets.json; and of those that answer, the alignment is beyond that of single irreps."""
@@ -57,6 +58,7 @@ def test_an_exact_circuit_counts_the_cosets_that_it_was_written_with(group, orde
     assert (score.causal.necessity, score.causal.sufficiency, score.causal.control) == (1, 1, 0)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("group", "order"), [("S4", 6), ("A5", 10), ("S5", 24), ("A5", 12)])
 def test_irreps_in_a_random_basis_are_no_cosets(group, order):
     """Their published share is up to 0.75, and that of the same irreps in any other basis as high."""
@@ -67,6 +69,7 @@ def test_irreps_in_a_random_basis_are_no_cosets(group, order):
     assert report["coset_neurons"].p_value > 0.05
 
 
+@pytest.mark.wide
 def test_the_published_share_is_high_for_any_direction_of_a_small_irrep():
     """So that it alone says nothing: vectors of the standard irrep of S5 that nobody chose are near some cosets."""
     networks = [representation_network(Group.from_name("S5"), 24, seed=seed) for seed in range(4)]

@@ -33,6 +33,7 @@ def found(motif: str, kind: str, number: int = 100) -> str:
     return str(report(kind, number)[motif].verdict)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("number", [100, 101, 102])
 def test_motifs_are_found_where_they_were_put(number):
     assert found("induction_heads", "induction", number) == "present"
@@ -48,6 +49,7 @@ def test_motifs_are_found_where_they_were_put(number):
     assert found("copy_suppression_heads", "missing", number) == "present"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("motif", "kind"),
     [

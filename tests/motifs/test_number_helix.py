@@ -31,6 +31,7 @@ def laid(columns, noise, seed=0):
     return columns @ rng.standard_normal((columns.shape[1], 64)) + noise * rng.standard_normal((100, 64))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", OF_NUMBERS)
 def test_helices_are_found_and_what_passes_for_one_is_not(kind, seed):
@@ -116,6 +117,7 @@ def test_the_strongest_place_speaks():
     assert score.value == pytest.approx(detectors.number_helix(view(helix)).value, abs=1e-9)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 def test_parity_alone_is_no_circle(noise):
     """Its two points are on a line, whatever else the numbers lie on; beside circles it counts."""

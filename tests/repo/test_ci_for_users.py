@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.wide
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "ci.md").read_text()
 FILES = {m[1]: yaml.safe_load(m[2]) for m in re.finditer(r'^```yaml title="([^"]+)"\n(.*?)^```$', PAGE, re.M | re.S)}

@@ -58,6 +58,7 @@ def background(tab):
     return tab.evaluate("getComputedStyle(document.body).backgroundColor")
 
 
+@pytest.mark.sampled(3)
 @in_a_browser
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (420, "light")])
 def test_plots_are_drawn_and_nothing_moves(opened, page, width, scheme):
@@ -72,6 +73,7 @@ def test_plots_are_drawn_and_nothing_moves(opened, page, width, scheme):
     assert background(tab) == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 28)")
 
 
+@pytest.mark.sampled(2)
 @in_a_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_theme_turns_by_keyboard_and_the_plots_with_it(opened, scheme):

@@ -134,6 +134,7 @@ def test_a_memoriser_has_no_onset_of_a_circuit(tmp_path):
     assert any("The lookup stays" in sentence for sentence in story.telling)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", ["add53_square_series", pytest.param("add53_series", marks=pytest.mark.deep)])
 def test_in_the_series_of_the_zoo_the_circuit_comes_before_the_accuracy(name):
     story = detectors.track(f"zoo:{name}", **QUICK).story
@@ -150,6 +151,7 @@ def test_in_the_series_of_the_zoo_the_circuit_comes_before_the_accuracy(name):
     ]
 
 
+@pytest.mark.wide
 @pytest.mark.external
 def test_the_published_run_tells_its_story(external, tmp_path):
     """external/README.md: test accuracy leaps to 0.71 at 2,400 on echoes alone, unseen pairs come after 4,000."""

@@ -28,6 +28,7 @@ def spoilt(table, wrong, missing, seed):
     return out, *masks
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("spec", SPECS)
 @given(seed=st.integers(0, 9999), wrong=st.floats(0, 0.1), missing=st.floats(0, 0.1))
 def test_a_table_with_errors_and_holes_is_corrected_to_the_group_that_it_was_made_from(spec, seed, wrong, missing):
@@ -57,6 +58,7 @@ def test_predictions_are_followed_on_nine_tenths(wrong, found):
     assert (infer_task(table).group is not None) == found
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("table", [np.random.default_rng(0).integers(23, size=(23, 23)), Task.parse("max:23").answer])
 def test_no_group_is_found_where_there_is_none(table):
     assert nearest_group(table, HELD) is None
@@ -99,6 +101,7 @@ def without(task, what, some=(3,)):
     return table
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("wrong", [0.0, 0.1])
 @pytest.mark.parametrize("what", ["row", "column", "answer"])
 @pytest.mark.parametrize("spec", ["add:7", "mul:29", "compose:D13", "compose:S5"])
@@ -139,11 +142,13 @@ def test_small_tables_with_fifteen_percent_wrong_are_recognised(spec):
         np.testing.assert_array_equal(found.corrected, task.answer)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("spec", ["add:7", "compose:S3", "add:11", "compose:D8", "mul:7", "add:31"])
 def test_thirty_percent_wrong_is_no_group(spec):
     assert nearest_group(spoilt(Task.parse(spec).answer, 0.3, 0.0, 0)[0], HELD) is None
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("n", [5, 8, 16])
 def test_random_tables_are_no_group_whatever_they_miss(n):
     """Some hold a group of two or three elements by chance."""

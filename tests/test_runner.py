@@ -53,6 +53,7 @@ def test_a_split_that_cannot_be_right_is_doubted():
     assert detectors.run(detectors.load("zoo:add53_untrained"), draws=19).notes == []
 
 
+@pytest.mark.wide
 def test_a_task_that_cannot_be_right_is_doubted():
     report = detectors.run(detectors.load("zoo:add53_grokked", task="mul:53"), draws=19)
     assert any("confident and wrong" in note and "--task infer" in note for note in report.notes)
@@ -79,6 +80,7 @@ def test_scores_hold_numpy_free_json(grokked):
         assert not any(isinstance(v, np.ndarray | torch.Tensor) for v in score.evidence.values())
 
 
+@pytest.mark.wide
 def test_questions_are_families_of_their_own(grokked):
     """Beside the mechanism what is there has the p-values and the draws that it has alone."""
     whole = detectors.run(grokked)
@@ -88,6 +90,7 @@ def test_questions_are_families_of_their_own(grokked):
     assert [(d.p_value, d.p_adjusted) for d in alone] == [(d.p_value, d.p_adjusted) for d in whole][: len(alone)]
 
 
+@pytest.mark.wide
 def test_thirty_detectors_more_change_no_verdict(grokked):
     """Others' p-values are a family of their own: Holm over all 35 would leave 0.005 * 35 > 0.05 of any of ours."""
 

@@ -23,12 +23,13 @@ THIRD_PARTY = Path(__file__).parent / "thirdparty"
 CHECKS = [(name, check) for name in builtin() for check in detector_checks(load(name))]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(("name", "check"), CHECKS, ids=[f"{n}-{c}" for n, c in CHECKS])
 def test_ours_conform(name, check):
     check()
 
 
+@pytest.mark.wide
 def test_a_third_party_package_is_found_runs_and_conforms():
     """Found by its entry point in a fresh process, run and reported like ours, and put through the kit."""
     code = """

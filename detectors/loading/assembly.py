@@ -16,6 +16,7 @@ from detectors.loading.paths import Module, is_mask, modules
 from detectors.loading.structure import Block, Dense, Norm, Structure, check_feed_forward, consistent, dense, norm
 
 POSITION = "pos.*|pe|wpe|abs"
+NORM, GAINS = ".*norm.*|ln.*|rms.*|bn.*", ("weight", "w", "gamma", "gain", "g", "scale")
 
 
 def structures(weights: Mapping[str, Tensor], n_tokens: int) -> list[tuple[int, Structure]]:
@@ -91,9 +92,10 @@ def _around(
 ) -> Iterator[tuple[int, Structure]]:
     """Tables, positions, norms and the head around blocks. start: the place where the blocks begin."""
     rest, positions = _positions(outside, width, n_tokens)
-    norms = [m for m in outside if m.is_norm and m.gain is not None and m.gain.numel() == width]
+    every = [m for m in outside if m.is_norm and m.gain is not None and m.gain.numel() == width]
     for cost, plan in plans([m for m in rest if m.matrix is not None], n_tokens, width, turn):
-        for more, (before, final) in _ends(norms, start):
+        ends = [(less + more, norms, end) for less, norms in _taken(every) for more, end in _ends(norms, start)]
+        for more, norms, (before, final) in ends:
             names = frozenset(n for m in (*norms[:2], *([positions] if positions else [])) for n in m.names)
             yield (
                 cost + more,
@@ -135,9 +137,20 @@ def _positions(outside: Sequence[Module], width: int, n_tokens: int) -> tuple[li
 def _layers_only(found: Sequence[Module], n_tokens: int, turn: bool) -> Iterator[tuple[int, Structure]]:
     """Networks without attention: tables or one-hot inputs, layers, and norms where a layer of their width ends."""
     matrices = [m for m in found if m.matrix is not None]
-    norms = [m for m in found if m.is_norm]
     for cost, plan in plans([m for m in matrices if not _orthogonal(m)], n_tokens, None, turn):
-        yield cost, _placed(plan, norms, {m.path: m.place for m in found})
+        for more, norms in _taken([m for m in found if m.is_norm]):
+            yield cost + more, _placed(plan, norms, {m.path: m.place for m in found})
+
+
+def _taken(norms: list[Module]) -> list[tuple[int, list[Module]]]:
+    """Without lone vectors that neither say so nor are a module's weight, kept by pruning perhaps; and with them."""
+
+    def says(m: Module) -> bool:
+        leaf = m.names[0].rpartition(".")[2].lower()
+        return m.bias is not None or bool(m.running) or m.says(NORM) or leaf in GAINS
+
+    said = [m for m in norms if says(m)]
+    return [(0, norms)] if len(said) == len(norms) else [(0, said), (1, norms)]
 
 
 def _orthogonal(module: Module) -> bool:

@@ -29,8 +29,9 @@ from detectors.core.phases import phase
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.subjects.operands.lookup import lookup_of, lookup_shares, redrawn
-from detectors.subjects.operands.plane import g_of, remainder_loss
+from detectors.subjects.operands.plane import remainder_loss
 from detectors.subjects.operands.split import MIN_UNSEEN
+from detectors.subjects.operands.structured import g_of
 from detectors.subjects.operands.view import ModelView
 
 LOUDER = 0.05  # a gain that a reader should know of: networks that were trained with decay until the end have 0.02
@@ -62,7 +63,7 @@ class Memorisation(Score):
 
 @detector(
     needs=("logits", "group", "split"),
-    version=2,
+    version=3,
     source="arXiv:2301.05217",
     formula=r"M = \underset{\text{training}}{\text{mean}} \frac{m - m_S}{m} - \underset{\text{unseen}}{\text{mean}} "
     r"\frac{m - m_S}{m}"

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 # Eight steps of float32 at the size of the largest logit: what sums of some hundred terms differ by in another order.
 ROUNDING = 1e-6
+MASK = 1e3  # times both rivals and more: an answer that is masked out, which is no term of theirs
+
+
+def rounding(of: Float[Tensor, "cases answers"], answers: Int[Tensor, " cases"]) -> Float[Tensor, " cases"]:
+    """What rounding is in each case: a millionth of the largest logit; where that is MASK times the right answer and
+    its rival, of the median logit or of those two.
+
+    >>> rounding(torch.tensor([[2.0, 1.0, -4.0], [2.0, 1.0, -1e9]]), torch.tensor([0, 0])).tolist()
+    [3.999999989900971e-06, 1.9999999949504854e-06]
+    """
+    size = of.abs()
+    largest = size.amax(1)
+    rivals = _own_and_other(of, answers).abs().amax(1)
+    masked = (largest > MASK * rivals).nonzero()[:, 0]
+    largest[masked] = torch.maximum(rivals[masked], size[masked].median(1).values)
+    return ROUNDING * largest
 
 
 def answered(
@@ -20,13 +37,11 @@ def answered(
     what rounding leaves of logits that an edit has removed. of: the logits that these were made from, whose size says
     what rounding is; themselves where None.
 
-    >>> import torch
     >>> answered(torch.tensor([[2.0, 1.0], [1.0, 1.0]]), torch.tensor([0, 0])).tolist()
     [True, False]
     """
-    own = logits.gather(1, answers[:, None]).squeeze(1)
-    others = logits.scatter(1, answers[:, None], -float("inf")).amax(1)
-    return own > others + ROUNDING * (logits if of is None else of).abs().amax(1)
+    own, other = _own_and_other(logits, answers).unbind(1)
+    return own > other + rounding(logits if of is None else of, answers)
 
 
 # Of 20 right answers one alone is the 5 points that judging takes for noise; half as many again leave some room.
@@ -54,7 +69,6 @@ def still_answered(
 ) -> Bool[Tensor, " cases"]:
     """Whether the right answer still leads every other, by a tenth of the margin that it had before the edit.
 
-    >>> import torch
     >>> before, answers = torch.tensor([[9.0, 0.0], [9.0, 0.0]]), torch.tensor([0, 0])
     >>> still_answered(torch.tensor([[1.0, 0.0], [0.8, 0.0]]), answers, before).tolist()
     [True, False]
@@ -63,5 +77,11 @@ def still_answered(
 
 
 def _margin(logits: Float[Tensor, "cases answers"], answers: Int[Tensor, " cases"]) -> Float[Tensor, " cases"]:
-    own = logits.gather(1, answers[:, None]).squeeze(1)
-    return own - logits.scatter(1, answers[:, None], -float("inf")).amax(1)
+    own, other = _own_and_other(logits, answers).unbind(1)
+    return own - other
+
+
+def _own_and_other(logits: Float[Tensor, "cases answers"], answers: Int[Tensor, " cases"]) -> Float[Tensor, "cases 2"]:
+    """The right answer's, and the largest of the others."""
+    own = logits.gather(1, answers[:, None])
+    return torch.cat([own, logits.scatter(1, answers[:, None], -float("inf")).amax(1, keepdim=True)], dim=1)

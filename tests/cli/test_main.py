@@ -8,7 +8,7 @@ import pytest
 import detectors
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     "arguments",
     [

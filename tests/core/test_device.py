@@ -28,7 +28,7 @@ def placed(monkeypatch):
     monkeypatch.setattr(device, "check_device", lambda name: None if name is None else torch.device("cpu"))
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.wide
 @pytest.mark.parametrize("name", MODELS)
 def test_nothing_is_computed_otherwise_for_being_placed(name, placed):
     home, there = (detectors.run(detectors.load(f"zoo:{name}"), draws=39, device=where) for where in (None, "cpu"))

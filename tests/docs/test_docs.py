@@ -52,6 +52,7 @@ def test_it_builds_strictly_with_every_page(site):
     assert not list(site.rglob("*.py"))
 
 
+@pytest.mark.wide
 def test_a_page_loads_nothing_from_elsewhere(site):
     for page in site.rglob("*.html"):
         loaded = re.findall(r"<(?:script|img|iframe|source)[^>]+src=\"([^\"]+)\"", page.read_text())
@@ -133,7 +134,7 @@ def test_no_number_of_the_calibration_is_copied_by_hand():
             assert f"{found['count']} of {found['of']}" not in page.read_text()
 
 
-@pytest.mark.sampled(9)
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("page", [p for p in PAGES if any(b.runs for b in blocks(p))], ids=lambda p: p.stem)
 def test_the_code_of_a_page_runs(page, tmp_path):
     script = Path(__file__).with_name("run_page.py")

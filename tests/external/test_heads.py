@@ -62,6 +62,7 @@ def test_accuracies_are_those_measured(external):
         assert accuracy == pytest.approx(rows[name]["accuracy"]["accuracy"], abs=0.01), name
 
 
+@pytest.mark.wide
 def test_heads_that_are_known_are_found_and_others_are_not(external, capsys):
     counts: Counter = Counter()
     wrong = []

@@ -24,7 +24,7 @@ def loaded(name: str):
     return note, detectors.load(FOLDER / note["file"], task=note["task"], train_indices=train)
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("name", READ)
 def test_a_file_reads_by_itself_and_gives_the_verdicts_of_its_behaviour(name):
     note, view = loaded(name)
@@ -51,6 +51,7 @@ def test_a_pickled_module_is_refused():
         detectors.load(FOLDER / "module.pt", task="sub:43")
 
 
+@pytest.mark.wide
 def test_a_published_pair_of_unknown_names_is_one_grokked_and_one_memoriser(external):
     """porth-bot/grokking-transformer: pre-norm, GELU by the margin alone, 4 heads, 30% of torch.randperm of seed 0."""
     files = [external / "layouts" / f"p97_frac0.30_wd1_seed0{end}.pt" for end in ("", "_memorize")]

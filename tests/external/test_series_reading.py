@@ -28,7 +28,7 @@ def series(request, external, tmp_path):
     return tmp_path / "run.pt", json.loads(file.with_suffix(".json").read_text())["task"]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.wide
 def test_an_early_state_is_read_as_the_last(series):
     file, task = series
     last, early = detectors.load(file, task=task), detectors.load(file, task=task, step="0")

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.external
 TIED = ["C113_MLP_seed1", "D59_T_seed1", "S5_MLP_seed1", "A5_MLP_seed2"]
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.wide
 @pytest.mark.parametrize("name", TIED)
 def test_readings_that_tie_agree_on_what_is_settled(name, external):
     view = detectors.load(external / GROUP[name]["file"], task=group_task(name))

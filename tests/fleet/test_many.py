@@ -282,6 +282,7 @@ def test_exit_codes_and_what_the_command_says(models, monkeypatch):
     assert (missing.exit_code, "circuit-detectors[fleet]" in missing.output) == (2, True)
 
 
+@pytest.mark.wide
 def test_killed_at_any_moment_it_ends_with_the_rows_of_one_that_was_not(models):
     names = [f"slow{i}.pt" for i in range(5)]
     models.add(*names)

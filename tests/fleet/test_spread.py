@@ -29,6 +29,7 @@ def test_an_item_that_kills_its_process_is_lost_alone():
     assert dict(found) == {item: DIED if item in (2, 7) else 2 * item for item in range(9)}
 
 
+@pytest.mark.wide
 def test_a_worker_that_is_killed_in_the_middle_loses_nothing(models):
     """End to end on processes."""
     models.add("a.pt", "kill.pt")

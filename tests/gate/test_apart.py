@@ -54,7 +54,7 @@ def test_an_honest_loader_passes_and_fails_as_it_should(gate):
     assert gate(HONEST, model=WEIGHTS / "add53_grokked").returncode == 0
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("loader", "words"),
     [
@@ -128,6 +128,7 @@ def test_what_a_loader_prints_stands_behind_a_bar_and_commands_of_runners_are_br
     assert "| (more is left out)" in many.stderr
 
 
+@pytest.mark.wide
 def test_a_loader_that_hangs_ends_in_code_2_with_its_children(gate, tmp_path):
     sleeper = (
         "import subprocess, time\nchild = subprocess.Popen(['sleep', '600'])\n"
@@ -172,7 +173,7 @@ def test_a_checkpoint_that_its_loader_rewrites_is_not_scored(gate, tmp_path):
     assert "was written to while it was read" in done.stderr
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -224,6 +225,7 @@ def test_the_page_and_a_bad_path_come_back(tmp_path):
         score_apart("nowhere", {}, draws=19, seed=0)
 
 
+@pytest.mark.wide
 def test_a_module_in_the_working_folder_is_not_imported(tmp_path):
     for name in ("json", "torch", "detectors", "queue"):
         (tmp_path / f"{name}.py").write_text("import os; os._exit(0)")

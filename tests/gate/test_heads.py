@@ -18,7 +18,7 @@ induction_heads = "present"
 """
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.wide
 @pytest.mark.parametrize(("name", "code"), [("induction_exact", 0), ("induction_one_layer", 1)])
 def test_a_gate_passes_on_a_model_with_the_heads_and_fails_on_one_without(tmp_path, name, code):
     policy, junit, html = tmp_path / "h.gate.toml", tmp_path / "j.xml", tmp_path / "r.html"

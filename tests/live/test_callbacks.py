@@ -71,6 +71,7 @@ def test_lightning_stops_when_the_policy_holds(tmp_path, by_heart):
     assert net.inner.training
 
 
+@pytest.mark.wide
 def test_the_trainer_of_hugging_face_stops_when_the_policy_holds(tmp_path, by_heart):
     transformers = pytest.importorskip("transformers")
     seen = []

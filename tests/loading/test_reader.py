@@ -14,6 +14,7 @@ from detectors.loading.recognise import recognise
 from detectors.subjects.operands.task import Task
 from fixtures.readable import ENCODER, READABLE
 from fixtures.saved_networks import Spec, trained
+from models_zoo import trig_mlp
 
 P = 11
 PAIRS = torch.randperm(P * P, generator=torch.Generator().manual_seed(0))[:85]
@@ -139,3 +140,24 @@ def test_what_no_logit_depends_on_is_not_used_though_its_module_is(saved):
     }
     weights = {name: torch.randn(shape, generator=rng) for name, shape in shapes.items()}
     assert detectors.load(saved(weights), task="add:7").checkpoint.unused == ("fc.temperature",)
+
+
+NAMES = {"saliency": False, "usage": False, "neuron_scale": False, "norm.weight": True, "gate.scale": True}
+
+
+@pytest.mark.parametrize(("name", "is_norm"), NAMES.items())
+def test_a_lone_vector_is_a_norms_where_it_says_so_or_where_the_answers_need_it(name, is_norm, saved):
+    """Pruning and running means keep one number a neuron: it was taken for a norm's gain, and 100% read as 51%."""
+    view = trig_mlp(p=29, frequencies=(2, 5, 11))
+    own = view.network.weights
+    weights = {
+        "left.weight": own["W_x"],
+        "right.weight": own["W_y"],
+        "fc1.weight": own["W"].T,
+        "fc2.weight": own["W_U"].T,
+    }
+    kept = saved({**weights, name: torch.rand(27, generator=torch.Generator().manual_seed(0))})
+    found = detectors.load(kept, task="add:29")
+    assert (name in found.checkpoint.unused) != is_norm
+    if not is_norm:
+        assert found.figures().accuracy.all == 1

@@ -291,6 +291,7 @@ DEEP_LIST = b"]" * 9999 + b"a" * 9998
 BOMBS["a deep list beside"] = b"\x80\x02}(" + text("x") + DEEP_LIST + text("y") + b"Nu."
 
 
+@pytest.mark.wide
 def test_bombs_end_soon(tmp_path):
     """In a process of its own, of two gigabytes, and ten seconds for each."""
     for name, bomb in BOMBS.items():

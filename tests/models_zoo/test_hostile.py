@@ -16,6 +16,7 @@ MODELS = {f"{m.family}: {m.name}": m for m in models() if not m.family.startswit
 DAMAGED = ("noise on weights", "quantised", "pruned", "random labels")
 
 
+@pytest.mark.wide
 def test_truths_speak_of_motifs_and_verdicts_that_there_are():
     for one in truths().values():
         assert one.allowed.keys() <= set(builtin())

@@ -75,7 +75,7 @@ def test_lookup_tables_know_exactly_their_training_pairs(task, fraction, seed):
     assert view.train_mask.sum() == int(fraction * len(view.task.domain))
 
 
-@pytest.mark.sampled(9)
+@pytest.mark.sampled(14)
 @pytest.mark.parametrize("name", list(cards()))
 def test_members_are_what_their_cards_say(name):
     """Digest, accuracies, exactness, and the verdict on every motif that the card settles."""
@@ -143,6 +143,7 @@ def test_training_again_gives_the_same_weights_and_losses(tmp_path):
     assert set(load_file(tmp_path / "m" / "model.safetensors")) == set(first.weights)
 
 
+@pytest.mark.wide
 def test_a_recipe_gives_the_recorded_losses():
     """The smallest recipes: two hundred steps of a series against its first checkpoints, and one to its end."""
     name = "add53_square_series"
@@ -195,7 +196,7 @@ def test_the_command_lists_and_trains(tmp_path):
     assert CliRunner().invoke(app, ["train", "nobody"]).exit_code == 2
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("name", [n for n, c in cards().items() if c["family"] in ("sequences", "no_induction")])
 def test_members_of_sequences_know_their_task_and_are_asked_for_motifs_of_heads_alone(name):
     report = detectors.run(detectors.load(f"zoo:{name}"))

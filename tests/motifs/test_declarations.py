@@ -43,7 +43,7 @@ def test_motifs_stand_in_the_order_of_a_forward_pass_with_room_between():
     assert len(set(builtin())) == len(builtin()) == 23
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", builtin("operands"))
 def test_a_call_without_arguments_draws_199_times_from_seed_0(name):
     """So that the smallest p-value is 0.005, and the same each time."""

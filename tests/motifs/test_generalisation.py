@@ -12,8 +12,10 @@ import detectors
 from detectors import generalisation
 from detectors.core.errors import Undetermined
 from detectors.subjects.operands import plane
-from detectors.subjects.operands.plane import LogitGrid, g_of
+from detectors.subjects.operands import structured as parts
+from detectors.subjects.operands.plane import LogitGrid
 from detectors.subjects.operands.split import MIN_UNSEEN
+from detectors.subjects.operands.structured import g_of
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
 from fixtures.transforms import with_weights
@@ -183,7 +185,7 @@ def test_that_many_pairs_show_a_circuit_that_counts_in_full_and_half_as_many_do_
 def test_the_temperature_is_the_best_one():
     rng = np.random.default_rng(0)
     folds = torch.from_numpy(rng.standard_normal((2, 7)) + np.array([[2.0], [0.5]]) * np.eye(7)[3])
-    found = float(plane.best_temperature(folds, 3, 1e6))
+    found = float(parts.best_temperature(folds, 3, 1e6))
     grid = np.exp(np.linspace(np.log(found) - 3, np.log(found) + 3, 2001))
     assert folds[1].argmax() != 3  # so that the best temperature is finite
     losses = [float((torch.logsumexp(folds / t, 1) - folds[:, 3] / t).sum()) for t in grid]
@@ -225,6 +227,40 @@ def test_with_an_inferred_training_set_g_is_a_lower_bound():
     assert scores[1].value < scores[0].value
 
 
+def test_a_lookup_that_knows_some_unseen_pairs_has_no_part_that_all_of_them_have():
+    """Their mean answers every pair, as sure as a temperature makes it."""
+    task, train = Task.parse("sub:31"), mask_of(31, 480)
+    for known in (0.1, 0.2):
+        leaked = train | (np.random.default_rng(2).random(31 * 31) < known)
+        score = generalisation(of_table(task, 10 * one_hot(task, leaked) + noise(task, 0.1, 0), train), **FEW)
+        assert score.structured_accuracy == 1
+        assert score.test_loss < 0.1 * score.chance_loss
+        assert score.value < 0.1 > score.carried
+
+
+@pytest.mark.parametrize("height", [0.0, 2.0])
+def test_a_circuit_of_a_quotient_answers_nothing(height):
+    """The answers mod 7 are level mod 35, under a lookup too."""
+    view = trig_mlp(p=35, frequencies=(5, 10, 15), train_fraction=0.5)
+    table = view.logits() / view.logits().abs().max() + height * one_hot(view.task, view.train_mask)
+    score = generalisation(of_table(view.task, table, view.train_mask), **FEW)
+    assert score.test_loss < 0.5 * score.chance_loss
+    assert (score.value, score.halves_right) == (0.0, 0.0)
+    assert score.remark == "a structured part is there, and leaves other answers level with the right one"
+
+
+@pytest.mark.parametrize("bias", [-3, -10, -1e3, -1e6])
+def test_an_answer_that_a_bias_keeps_back_hides_no_circuit(bias):
+    view = trig_mlp(p=31, frequencies=(2, 5, 11), train_fraction=0.5)
+    table = view.logits() / view.logits().abs().max()
+    free, held = (of_table(view.task, table + by * torch.eye(31)[7], view.train_mask) for by in (0.0, bias))
+    assert generalisation(held, **FEW).value > 0.95 * generalisation(free, **FEW).value > 0.9
+    assert detectors.trig_logits(held, **FEW).value > 0.9 * detectors.trig_logits(free, **FEW).value > 0.5
+    assert free.plane.offsets is None
+    if bias <= -10:
+        assert int(held.plane.offsets.argmin()) == 7
+
+
 def test_decoys(memorised, grokked):
     names = ["generalisation"]
     assert detectors.run(memorised, names=names)[0].verdict == "absent"
@@ -235,7 +271,7 @@ MUTANTS = {
     "f fitted on all pairs": (LogitGrid, "among", lambda self, mask: torch.arange(self.n**2)),
     "echoes are unseen": (detectors.subjects.operands.split.Split, "unseen", property(lambda self: ~self.train)),
     "answer one place off": (
-        plane,
+        parts,
         "structured_loss",
         lambda f, t, e: torch.logsumexp(f / t, -1) - (f / t)[..., e - 1],
     ),

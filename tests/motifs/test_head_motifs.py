@@ -146,6 +146,7 @@ def test_a_head_that_nothing_reads_is_inert():
     assert detection.score > 0.9
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", ["induction", "sorting", "digits", "duplicates"])
 def test_shuffled_weights_have_no_motif(kind):
     shuffled = detectors.run(bench.view(f"shuffled/{kind}.100"))

@@ -79,6 +79,7 @@ def test_memorisers_have_the_phases_and_no_frequency():
         assert found.verdict == verdict, name
 
 
+@pytest.mark.wide
 @pytest.mark.external
 def test_published_networks_obey_it(external, capsys):
     """Discs (transformers) and tori (MLPs), as arXiv:2311.07568 has it of margins and arXiv:2306.17844 of discs."""

@@ -110,6 +110,7 @@ def renamed(group, seed):
     return Task("renamed", answer, group.order, Labels(group, left, right, answers))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", ["C37", "S4", "S5"])
 def test_a_table_of_any_names(name):
     group = Group.from_name(name)
@@ -119,6 +120,7 @@ def test_a_table_of_any_names(name):
     assert_same(view, program)
 
 
+@pytest.mark.wide
 def test_a_group_of_no_name_and_one_of_many_classes():
     table, moved = Group.from_name("S4").table, np.random.default_rng(0).permutation(24)
     group, e = Group(moved[table][np.ix_(moved.argsort(), moved.argsort())]), np.arange(24)

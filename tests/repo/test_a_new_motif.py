@@ -136,6 +136,7 @@ def test_a_new_motif_is_seen_everywhere(installed, request):
     assert "a lead of one deviation" in " ".join(page.split())
 
 
+@pytest.mark.wide
 def test_the_commands_know_it_too(installed, tmp_path):
     listed = run(installed, "-m", "detectors.cli", "list")
     assert "loud_answers" in listed.stdout
@@ -147,6 +148,7 @@ def test_the_commands_know_it_too(installed, tmp_path):
     assert "no calibrated threshold" in gate.stdout
 
 
+@pytest.mark.wide
 def test_news_of_a_bad_motif_turn_a_baseline_round(installed):
     code = """
         from detectors.core.verdict import Verdict

@@ -73,7 +73,7 @@ def test_plots_are_drawn_and_nothing_moves(opened, page, width, scheme):
     assert background(tab) == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 28)")
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.wide
 @in_a_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_theme_turns_by_keyboard_and_the_plots_with_it(opened, scheme):
@@ -89,6 +89,7 @@ def test_the_theme_turns_by_keyboard_and_the_plots_with_it(opened, scheme):
     assert (background(tab), tab.evaluate(ink)) == before
 
 
+@pytest.mark.wide
 @in_a_browser
 def test_tab_reaches_links_tables_and_details(opened):
     tab = opened()
@@ -118,6 +119,7 @@ def test_names_that_hold_scripts_run_nothing(opened, nasty, tmp_path):
     assert any("</script>" in drawn for drawn in tab.locator(".plot").all_text_contents())
 
 
+@pytest.mark.wide
 @in_a_browser
 def test_it_prints_in_light_whatever_the_theme(opened):
     tab = opened(color_scheme="dark")

@@ -89,6 +89,7 @@ def test_half_of_the_runs_are_held_out_and_the_shipped_fit_is_of_the_others():
     assert fitted() == there
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", ["add53_series", "add53_square_series"])
 def test_a_series_of_the_zoo_cut_anywhere_gives_an_interval_or_says_why_not(name):
     """p = 53 and a width that no run of the fit had."""

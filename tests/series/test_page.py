@@ -68,6 +68,7 @@ def test_names_that_hold_scripts_run_nothing():
     assert "<img" not in page
 
 
+@pytest.mark.wide
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_in_a_browser_the_slider_moves_all_and_paper_is_wide_enough(page, tmp_path):
     from playwright.sync_api import sync_playwright

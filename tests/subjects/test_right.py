@@ -59,3 +59,13 @@ def test_an_answer_survives_with_a_tenth_of_its_own_margin(left, still, scale):
 def test_an_answer_that_was_wrong_is_not_still_right():
     before, answer = torch.tensor([[0.0, 9.0]], dtype=torch.float64), torch.tensor([0])
     assert still_answered(torch.tensor([[-1.0, 0.0]], dtype=torch.float64), answer, before).tolist() == [False]
+
+
+def test_an_answer_that_is_masked_out_says_nothing_of_the_size_of_the_others():
+    """The median does where both rivals are near zero."""
+    place = torch.tensor([0])
+    near = torch.tensor([[1.0, 0.0, -1e9, -4.0, -4.0, -5.0]], dtype=torch.float64)
+    for lead, right in ((1.0, True), (5e-6, True), (3e-6, False)):
+        near[0, 0] = lead
+        assert answered(near, place).tolist() == [right]
+        assert answered(near[:, :3], place).tolist() == [True]  # whose median is nothing

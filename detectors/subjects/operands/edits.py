@@ -38,7 +38,8 @@ MAX_PAIRS = 2048  # a share over 2048 pairs has a standard error of at most 1.1%
 
 @once
 def eligible_pairs(model: ModelView) -> tuple[Int[Tensor, " pairs"], str] | None:
-    """Labelled pairs answered right: unseen ones if known and enough, else all; None where there are too few.
+    """Labelled pairs answered right: unseen ones if known, enough and of more than half as many quotients a b^-1 as
+    random pairs, since the loudness of sums of waves depends on it; else all; None where there are too few.
 
     Enough is 30 pairs, and an accuracy beyond chance: a model that has not learnt the task may still give answers c
     with a b c^-1 = g more often for some g than for others, so the right answers, g = 1, must be more than those of
@@ -65,7 +66,10 @@ def eligible_pairs(model: ModelView) -> tuple[Int[Tensor, " pairs"], str] | None
 
     split = model.split
     if split.known and split.unseen is not None and asks(unseen := split.unseen[grid.pairs]):
-        return grid.pairs[right & unseen], "unseen_pairs"
+        a, b = np.divmod(grid.everything[right & unseen].numpy(), group.order)
+        of_random = group.order * (1 - (1 - 1 / group.order) ** len(a))
+        if 2 * len(np.unique(group.table[a, group.inverse[b]])) > of_random:
+            return grid.pairs[right & unseen], "unseen_pairs"
     return (grid.pairs[right], "all_pairs") if asks(torch.ones_like(right)) else None
 
 
@@ -254,7 +258,7 @@ def edit_logits(model: ModelView, fitted: Int[Tensor, " fitted"]) -> Interventio
 
         def logits(keep: bool) -> Tensor:
             edited = torch.full((len(pairs), model.task.n_answers), -torch.inf, dtype=torch.float64)
-            edited[:, grid.answers] = structured if keep else grid.rows(place[pairs]) - structured
+            edited[:, grid.answers] = structured if keep else grid.whole(place[pairs]) - structured
             return edited
 
         return Edited(logits, float(within.square().sum()) / total if total > 0 else 0.0)

@@ -1,10 +1,11 @@
-"""What a lookup of the training pairs contributes to a winning margin: M, version 2.
+"""What a lookup of the training pairs contributes to a winning margin: M, version 3.
 
 f is the mean of the logits along the fibres of a b c^-1 over pairs that were not trained on, i the identity, where the
 right answer stands. A network is louder on what it was trained on: with r the mean of what f leaves over the training
-pairs, read along the same fibres, the gain g = max(0, <r, f> / <f, f>), and 0 unless f is largest at i; a gain of each
-irrep would rebuild half of a lookup out of noise, a negative one that of a memoriser, whose f is lowest at i. The
-structured part is S = (1 + g) f on training pairs, f elsewhere. With c the strongest wrong answer of the whole logits,
+pairs, read along the same fibres, the gain g = max(0, <r, f> / <f, f>), and 0 unless f is largest at i and the median
+unseen pair has half of it: the mean of a lookup that knows a few unseen pairs has its own shape. A gain of each irrep
+would rebuild half of a lookup out of noise, a negative one that of a memoriser, whose f is lowest at i. The structured
+part is S = (1 + g) f on training pairs, f elsewhere. With c the strongest wrong answer of the whole logits,
 m = L[right] - L[c] and m_S the same of S, the share of a pair is (m - m_S) / m, clipped to [0, 1], where m > 0, else 0.
 """
 
@@ -21,6 +22,8 @@ from torch import Tensor
 from detectors.core.device import accelerated
 from detectors.core.nulls import subset
 from detectors.subjects.operands.plane import LogitGrid
+from detectors.subjects.operands.structured import HALF, carried, of_the_median
+from detectors.subjects.right import ROUNDING
 
 # Pairs of the null: all of groups up to order 128; of larger ones M is then exact to 0.005 by sampling.
 NULL_PAIRS = 2**14
@@ -45,7 +48,7 @@ def _outside(margin: Float[Tensor, " pairs"], structured: Float[Tensor, " pairs"
 def gain_of(f: Float[Tensor, " n"], trained: Float[Tensor, " n"], identity: int) -> float:
     """How much louder the structured part is on training pairs. trained: [n] the fibre means over those."""
     power = float(f @ f)
-    if power <= 0 or int(f.argmax()) != identity:
+    if power <= ROUNDING**2 * float(trained @ trained) or int(f.argmax()) != identity:
         return 0.0
     return max(0.0, float((trained - f) @ f) / power)
 
@@ -62,8 +65,10 @@ class Lookup(NamedTuple):
 
 def lookup_of(grid: LogitGrid, train: Bool[Tensor, " pairs"], unseen: Bool[Tensor, " pairs"]) -> Lookup:
     """M of the labelled pairs, with what it is the difference of. Twins (b, a) among unseen pairs count once."""
-    f, trained = (grid.fibre_mean(torch.nonzero(side).squeeze(1)) for side in (unseen, train))
+    others = torch.nonzero(unseen).squeeze(1)
+    f, trained = grid.fibre_mean(others), grid.fibre_mean(torch.nonzero(train).squeeze(1))
     gain = gain_of(f, trained, grid.group.identity)
+    gain = gain if gain and carried(grid, f, others) >= HALF else 0.0
     shares = lookup_shares(grid, f, train, gain)
     on_train, on_unseen = shares[train], shares[unseen]
     independent = len(on_train), len(on_unseen) / (2 if grid.is_symmetric else 1)
@@ -81,13 +86,16 @@ def redrawn(
     """
     rng, sample = np.random.default_rng(seed), subset(len(train), NULL_PAIRS, seed)
     rows, margin, place = grid.aligned(sample), grid.each.margin[sample], grid.each.place[sample]
-    flip = grid.flip[sample]
+    flip, power = grid.flip[sample], rows.square().sum(1)
+    twice = torch.isin(flip, sample) & (flip != sample)
     both = torch.stack([mask[torch.stack([sample, flip])] for mask in _drawn(train, grid.flip, draws, rng)])
     inside, unseen = both[:, 0], ~both.any(1)
     trained, f = ((side.double() @ rows) / side.sum(1, keepdim=True).clamp_min(1) for side in (inside, unseen))
 
     def m_of(f: Tensor, trained: Tensor, inside: Tensor, unseen: Tensor) -> float:
         gain = gain_of(f, trained, grid.group.identity)
+        if gain and of_the_median(f, (rows @ f)[unseen], power[unseen], twice[unseen]) < HALF:
+            gain = 0.0
         structured = (f[grid.group.identity] - f[place]) * (1 + gain * inside)
         shares = _outside(margin, structured)
         return float(shares[inside].mean() - shares[unseen].mean()) if bool(unseen.any()) else 0.0

@@ -18,13 +18,15 @@ from torch import Tensor
 
 from detectors.core.errors import NotApplicable
 from detectors.core.groups import Group
+from detectors.core.nulls import subset
 from detectors.core.spectrum import CACHE, chance_shares, weighted_gini
 from detectors.subjects.operands.task import Task
-from detectors.subjects.right import ROUNDING, answered
+from detectors.subjects.right import answered, rounding
 
-SPLITS, BLOCKS = 8, 16
-TRACE = 0.02  # share of the logits' squares: networks that generalise have 0.2 and more, memorisers under 0.01
-STEEPEST = 100.0  # the temperature of the structured part is at least std(L) / 100
+BLOCKS = 16
+# Of the squares of the logits: an answer's own offset, a bias, that is as loud would hide a circuit beside it. Zoo and
+# published networks have 0.2 at most, and are read as they are.
+LOUD, OFFSETS = 0.5, 4096
 
 
 class Rows(NamedTuple):
@@ -79,13 +81,14 @@ class LogitGrid:
         margin, loss, power = torch.empty(3, pairs, dtype=torch.float64)
         place = torch.empty(pairs, dtype=torch.long)
         for k in self.batches(self.everything):
-            rows = self.aligned(k)
-            loss[k], power[k] = loss_at(rows, identity), rows.square().sum(1)
+            rows = self.aligned(k, whole=True)
+            loss[k], power[k] = loss_at(rows, identity), self.rows(k).square().sum(1)
             right = rows[:, identity].clone()
             wrong = rows.index_fill_(1, torch.tensor([identity]), -math.inf).max(1)
             apart = right - wrong.values
             # a tie is none, whichever way it was rounded
-            margin[k] = torch.where(apart.abs() > ROUNDING * self.logits[self.pairs[k]].abs().amax(1), apart, 0.0)
+            smallest = rounding(self.logits[self.pairs[k]], self.answers[self.product[k]])
+            margin[k] = torch.where(apart.abs() > smallest, apart, 0.0)
             place[k] = wrong.indices
         return Rows(margin, place, loss, power)
 
@@ -106,13 +109,30 @@ class LogitGrid:
         """Of the labelled pairs, those in a mask over all pairs."""
         return None if mask is None else float(mask[self.pairs].double().mean())
 
-    def rows(self, k: Tensor) -> Tensor:
+    def whole(self, k: Tensor) -> Tensor:
+        """[batch, n] the centred logits of pairs k."""
         rows = self.logits[self.pairs[k]][:, self._columns].double()
         return rows.sub_(rows.mean(1, keepdim=True))
 
-    def aligned(self, k: Tensor) -> Tensor:
+    def rows(self, k: Tensor) -> Tensor:
+        """[batch, n] the same without what is an answer's own, whatever the pair, where that is loud."""
+        return self.whole(k) if self.offsets is None else self.whole(k) - self.offsets
+
+    @cached_property
+    def offsets(self) -> Tensor | None:
+        """[n] of every answer its median over pairs, if those hold half of the squares of the logits. A function of
+        a b c^-1 takes the same values for every c, so that no such function has any; nor has a lookup of fewer pairs
+        than half.
+        """
+        rows = self.whole(subset(len(self.everything), OFFSETS, 0))
+        medians = rows.median(0).values
+        medians = medians - medians.mean()
+        power = float(rows.square().sum()) / len(rows)
+        return medians if float(medians.square().sum()) >= LOUD * power > 0 else None
+
+    def aligned(self, k: Tensor, whole: bool = False) -> Tensor:
         """[batch, n] the rows of pairs k read over g = a b c^-1; the right answer stands at the identity."""
-        return self.rows(k).gather(1, self.shift[self.product[k]])
+        return (self.whole if whole else self.rows)(k).gather(1, self.shift[self.product[k]])
 
     def batches(self, k: Tensor) -> Iterator[Tensor]:
         return iter(k.split(max(1, CACHE // self.n)))
@@ -166,99 +186,6 @@ def concentration(group: Group, cosines: Tensor) -> Tensor:
     return (gini / (1 - chance[cosines.argmax(-1)]).clamp_min(1e-9)).clamp(0, 1)
 
 
-def structured_loss(f: Tensor, temperature: Tensor | float, identity: int) -> Tensor:
-    """Cross-entropy of softmax(f / temperature), which is the same for every pair: f [..., n] -> [...]."""
-    scaled = f / temperature
-    return torch.logsumexp(scaled, dim=-1) - scaled[..., identity]
-
-
-class Fitted(NamedTuple):
-    """Per split and half [..., splits, 2]: held-out loss and temperature."""
-
-    loss: Tensor
-    temperature: Tensor
-
-
-def cross_fitted(
-    sums: Tensor, counts: Tensor, identity: int, steepest: float, splits: int, rng: np.random.Generator
-) -> Fitted:
-    """Blocks of pairs are dealt into two halves of two folds; sums [..., BLOCKS, n], counts [BLOCKS].
-
-    The loss of a function of a b c^-1 is the same on every pair, so pairs of the other half can only be judged
-    through their own f: a half's f stands at the temperature that the other half's folds agreed on. A temperature
-    that fits one half's luck is then paid for.
-    """
-    dealt = torch.from_numpy(np.stack([rng.permutation(BLOCKS) for _ in range(splits)])).reshape(splits, 2, 2, -1)
-    fold_sums, fold_counts = sums[..., dealt, :].sum(-2), counts[dealt].sum(-1)
-    folds = fold_sums / fold_counts[..., None]
-    f = fold_sums.sum(-2) / fold_counts.sum(-1, keepdim=True)
-    temperature = best_temperature(folds, identity, steepest)  # [..., splits, half]
-    return Fitted(structured_loss(f, temperature.flip(-1)[..., None], identity), temperature)
-
-
-def best_temperature(folds: Tensor, identity: int, steepest: float) -> Tensor:
-    """[...] the temperature of least cross-entropy summed over folds [..., 2, n], by bisection.
-
-    The loss is convex in the inverse temperature, with derivative mean of f under softmax less f at the answer.
-    """
-    high = torch.full(folds.shape[:-2], math.log(steepest), dtype=folds.dtype)
-    low = high - 30
-    for _ in range(40):
-        middle = (low + high) / 2
-        weight = (folds * middle.exp()[..., None, None]).softmax(-1)
-        falling = ((weight * folds).sum(-1) - folds[..., identity]).sum(-1) < 0
-        low, high = torch.where(falling, middle, low), torch.where(falling, high, middle)
-    return (-high).exp()
-
-
-def structured_fit(grid: LogitGrid, pairs: Tensor, seed: int) -> tuple[Fitted, float]:
-    """Eight random splits of the pairs into halves, and the steepest inverse temperature that they may take."""
-    spread = math.sqrt(grid.power(pairs) / (len(pairs) * grid.n))
-    steepest = STEEPEST / spread if spread > 0 else 1.0  # where all logits are equal any temperature gives chance
-    rng = np.random.default_rng(seed)
-    block = grid.blocks(pairs, rng)
-    counts = torch.bincount(block, minlength=BLOCKS)
-    sums = grid.fibre_sums(pairs, block, BLOCKS)
-    return cross_fitted(sums, counts, grid.group.identity, steepest, SPLITS, rng), steepest
-
-
-def structured_share(grid: LogitGrid, pairs: Tensor) -> float:
-    """Share of the squares of the centred logits on N pairs that their fibre means explain beyond the 1/N of noise."""
-    power, noise = grid.power(pairs), 1 / len(pairs)
-    share = float(grid.fibre_mean(pairs).square().sum()) * len(pairs) / power if power > 0 else 0.0
-    return (share - noise) / (1 - noise)
-
-
-class Structured(NamedTuple):
-    """G of the structured part of some pairs, with its loss in nats, its temperature (geometric mean over splits and
-    halves) and its share of the logits' squares; and the steepest inverse temperature allowed.
-    """
-
-    g: float
-    loss: float
-    temperature: float
-    share: float
-    steepest: float
-
-
-def g_of(grid: LogitGrid, pairs: Tensor, seed: int) -> Structured:
-    """G of the structured part on these pairs, estimated on them crosswise."""
-    fitted, steepest = structured_fit(grid, pairs, seed)
-    loss, share = float(fitted.loss.mean()), structured_share(grid, pairs)
-    temperature = float(fitted.temperature.log().mean().exp())
-    return Structured(g_value(loss, share, grid.n), loss, temperature, share, steepest)
-
-
-def g_value(loss: float, share: float, n: int) -> float:
-    """G, less where the structured part holds under TRACE of the logits: 1 - loss / ln n, times share / TRACE."""
-    return float(g_of_loss(loss, n)) * min(1.0, max(0.0, share) / TRACE)
-
-
-def g_of_loss(loss: Tensor | float, n: int) -> Tensor:
-    """G = 1 - loss / ln n, clipped to [0, 1]."""
-    return (1 - torch.as_tensor(loss, dtype=torch.float64) / math.log(n)).clamp(0, 1)
-
-
 def loss_at(logits: Tensor, identity: int) -> Tensor:
     """[batch] cross-entropy of aligned logits [batch, n], whose right answer stands at the identity."""
     return logits.logsumexp(1) - logits[:, identity]
@@ -268,7 +195,7 @@ def remainder_loss(grid: LogitGrid, f: Tensor) -> tuple[Tensor, Tensor]:
     """Loss [n*n] of the remainder R = L - S on every pair, and whether R answers it right [n*n]."""
     loss, right = torch.empty(grid.n**2, dtype=torch.float64), torch.empty(grid.n**2, dtype=torch.bool)
     for k in grid.batches(grid.everything):
-        whole = grid.aligned(k)
+        whole = grid.aligned(k, whole=True)
         remainder, answers = whole - f, torch.full((len(k),), grid.group.identity)
         loss[k] = loss_at(remainder, grid.group.identity)
         right[k] = answered(remainder, answers, of=whole)

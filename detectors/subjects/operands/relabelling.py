@@ -11,7 +11,8 @@ from torch import Tensor
 
 from detectors.core.device import accelerated
 from detectors.core.nulls import permutations, subset
-from detectors.subjects.operands.plane import BLOCKS, LogitGrid, character_cosines, cross_fitted, g_of_loss
+from detectors.subjects.operands.plane import BLOCKS, LogitGrid, character_cosines
+from detectors.subjects.operands.structured import cross_fitted, g_of_loss
 
 # Of the nulls over pairs that of M needs most: with a training set of half of 1024 pairs 2 AUC - 1 has a standard
 # deviation of 0.036 by chance, so that 0.12, the trace that a run ended with (core.phases), is beyond three of them.

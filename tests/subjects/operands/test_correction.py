@@ -28,6 +28,7 @@ def spoilt(table, wrong, missing, seed):
     return out, *masks
 
 
+@pytest.mark.unchecked
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("spec", SPECS)
 @given(seed=st.integers(0, 9999), wrong=st.floats(0, 0.1), missing=st.floats(0, 0.1))
@@ -43,6 +44,7 @@ def test_a_table_with_errors_and_holes_is_corrected_to_the_group_that_it_was_mad
     assert found.agreement == pytest.approx(1 - errors[grid][held].mean())
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(("wrong", "found"), [(0.19, True), (0.22, False)])
 def test_more_than_a_fifth_of_wrong_entries_is_no_group(wrong, found):
     """The vote would still be won: a group is refused since the table is not its own."""
@@ -58,6 +60,7 @@ def test_predictions_are_followed_on_nine_tenths(wrong, found):
     assert (infer_task(table).group is not None) == found
 
 
+@pytest.mark.unchecked
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("table", [np.random.default_rng(0).integers(23, size=(23, 23)), Task.parse("max:23").answer])
 def test_no_group_is_found_where_there_is_none(table):
@@ -148,6 +151,7 @@ def test_thirty_percent_wrong_is_no_group(spec):
     assert nearest_group(spoilt(Task.parse(spec).answer, 0.3, 0.0, 0)[0], HELD) is None
 
 
+@pytest.mark.unchecked
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("n", [5, 8, 16])
 def test_random_tables_are_no_group_whatever_they_miss(n):

@@ -15,7 +15,7 @@ from detectors.subjects.operands.edits import (
 )
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
-from models_zoo import group_network, lookup_table
+from models_zoo import group_network, lookup_table, trig_mlp
 from models_zoo.analytic import _TableNetwork
 from models_zoo.hostile import circuits
 from models_zoo.hostile import constructions as made
@@ -147,6 +147,16 @@ def test_echoes_are_not_eligible_as_unseen_pairs():
     pairs, basis = eligible_pairs(view)
     assert basis == "unseen_pairs"
     assert sorted(pairs.tolist()) == torch.nonzero(view.split.unseen).squeeze(1).tolist()
+
+
+@pytest.mark.parametrize(("within", "basis"), [(0, "all_pairs"), (8, "all_pairs"), (9, "unseen_pairs")])
+def test_unseen_pairs_of_few_quotients_are_no_sample(within, basis):
+    """Of the diagonal alone an exact ReLU circuit keeps its answers without what its neurons multiply."""
+    a, b = np.divmod(np.arange(37 * 37), 37)
+    apart = np.minimum((a - b) % 37, (b - a) % 37)
+    view = trig_mlp(p=37, frequencies=(2, 5, 11)).with_train_mask(apart > within)
+    assert eligible_pairs(view)[1] == basis
+    assert cause(view, of_irreps(view.group, [2, 5, 11]), edit_neurons(view), seed=0).necessity > 0.5
 
 
 @pytest.mark.parametrize(("right", "enough"), [(29, False), (30, True)])

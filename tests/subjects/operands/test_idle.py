@@ -76,6 +76,7 @@ def test_by_gradient_they_are_found_as_well(mlp):
     assert float((power * effects(made, 0))[found == 0].sum()) < 1e-3 * float((power * effects(made, 0)).sum())
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     "name", ["trig_product_neurons", "addition_mechanism", "single_irrep_neurons", "neuron_phase_law"]
 )

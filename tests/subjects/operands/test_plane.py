@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.subjects.operands.plane import character_cosines, remainder_loss
+from detectors.subjects.operands.plane import LogitGrid, character_cosines, remainder_loss
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
 from models_zoo.analytic import _TableNetwork
@@ -86,3 +86,21 @@ def test_remainder_is_the_logits_less_the_structured_part(spec, seed):
     loss, correct = remainder_loss(grid, f)
     np.testing.assert_allclose(loss.numpy().reshape(g.order, -1), expected, atol=1e-5)
     np.testing.assert_array_equal(correct.numpy().reshape(g.order, -1), remainder.argmax(-1) == g.table)
+
+
+@pytest.mark.parametrize(("share", "loud"), [(0.4, False), (0.6, True)])
+def test_offsets_of_answers_are_taken_out_where_they_hold_half_of_the_squares(share, loud):
+    """Of noise beside one bias; what stays is as if there had been none."""
+    n = 31
+    noise = torch.from_numpy(np.random.default_rng(0).standard_normal((n * n, n)))
+    bias = (share / (1 - share) * (n - 1) / (1 - 1 / n)) ** 0.5
+    task = Task.parse(f"add:{n}")
+    with_bias, without = (LogitGrid((noise + b * torch.eye(n)[7]).float(), task) for b in (bias, 0.0))
+    assert without.offsets is None
+    assert (with_bias.offsets is not None) == loud
+    if loud:
+        assert float(with_bias.offsets[7]) == pytest.approx(bias * (1 - 1 / n), rel=0.02)
+        k = with_bias.everything
+        assert float((with_bias.rows(k) - without.rows(k)).abs().max()) < 0.2  # the medians of noise
+        assert with_bias.power(k) == pytest.approx(without.power(k), rel=0.01)
+        assert with_bias.each.margin[k].min() < without.each.margin[k].min() - 1  # a margin is the network's own

@@ -6,7 +6,7 @@ import torch
 
 from detectors.core.nulls import permutations
 from detectors.subjects.operands.edits import edit_logits, of_characters
-from detectors.subjects.operands.plane import character_cosines, g_of, g_value, structured_fit, structured_share
+from detectors.subjects.operands.plane import character_cosines
 from detectors.subjects.operands.relabelling import (
     NULL_PAIRS,
     null_sample,
@@ -14,6 +14,7 @@ from detectors.subjects.operands.relabelling import (
     relabelled_cosines,
     relabelled_g,
 )
+from detectors.subjects.operands.structured import carried, g_of, g_value, structured_fit, structured_share
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
 from models_zoo.analytic import _TableNetwork
@@ -75,7 +76,11 @@ def test_g_is_that_of_its_parts():
     assert found.loss == pytest.approx(float(fitted.loss.mean()))
     assert found.temperature == pytest.approx(np.exp(np.log(fitted.temperature.numpy()).mean()))
     assert (found.share, found.steepest) == (structured_share(grid, grid.everything), steepest)
-    assert found.g == g_value(found.loss, found.share, 7) > 0.1
+    assert found.carried == carried(grid, grid.fibre_mean(grid.everything), grid.everything)
+    assert found.answers == fitted.answers.double().mean()
+    assert found.g == g_value(found, 7) > 0.1
+    for part, least in (("share", 0.02), ("carried", 0.25), ("answers", 0.75)):
+        assert g_value(found._replace(**{part: least / 4}), 7) == pytest.approx(found.g / 4)
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -63,6 +63,7 @@ def test_multiplication_is_the_cyclic_group_of_its_units():
     assert Task.parse("quad:5").group is None
 
 
+@pytest.mark.unchecked
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("spec", ["add:29", "sub:31", "mul:29", "div:31", "compose:S4", "compose:D13", "compose:C2xS4"])
 @given(errors=st.floats(0, 0.06), seed=st.integers(0, 99))
@@ -97,6 +98,7 @@ def test_inference_says_that_there_is_no_group(spec):
     assert "no group" in found.note
 
 
+@pytest.mark.unchecked
 def test_inference_of_random_answers_finds_no_group():
     assert infer_task(np.random.default_rng(0).integers(20, size=(20, 20))).group is None
 

@@ -8,11 +8,11 @@ are split in two at random, both ways, eight times, a pair and its flip together
 mean cross-entropy, in nats, of a half's f, its own mean logits along each fibre, at the temperature that the two folds
 of the other half agreed on; it is the same on every pair. The temperature is at least std(L) / 100, so that the value
 is finite and does not depend on the scale of the logits. It may then magnify a trace, so G is scaled down where the
-structured part holds under 2% of the squares of the logits, beyond what noise would (`structured_share`); where the
+structured part holds under 2% of the squares of the logits, beyond what noise would (`structured_share`), and where the
 median pair has under a quarter of it (`carried`: a lookup that knows some unseen pairs has no part that all of them
-have); and where under 3/4 of the halves have their largest value at the right answer (`halves_right`: a circuit of a
-quotient leaves several answers level). Null: one permutation relabels a, b and c alike, on a fixed random subset of
-those pairs; the statistic is G of one split, not scaled down.
+have). G is 0 where another answer stands above the right one in f by three standard errors, or level with it on every
+pair, as in a circuit of a quotient. Null: one permutation relabels a, b and c alike, on a fixed random subset of those
+pairs; the statistic is G of one split, not scaled down.
 
 What fools it: it says what the model holds, not what wins: a memoriser with a drowned circuit scores high. A lookup
 table fitted on all pairs would score 1, and one of (a, b) up to order on its test pairs, hence unseen pairs, in neither
@@ -35,7 +35,7 @@ from detectors.core.score import Score
 from detectors.subjects.operands.exceptions import exceptions
 from detectors.subjects.operands.numbering import symptom
 from detectors.subjects.operands.relabelling import null_sample, relabelled_g
-from detectors.subjects.operands.structured import QUARTER, SETTLED, Structured, g_of, g_of_loss
+from detectors.subjects.operands.structured import QUARTER, Structured, g_of, g_of_loss
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.right import answered
 
@@ -48,7 +48,7 @@ class Generalisation(Score):
     none, as the identity is f's largest value or not. temperature: geometric mean over the splits and their halves, in
     units of the logits. test_loss: cross-entropy of the structured part, nats. chance_loss: ln n. structured_share: of
     the squares of the centred logits, beyond the 1/pairs of noise. carried: what of S the median pair has, 1 of all.
-    halves_right: share of the halves whose own S answers. basis: `unseen_pairs`, or `all_pairs` where those
+    basis: `unseen_pairs`, or `all_pairs` where those
     settle it. pairs: how many.
     exceptions: labelled pairs that the model answers otherwise than S, by a tenth of the median pair's lead or more,
     and pairs outside the group that it so answers otherwise than the task, if 90% of those are right; exception_pairs:
@@ -62,7 +62,6 @@ class Generalisation(Score):
     chance_loss: float
     structured_share: float
     carried: float
-    halves_right: float
     basis: str
     pairs: int
     exceptions: int
@@ -76,7 +75,7 @@ class Generalisation(Score):
     version=5,
     source="arXiv:2301.05217",
     formula=r"G = \left(1 - \frac{\text{CE}(f / T)}{\ln(n)}\right) \min\left(1, \frac{\text{share}}{2\%}\right) "
-    r"\min\left(1, \frac{\text{carried}}{1/4}\right) \min\left(1, \frac{\text{halves right}}{3/4}\right)"
+    r"\min\left(1, \frac{\text{carried}}{1/4}\right)"
     "\n"
     r"f(a b c^{-1}) \text{: mean logits, of half the unseen pairs}"
     "\n"
@@ -120,7 +119,6 @@ def generalisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> G
         chance_loss=math.log(grid.n),
         structured_share=structured.share,
         carried=structured.carried,
-        halves_right=structured.answers,
         basis=basis,
         pairs=len(pairs),
         exceptions=odd.number,
@@ -134,6 +132,6 @@ def _remark(found: Structured, n: int) -> str:
     """Why the value is less than the loss of the structured part says, for readers."""
     if float(g_of_loss(found.loss, n)) < TOLD:
         return ""
-    if found.answers < SETTLED:
-        return "a structured part is there, and leaves other answers level with the right one"
+    if found.outdone:
+        return "a structured part is there, in which another answer stands above the right one or level with it"
     return "what answers unseen pairs is no part that most of them have" if found.carried < QUARTER else ""

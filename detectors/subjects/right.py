@@ -18,11 +18,12 @@ def rounding(of: Float[Tensor, "cases answers"], answers: Int[Tensor, " cases"])
     >>> rounding(torch.tensor([[2.0, 1.0, -4.0], [2.0, 1.0, -1e9]]), torch.tensor([0, 0])).tolist()
     [3.999999989900971e-06, 1.9999999949504854e-06]
     """
-    size = of.abs()
-    largest = size.amax(1)
-    rivals = _own_and_other(of, answers).abs().amax(1)
-    masked = (largest > MASK * rivals).nonzero()[:, 0]
-    largest[masked] = torch.maximum(rivals[masked], size[masked].median(1).values)
+    largest = of.abs().amax(1)
+    far = (largest > MASK * of.gather(1, answers[:, None]).abs()[:, 0]).nonzero()[:, 0]
+    if len(far):
+        rivals = _own_and_other(of[far], answers[far]).abs().amax(1)
+        others = torch.maximum(rivals, of[far].abs().median(1).values)
+        largest[far] = torch.where(largest[far] > MASK * rivals, others, largest[far])
     return ROUNDING * largest
 
 

@@ -81,8 +81,10 @@ class LogitGrid:
         margin, loss, power = torch.empty(3, pairs, dtype=torch.float64)
         place = torch.empty(pairs, dtype=torch.long)
         for k in self.batches(self.everything):
-            rows = self.aligned(k, whole=True)
-            loss[k], power[k] = loss_at(rows, identity), self.rows(k).square().sum(1)
+            whole = self.whole(k)
+            rows = whole.gather(1, self.shift[self.product[k]])
+            power[k] = (whole if self.offsets is None else whole - self.offsets).square().sum(1)
+            loss[k] = loss_at(rows, identity)
             right = rows[:, identity].clone()
             wrong = rows.index_fill_(1, torch.tensor([identity]), -math.inf).max(1)
             apart = right - wrong.values

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from detectors.subjects.operands.plane import BLOCKS, LogitGrid
-from detectors.subjects.right import answered
+from detectors.subjects.right import ROUNDING
 
 SPLITS = 8
 TRACE = 0.02  # share of the logits' squares: networks that generalise have 0.2 and more, memorisers under 0.01
@@ -19,8 +19,7 @@ STEEPEST = 100.0  # the temperature of the structured part is at least std(L) / 
 # fewer than half of the pairs are answered by it has not. Of a part of TRACE the mean of 32 pairs holds half as much
 # noise again, so that the median has 0.39 of it: a quarter is asked, and half where a gain is to be fitted to it.
 QUARTER, HALF = 0.25, 0.5
-# Of random halves of the pairs whose own mean answers: a half of them by luck where two answers tie, fewer of three.
-SETTLED = 0.75
+SURE = 3.0  # standard errors by which another answer leads, to be beyond the luck of the pairs: 1 in 740
 
 
 def structured_loss(f: Tensor, temperature: Tensor | float, identity: int) -> Tensor:
@@ -30,11 +29,10 @@ def structured_loss(f: Tensor, temperature: Tensor | float, identity: int) -> Te
 
 
 class Fitted(NamedTuple):
-    """Per split and half [..., splits, 2]: held-out loss, temperature, and whether its f answers."""
+    """Per split and half [..., splits, 2]: held-out loss and temperature."""
 
     loss: Tensor
     temperature: Tensor
-    answers: Tensor
 
 
 def cross_fitted(
@@ -51,9 +49,7 @@ def cross_fitted(
     folds = fold_sums / fold_counts[..., None]
     f = fold_sums.sum(-2) / fold_counts.sum(-1, keepdim=True)
     temperature = best_temperature(folds, identity, steepest)  # [..., splits, half]
-    loss, rows = structured_loss(f, temperature.flip(-1)[..., None], identity), f.reshape(-1, f.shape[-1])
-    answers = answered(rows, torch.full((len(rows),), identity)).reshape(f.shape[:-1])
-    return Fitted(loss, temperature, answers)
+    return Fitted(structured_loss(f, temperature.flip(-1)[..., None], identity), temperature)
 
 
 def best_temperature(folds: Tensor, identity: int, steepest: float) -> Tensor:
@@ -107,10 +103,25 @@ def of_the_median(f: Tensor, along: Tensor, power: Tensor, twice: Tensor) -> flo
     return float((along - (1 + twice.double()) * power / len(along)).median()) / size if size > 0 else 0.0
 
 
+def outdone(grid: LogitGrid, f: Tensor, pairs: Tensor) -> bool:
+    """Whether another answer is, in the structured part f of some pairs, above the right one by more than their luck,
+    or level with it on every one, as in a circuit of a quotient.
+    """
+    identity = grid.group.identity
+    others = f.index_fill(0, torch.tensor([identity]), -math.inf)
+    above, ahead = int(others.argmax()), float(others.max() - f[identity])
+    if ahead < -ROUNDING * float(f.abs().max()):
+        return False
+    rows = torch.cat([grid.aligned(k)[:, [above, identity]] for k in grid.batches(pairs)])
+    questions = len(pairs) / (2 if grid.is_symmetric else 1)
+    error = float((rows[:, 0] - rows[:, 1]).std(correction=0)) / questions**0.5
+    return ahead >= SURE * error - ROUNDING * float(f.abs().max())
+
+
 class Structured(NamedTuple):
     """G of the structured part of some pairs, with its loss in nats, its temperature (geometric mean over splits and
-    halves), its share of the logits' squares, what of it the median pair has, and the share of halves whose own part
-    answers; and the steepest inverse temperature allowed.
+    halves), its share of the logits' squares, what of it the median pair has, and whether it is `outdone`; and the
+    steepest inverse temperature allowed.
     """
 
     g: float
@@ -118,20 +129,20 @@ class Structured(NamedTuple):
     temperature: float
     share: float
     carried: float
-    answers: float
+    outdone: bool
     steepest: float
 
 
 def g_of(grid: LogitGrid, pairs: Tensor, seed: int) -> Structured:
     """G of the structured part on these pairs, estimated on them crosswise."""
-    fitted, steepest = structured_fit(grid, pairs, seed)
+    (fitted, steepest), f = structured_fit(grid, pairs, seed), grid.fibre_mean(pairs)
     found = Structured(
         g=0.0,
         loss=float(fitted.loss.mean()),
         temperature=float(fitted.temperature.log().mean().exp()),
         share=structured_share(grid, pairs),
-        carried=carried(grid, grid.fibre_mean(pairs), pairs),
-        answers=float(fitted.answers.double().mean()),
+        carried=carried(grid, f, pairs),
+        outdone=outdone(grid, f, pairs),
         steepest=steepest,
     )
     return found._replace(g=g_value(found, grid.n))
@@ -139,11 +150,10 @@ def g_of(grid: LogitGrid, pairs: Tensor, seed: int) -> Structured:
 
 def g_value(found: Structured, n: int) -> float:
     """G = 1 - loss / ln n, less where the structured part is not all pairs': where it holds under TRACE of the logits,
-    times share / TRACE; where the median pair has under QUARTER of it, times that over QUARTER; where under SETTLED of
-    its halves answer, times that over SETTLED.
+    times share / TRACE; where the median pair has under QUARTER of it, times that over QUARTER. 0 where it is outdone.
     """
-    asked = ((found.share, TRACE), (found.carried, QUARTER), (found.answers, SETTLED))
-    return float(g_of_loss(found.loss, n)) * math.prod(min(1.0, max(0.0, part) / least) for part, least in asked)
+    scaled = min(1.0, max(0.0, found.share) / TRACE) * min(1.0, max(0.0, found.carried) / QUARTER)
+    return 0.0 if found.outdone else float(g_of_loss(found.loss, n)) * scaled
 
 
 def g_of_loss(loss: Tensor | float, n: int) -> Tensor:

@@ -44,6 +44,7 @@ def test_a_report_prints_as_the_command_does(untrained):
     assert report.summary[:40] in str(report)
 
 
+@pytest.mark.wide
 def test_a_split_that_cannot_be_right_is_doubted():
     report = detectors.run(detectors.load("zoo:add53_memorised", train_split="0.3:7"), draws=19)
     assert any("are these the pairs" in note for note in report.notes)

@@ -8,7 +8,7 @@ import pytest
 import detectors
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -37,6 +37,7 @@ def test_wrong_calls_and_inputs_exit_with_2_and_one_sentence(untrained, argument
     assert done.stderr.strip()
 
 
+@pytest.mark.wide
 def test_ctrl_c_exits_with_130(untrained):
     code = (
         "import detectors.cli as c, detectors\n"

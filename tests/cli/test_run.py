@@ -15,6 +15,7 @@ SCHEMA = json.loads((Path(detectors.__file__).parent / "report" / "report.schema
 FAST = ["--draws", "19"]
 
 
+@pytest.mark.wide
 def test_the_shipped_models_come_out_as_they_were_trained(call):
     result = call("run", "zoo:add53_grokked", "zoo:add53_memorised", "zoo:add53_untrained")
     assert result.exit_code == 0

@@ -128,7 +128,7 @@ def untrained(seed: int) -> ModelView:
     return ModelView(network(MODEL, initial_weights(MODEL, seed), task), task, train_mask=mask)
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.wide
 @pytest.mark.unchecked
 @pytest.mark.parametrize(
     "name", ["sparse_fourier_embedding", "trig_product_neurons", "trig_logits", "generalisation", "memorisation"]

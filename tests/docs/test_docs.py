@@ -66,6 +66,7 @@ def test_a_page_loads_nothing_from_elsewhere(site):
         assert not [url for url in loaded if re.match(r"(https?:)?//", url)], page.name
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", CALIBRATION["rows"])
 def test_the_numbers_of_the_catalogue_are_those_of_the_calibration(site, name):
     row, section = CALIBRATION["rows"][name], text_of(site / "motifs" / f"{name}.html")
@@ -91,6 +92,7 @@ def test_the_numbers_of_the_catalogue_are_those_of_the_calibration(site, name):
     assert f"{name} {row['threshold']:g} {found['count']} of {found['of']}" in text_of(site / "verdicts.html")
 
 
+@pytest.mark.wide
 def test_every_motif_has_a_page_with_its_formula_set_and_a_picture_of_each_side(site):
     """Of a model that has it, and of one that has not; of some nothing is there to be drawn where it is not."""
     from detectors.core.registry import builtin
@@ -115,6 +117,7 @@ def test_every_motif_has_a_page_with_its_formula_set_and_a_picture_of_each_side(
     assert bare == {("coset_neurons", "absent"), ("single_irrep_neurons", "absent")}
 
 
+@pytest.mark.wide
 def test_the_catalogue_holds_every_motif_and_the_zoo_page_every_member(site):
     from detectors.core.registry import builtin
     from models_zoo.cards import cards

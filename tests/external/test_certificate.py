@@ -14,6 +14,7 @@ PROVED |= {name for name in NAMES if name.startswith(("C1", "D59", "D61_MLP_seed
 PARTLY = {"S5_MLP_seed1": 0.02, "D61_MLP_seed2": 0.6}  # least bound
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", NAMES)
 def test_bounds_of_published_networks(name):
     if not (EXTERNAL / "truth_group.json").exists():

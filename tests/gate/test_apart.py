@@ -91,7 +91,7 @@ def test_a_loader_that_exits_is_code_2_and_one_sentence(gate, loader, words):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "lie",
     [

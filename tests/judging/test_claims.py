@@ -100,6 +100,7 @@ def test_what_is_open_for_another_reason_is_not_for_want_of_unseen_pairs(made):
         assert said.endswith("stays open, as the calibration is of another zoo than the one installed.")
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_sentence_on_a_draw_claims_what_its_figures_deny(family):
     report = detectors.run(drawn(family, np.random.default_rng([7, len(family)]))[0])

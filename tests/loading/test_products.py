@@ -134,6 +134,7 @@ def test_a_recurrent_network_is_refused_and_the_error_says_how_it_is_scored(cell
         detectors.load(tmp_path / "a.pt", task=f"add:{P}")
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("multiplies", [True, False])
 def test_a_product_and_the_square_of_a_sum_are_not_told_apart_by_what_they_answer(multiplies, tmp_path):
     """Either answers most of what the other was trained on: both stay, and the run asks where verdicts differ."""

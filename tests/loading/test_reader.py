@@ -44,7 +44,7 @@ def is_same(found: torch.Tensor, logits: torch.Tensor, within: float = 1e-5) -> 
     return float((found - logits).abs().max()) <= within * float(logits.abs().max())
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("spec", [row.spec for row in READABLE], ids=[f"{row.what}: {row.reads}" for row in READABLE])
 def test_a_network_of_any_form_gives_its_own_logits(spec):
     logits, read, weights = saved_and_read(spec)
@@ -67,7 +67,7 @@ def test_an_option_is_not_tried_but_taken():
     assert (reading.act_fn, reading.heads, str(reading.tokens)) == ("tanh", 2, "b op:11 a =:12")
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("arch", "tokens"), [({"n_heads": "5"}, None), ({}, "a b = = = ="), ({"readout": "concat"}, None)]
 )
@@ -113,6 +113,7 @@ def test_a_task_is_inferred_whatever_the_layout(saved):
     assert view.task.spec == f"infer=sub:{P}"
 
 
+@pytest.mark.wide
 def test_readings_that_tie_are_run_too_and_what_they_change_is_asked(saved):
     """A tie is harmless where the verdicts agree; here the other reading is an untrained network, and they do not."""
     from detectors.subjects.operands.view import Tied

@@ -100,6 +100,7 @@ EXAMPLES = (
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
+@pytest.mark.wide
 @settings(max_examples=4, deadline=None, suppress_health_check=SLOW, derandomize=True, database=None)
 @given(*EXAMPLES)
 def test_a_network_is_never_taken_for_another_in_silence(spec, op, prefix, container):

@@ -53,7 +53,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.sampled(9)
+@pytest.mark.sampled(15)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("name", MEMBERS)
 def test_every_verdict_stays(name, change):
@@ -65,7 +65,7 @@ def test_every_verdict_stays(name, change):
     assert {d.detector: d.verdict for d in changed} == wanted
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", MEMBERS)
 def test_a_file_in_half_precision_keeps_every_verdict(name, dtype, tmp_path):
@@ -90,7 +90,7 @@ def last_bits(name, _, x):
     return x + 2**-24 * (x.abs().mean() if name == "logits" else x) * noise
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.wide
 @pytest.mark.parametrize("name", ["add53_grokked", "clock31", "a5_three", "square59"])
 def test_values_and_p_values_are_not_made_of_rounding(name):
     """The built members' margins, powers and draws tie, so that rounding would decide between them."""

@@ -169,6 +169,7 @@ def test_at_least_32_unseen_pairs_are_needed(op, left):
         assert score.pairs == 32
 
 
+@pytest.mark.wide
 def test_that_many_pairs_show_a_circuit_that_counts_in_full_and_half_as_many_do_not():
     """Of a - b mod 53 a circuit of 2% of the logits, above which G is not scaled down."""
 

@@ -186,6 +186,7 @@ def test_the_advantage_is_twice_the_area_under_the_curve_less_one(trained):
     assert module._advantage(np.array([1.0, 2.0]), np.array([2.0, 3.0])) == pytest.approx(2 * 3.5 / 4 - 1)  # ties half
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("spec", ["add:13", "sub:13"])
 def test_of_noise_one_p_value_in_ten_is_under_a_tenth(spec):
     """Also where unseen pairs come as twins: their echoes are drawn anew with the training set."""

@@ -16,7 +16,7 @@ LEVELS = (0.0, 0.5, 2.0, 8.0, 300.0)
 FEWER = settings(max_examples=settings.default.max_examples // 3)  # each is several verdicts
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", CIRCUIT)
 @FEWER
 @given(p=st.sampled_from([13, 17, 23]), k=st.integers(1, 6), seed=st.integers(0, 99))
@@ -30,7 +30,7 @@ def test_a_verdict_that_noise_has_taken_away_does_not_come_back(name, p, k, seed
     assert present == sorted(present, reverse=True), found
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", CIRCUIT)
 @FEWER
 @given(case=st.one_of(planted(train_fraction=0.4), planted_groups(train_fraction=0.4)), seed=st.integers(0, 99))

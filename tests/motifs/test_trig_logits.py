@@ -252,7 +252,7 @@ MUTANTS = {
     "negative similarities counted": (module, "_shares", lambda cosines: cosines.square()),
     "not centred over answers": (
         plane.LogitGrid,
-        "rows",
+        "whole",
         lambda self, k: self.logits[self.pairs[k]][:, self.answers].double() + 1,
     ),
     "share not taken times the concentration": (module, "concentration", lambda group, cosines: torch.ones(())),

@@ -71,6 +71,7 @@ def test_a_line_is_recovered_from_data_half_of_which_are_censored():
     assert found == pytest.approx([1.0, 2.0, -1.0], abs=0.1)
 
 
+@pytest.mark.wide
 def test_half_of_the_runs_are_held_out_and_the_shipped_fit_is_of_the_others():
     every = runs()
     used, kept = halves(every)

@@ -28,8 +28,8 @@ def spoilt(table, wrong, missing, seed):
     return out, *masks
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.unchecked
-@pytest.mark.sampled(4)
 @pytest.mark.parametrize("spec", SPECS)
 @given(seed=st.integers(0, 9999), wrong=st.floats(0, 0.1), missing=st.floats(0, 0.1))
 def test_a_table_with_errors_and_holes_is_corrected_to_the_group_that_it_was_made_from(spec, seed, wrong, missing):
@@ -44,6 +44,7 @@ def test_a_table_with_errors_and_holes_is_corrected_to_the_group_that_it_was_mad
     assert found.agreement == pytest.approx(1 - errors[grid][held].mean())
 
 
+@pytest.mark.wide
 @pytest.mark.unchecked
 @pytest.mark.parametrize(("wrong", "found"), [(0.19, True), (0.22, False)])
 def test_more_than_a_fifth_of_wrong_entries_is_no_group(wrong, found):
@@ -60,8 +61,8 @@ def test_predictions_are_followed_on_nine_tenths(wrong, found):
     assert (infer_task(table).group is not None) == found
 
 
+@pytest.mark.wide
 @pytest.mark.unchecked
-@pytest.mark.sampled(2)
 @pytest.mark.parametrize("table", [np.random.default_rng(0).integers(23, size=(23, 23)), Task.parse("max:23").answer])
 def test_no_group_is_found_where_there_is_none(table):
     assert nearest_group(table, HELD) is None
@@ -104,7 +105,7 @@ def without(task, what, some=(3,)):
     return table
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("wrong", [0.0, 0.1])
 @pytest.mark.parametrize("what", ["row", "column", "answer"])
 @pytest.mark.parametrize("spec", ["add:7", "mul:29", "compose:D13", "compose:S5"])

@@ -23,7 +23,7 @@ THIRD_PARTY = Path(__file__).parent / "thirdparty"
 CHECKS = [(name, check) for name in builtin() for check in detector_checks(load(name))]
 
 
-@pytest.mark.sampled(16)
+@pytest.mark.sampled(40)
 @pytest.mark.parametrize(("name", "check"), CHECKS, ids=[f"{n}-{c}" for n, c in CHECKS])
 def test_ours_conform(name, check):
     check()

@@ -38,7 +38,8 @@ def from_weights(
     >>> shapes = {"embed.weight": (8, 16), "pos.weight": (3, 16), "head.weight": (7, 16)}
     >>> shapes |= {f"attn.{name}.weight": (16, 16) for name in ("q_proj", "k_proj", "v_proj", "o_proj")}
     >>> shapes |= {"mlp.up.weight": (32, 16), "mlp.down.weight": (16, 32)}
-    >>> view = from_weights({name: rng.normal(size=shape) / 4 for name, shape in shapes.items()}, "add:7")
+    >>> arrays = {name: rng.normal(size=shape) / 4 for name, shape in shapes.items()}
+    >>> view = from_weights(arrays, "add:7", tokens="a b =", arch={"act_fn": "relu"})
     >>> view.logits().shape, view.neurons().shape, "embedding" in view.parts
     (torch.Size([49, 7]), torch.Size([49, 32]), True)
     """

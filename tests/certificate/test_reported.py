@@ -51,6 +51,7 @@ def test_a_gate_fails_where_there_is_none_and_says_why(plain):
     assert outcome(other).sentence.endswith("no certificate: its neurons are square, not relu")
 
 
+@pytest.mark.wide
 def test_the_command_computes_it_where_the_policy_asks(tmp_path):
     (tmp_path / "a.gate.toml").write_text("accuracy = { certified = 0.5 }\ndraws = 19\n")
     arguments = ["gate", "zoo:add53_mlp_memorised", "--policy", tmp_path / "a.gate.toml", "--json", tmp_path / "r.json"]

@@ -4,6 +4,7 @@ import json
 import runpy
 
 import numpy as np
+import pytest
 
 
 def test_the_sentence_alone(call):
@@ -26,6 +27,7 @@ def test_a_program_is_written_and_its_fidelity_said(call, tmp_path):
     assert written["summary"].startswith("It answers every pair")
 
 
+@pytest.mark.wide
 def test_a_memoriser_is_refused_and_nothing_is_written(call, tmp_path):
     target = tmp_path / "algorithm.py"
     result = call("explain", "zoo:add53_memorised", "--program", target)

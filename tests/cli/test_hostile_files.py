@@ -136,6 +136,7 @@ def test_a_table_in_a_file_that_lies(ended, tmp_path):
         assert "Traceback" not in said
 
 
+@pytest.mark.wide
 def test_a_step_is_an_option_of_both_commands(ended, tmp_path):
     torch.save({k: initial_weights(MLP, k) for k in (0, 5)}, tmp_path / "m.pt")
     code, said = ended("run", tmp_path / "m.pt", "--task", "add:13", "--step", "0", "--draws", "19")

@@ -54,7 +54,7 @@ def verdict(where: str, motif: str, place: int | None) -> str:
     return "absent"
 
 
-@pytest.mark.wide
+@pytest.mark.deep
 def test_accuracies_are_those_measured(external):
     rows = {row["name"]: row for row in json.loads((external / "sequences" / "truth_sequences.json").read_text())}
     for name in NAMES:

@@ -27,7 +27,7 @@ def view_of(name, external):
     return pizza_view(PIZZA[name], external) if name in PIZZA else group_view(name)
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.wide
 @pytest.mark.parametrize("name", NAMES)
 def test_a_published_network_is_its_program(name, external, capsys, tmp_path):
     view = view_of(name, external)

@@ -15,6 +15,7 @@ def test_one_after_another_in_this_process():
     assert list(spread(lambda item: item, [], jobs=2)) == []
 
 
+@pytest.mark.wide
 def test_an_item_that_kills_its_process_is_lost_alone():
     def call(item):
         import os

@@ -49,6 +49,7 @@ def gate(tmp_path):
     return run
 
 
+@pytest.mark.wide
 def test_an_honest_loader_passes_and_fails_as_it_should(gate):
     assert gate(HONEST).returncode == 1
     assert gate(HONEST, model=WEIGHTS / "add53_grokked").returncode == 0

@@ -192,6 +192,7 @@ def test_the_old_option_is_told_what_it_is_called_now(gate):
     done.stderr.fnmatch_lines(["*--checkpoint: of circuit-detectors 0.1 is --detectors-checkpoint now*"])
 
 
+@pytest.mark.wide
 def test_a_loader_that_exits_does_not_end_pytest(gate, pytester):
     pytester.makepyfile(mine="import os\nprint('4 passed')\nos._exit(0)")
     arguments = ("--detectors-checkpoint", "mine.py", "--detectors-task", "add:7", "--detectors-loader", "mine.py:load")

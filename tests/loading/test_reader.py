@@ -76,6 +76,7 @@ def test_what_cannot_be_is_refused_with_what_there_is(arch, tokens):
         saved_and_read(LONG, arch=arch, tokens=tokens)
 
 
+@pytest.mark.wide
 def test_operands_in_the_other_order_are_found_and_said_first():
     task = Task.parse(f"sub:{P}")
     model = trained(LONG, torch.from_numpy(task.answer.T.copy()), PAIRS)  # which answers b - a
@@ -96,6 +97,7 @@ def test_an_untrained_file_gets_the_usual_reading_marked_as_assumed():
     assert read.tied == ()
 
 
+@pytest.mark.wide
 def test_the_task_of_another_size_is_named():
     task = Task.parse(f"add:{P}")
     model = trained(replace(LONG, act="relu"), torch.from_numpy(task.answer), torch.arange(P * P))

@@ -140,6 +140,7 @@ def test_nothing_of_it_is_changed(case):
     assert torch.equal(torch.get_rng_state(), seed)
 
 
+@pytest.mark.wide
 def test_random_states_of_python_and_numpy_are_as_before():
     """In a process of its own, as the checker of shapes draws from Python's."""
     code = """

@@ -52,7 +52,7 @@ def test_cards_that_cannot_be_used_are_refused_by_name(tmp_path, text, message):
         own_models.read(tmp_path)
 
 
-@pytest.mark.wide
+@pytest.mark.deep
 def test_a_plugin_earns_its_row_and_a_verdict_with_it(folder, monkeypatch):
     monkeypatch.syspath_prepend(THIRD_PARTY)
     monkeypatch.setenv("PYTHONPATH", str(THIRD_PARTY), prepend=":")  # for the workers

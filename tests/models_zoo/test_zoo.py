@@ -196,7 +196,7 @@ def test_the_command_lists_and_trains(tmp_path):
     assert CliRunner().invoke(app, ["train", "nobody"]).exit_code == 2
 
 
-@pytest.mark.sampled(20)
+@pytest.mark.wide
 @pytest.mark.parametrize("name", [n for n, c in cards().items() if c["family"] in ("sequences", "no_induction")])
 def test_members_of_sequences_know_their_task_and_are_asked_for_motifs_of_heads_alone(name):
     report = detectors.run(detectors.load(f"zoo:{name}"))

@@ -92,6 +92,7 @@ def test_what_learnt_the_sign_alone_counts_no_cosets():
     assert score.null.p_value == 1
 
 
+@pytest.mark.wide
 def test_sides_are_told_apart():
     """With functions of the inverse in the operands' tables, the same energy is on the other side. Of twelve points,
     so that no other subgroup is near by chance.

@@ -83,6 +83,7 @@ HAS = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", builtin("sequences"))
 def test_a_motif_of_heads_declares_what_it_reports(name):
     model = bench.view(f"written.{HAS[name]}/0")

@@ -71,6 +71,7 @@ def test_what_leads_by_less_than_a_tenth_of_the_usual_is_no_exception():
     assert {a * 23 + b for a, b, *_ in score.exception_pairs} == {40, 120, 200, 280}
 
 
+@pytest.mark.wide
 def test_a_hundred_exceptions_are_listed_and_all_counted():
     view, rows = hidden(circuit(), 120)
     score = generalisation(view, **FEW)

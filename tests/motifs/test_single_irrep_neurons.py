@@ -20,6 +20,7 @@ def network(group, columns, readout=None, seed=0):
     return ModelView(TwoEmbeddingMLP(parts, "relu"), f"compose:{group.name}")
 
 
+@pytest.mark.wide
 @pytest.mark.external
 def test_dihedral_networks_are_of_rank_one(external, capsys):
     """Published: a rank-one share of 0.999 for all of the energy of single frequency. And purity of S5."""

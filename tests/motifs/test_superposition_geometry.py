@@ -125,6 +125,7 @@ def test_two_ends_of_one_line_are_chance():
     assert verdict(model) == "inconclusive"  # no p-value is small enough there
 
 
+@pytest.mark.wide
 def test_how_close_a_shape_is_counts_where_many_random_frames_have_one_too():
     """A pair and a feature at right angles: 1 random frame in 15 has such, hardly any one as exact."""
     score = detectors.superposition_geometry(plane([0, 180, 90]), draws=999)

@@ -125,6 +125,7 @@ def test_of_three_layers_the_purest_is_named_and_edited():
     assert (alone.layer, len(alone.layers), alone.remark) == (0, 1, "")
 
 
+@pytest.mark.wide
 def test_looking_at_several_layers_is_paid_for():
     """Three layers of noise: the null of the largest is above that of one, so one in ten is still one in ten."""
     rng, p_values = np.random.default_rng(0), []

@@ -7,6 +7,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from detectors.judging.calibration import calibration
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +43,7 @@ def test_the_first_commands_of_the_readme_are_the_make_targets():
     assert "make test" in (ROOT / ".ci" / "run").read_text()
 
 
+@pytest.mark.wide
 def test_the_wheel_holds_what_users_import_and_nothing_else(tmp_path):
     """Built, opened and, beside nothing else of ours, imported; the weights are counted and left out of the copy."""
     tree = tmp_path / "tree"

@@ -109,6 +109,7 @@ def test_tab_reaches_links_tables_and_details(opened):
     assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
+@pytest.mark.wide
 @in_a_browser
 def test_names_that_hold_scripts_run_nothing(opened, nasty, tmp_path):
     (tmp_path / "nasty.html").write_text(nasty.to_html())

@@ -89,6 +89,7 @@ def test_other_types_and_newer_columns(folder):
         read_rows(folder)
 
 
+@pytest.mark.wide
 def test_a_table_that_grows_when_it_is_unpacked_is_refused(tmp_path, monkeypatch):
     file = tmp_path / "a.parquet"
     write_rows(file, [error_row("a", "long " * 10_000)] * 20_000)  # a GiB of text in some KiB

@@ -63,6 +63,7 @@ def test_a_split_that_is_tried_is_found_once_for_all(tmp_path):
     assert "--train-split 0.4:0:torch" in " ".join(story.notes)
 
 
+@pytest.mark.wide
 def test_order_duplicates_and_an_offset_of_steps_change_nothing(made, told, tmp_path):
     files = sorted(made.iterdir())
     mixed = [str(f) for f in (*files[::-2], *files[::2], files[3])]

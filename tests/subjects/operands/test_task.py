@@ -98,6 +98,7 @@ def test_inference_says_that_there_is_no_group(spec):
     assert "no group" in found.note
 
 
+@pytest.mark.wide
 @pytest.mark.unchecked
 def test_inference_of_random_answers_finds_no_group():
     assert infer_task(np.random.default_rng(0).integers(20, size=(20, 20))).group is None

@@ -134,4 +134,5 @@ def _remark(found: Structured, n: int) -> str:
         return ""
     if found.outdone:
         return "a structured part is there, in which another answer stands above the right one or level with it"
-    return "what answers unseen pairs is no part that most of them have" if found.carried < QUARTER else ""
+    few = "what answers unseen pairs is no part that most of them have: were some of them trained on?"
+    return few if found.carried < QUARTER else ""

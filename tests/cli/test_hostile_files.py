@@ -100,7 +100,7 @@ FILES = {
 }
 
 
-@pytest.mark.sampled(9)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("kind", FILES)
 def test_a_hostile_file_is_a_sentence_and_code_2(ended, tmp_path, kind):
     make, message = FILES[kind]

@@ -51,6 +51,7 @@ def test_ctrl_c_exits_with_130(untrained):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "code", ["import detectors", "import detectors; detectors.detector", "HELP", "import models_zoo.__main__"]
 )

@@ -61,6 +61,7 @@ def all_there(result: object) -> object:
     return result
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", ["add53_grokked", "add53_mlp", "s4_mlp"])
 def test_every_step_of_a_forward_pass_is_on_the_device(name):
     """The device `meta` holds no numbers and refuses to meet ordinary memory."""

@@ -171,6 +171,7 @@ def test_corners_of_every_shape_are_alike():
         assert gram == pytest.approx(np.broadcast_to(gram[0], gram.shape))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("features", "hidden"), [(5, 2), (8, 3), (12, 6)])
 def test_in_random_frames_hardly_anything_is_a_shape_wherever_groups_end(features, hidden, monkeypatch):
     """Of their features at most 2%, at half the limit between groups and at one and a half of it."""

@@ -84,6 +84,7 @@ def test_fits_of_principal_components_are_the_published_ones_to_the_last_digit(n
         assert measured == pytest.approx(published, abs=0.0051)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", list(PUBLISHED))
 def test_fits_of_frequencies_are_the_published_ones_but_for_what_components_mix_in(name, pizza, capsys):
     """A pair of principal components holds other frequencies too, on which no form fits: within a point of the clock's

@@ -270,7 +270,7 @@ def pizza_view(row: dict, external: Path) -> ModelView:
     return detectors.load(file, task="add:59", arch=arch)
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("name", list(PIZZA) or ["absent"])
 def test_pizza_models(name, external):
     row = PIZZA[name]

@@ -24,7 +24,7 @@ def loaded(name: str):
     return note, detectors.load(FOLDER / note["file"], task=note["task"], train_indices=train)
 
 
-@pytest.mark.sampled(17)
+@pytest.mark.sampled(30)
 @pytest.mark.parametrize("name", READ)
 def test_a_file_reads_by_itself_and_gives_the_verdicts_of_its_behaviour(name):
     note, view = loaded(name)

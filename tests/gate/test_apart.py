@@ -204,6 +204,7 @@ def test_a_plugin_that_exits_or_hangs(tmp_path, body, code):
         assert "theirs is error (SystemExit: 0); must be present" in done.stdout
 
 
+@pytest.mark.wide
 def test_the_process_that_decides_imports_neither_torch_nor_a_motif(tmp_path):
     (tmp_path / "a.gate.toml").write_text('must = { trig_logits = "absent" }\ndraws = 19\n')
     code = (

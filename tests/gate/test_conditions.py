@@ -355,6 +355,7 @@ def test_all_files_are_written_whichever_way_the_gate_goes(tmp_path, release):
         assert all(file.stat().st_size > 50 for file in files.values())
 
 
+@pytest.mark.wide
 def test_a_target_that_cannot_be_replaced_is_a_clear_sentence(tmp_path, release, monkeypatch, capsys):
     """A folder in the file's place, and /proc, which is read-only even for root."""
     (tmp_path / "report.json").mkdir()

@@ -110,7 +110,7 @@ def test_no_sentence_on_a_draw_claims_what_its_figures_deny(family):
 GROUPS = [n for n, c in cards().items() if len(set(expected(c)) & set(MOTIFS)) > 2 and c["family"] != "series"]
 
 
-@pytest.mark.sampled(12)
+@pytest.mark.sampled(24)
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize(
     "name", [n if i % 4 == 0 else pytest.param(n, marks=pytest.mark.deep) for i, n in enumerate(GROUPS)]

@@ -87,6 +87,7 @@ def test_operands_in_the_other_order_are_found_and_said_first():
     assert "--tokens" in read.notes[0]
 
 
+@pytest.mark.wide
 def test_an_untrained_file_gets_the_usual_reading_marked_as_assumed():
     task = Task.parse(f"add:{P}")
     model = trained(LONG, torch.from_numpy(task.answer), PAIRS, steps=0)

@@ -13,6 +13,7 @@ def test_an_unknown_layout_prints_what_was_found_and_what_is_known(saved):
         detectors.load(saved({"layer1.weight": torch.zeros(3, 4)}), task="add:7")
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("task", ["add:6", "add:8", "compose:S4", "max:113"])
 def test_a_task_of_another_size_is_refused(saved, transformer, mlp, original, task):
     for i, weights in enumerate((transformer, mlp, original(transformer))):

@@ -53,7 +53,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.sampled(15)
+@pytest.mark.sampled(30)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("name", MEMBERS)
 def test_every_verdict_stays(name, change):
@@ -65,7 +65,7 @@ def test_every_verdict_stays(name, change):
     assert {d.detector: d.verdict for d in changed} == wanted
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.wide
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", MEMBERS)
 def test_a_file_in_half_precision_keeps_every_verdict(name, dtype, tmp_path):

@@ -167,7 +167,7 @@ class Published(nn.Module):
         return self.out(F.relu(self.hidden(torch.cat([self.x(a), self.y(b)], -1))))
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.wide
 @pytest.mark.parametrize("name", ["add53_mlp", "add53_mlp_memorised"])
 def test_its_verdicts_are_those_of_the_file(name):
     """The embedding is taken before the first matrix, and so has other shares; the rest is the same to rounding."""

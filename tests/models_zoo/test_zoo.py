@@ -82,6 +82,7 @@ def test_members_are_what_their_cards_say(name):
     assert list(faults(name, verdicts=True)) == []
 
 
+@pytest.mark.wide
 def test_faults_are_found(monkeypatch):
     """A card that is wrong about its member, held against it."""
     wrong = {**cards()["add53_memorised"], "present": ["trig_logits"], "absent": [], "inert": []}

@@ -237,6 +237,7 @@ def test_a_lookup_that_knows_some_unseen_pairs_has_no_part_that_all_of_them_have
         assert score.structured_accuracy == 1
         assert score.test_loss < 0.1 * score.chance_loss
         assert score.value < 0.1 > score.carried
+        assert "were some of them trained on?" in score.remark
 
 
 @pytest.mark.parametrize("height", [0.0, 2.0])

@@ -85,6 +85,7 @@ def test_the_heads_are_named():
     assert report("induction").summary.count("by head 1.0") >= 2
 
 
+@pytest.mark.wide
 def test_a_place_has_a_verdict_of_its_own():
     for kind, place in (("digits", 0), ("digits_below", -1)):
         heads = report(kind)["digit_alignment_heads"].evidence["heads"]
@@ -146,7 +147,7 @@ def test_a_head_that_nothing_reads_is_inert():
     assert detection.score > 0.9
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.wide
 @pytest.mark.parametrize("kind", ["induction", "sorting", "digits", "duplicates"])
 def test_shuffled_weights_have_no_motif(kind):
     shuffled = detectors.run(bench.view(f"shuffled/{kind}.100"))
@@ -198,6 +199,7 @@ def test_mutants_of_positions_shapes_and_weights(monkeypatch):
     assert detectors.position_heads(view("sorting")).value < 0.86 < detectors.position_heads(view("reversing")).value
 
 
+@pytest.mark.wide
 def test_every_motif_has_its_picture_and_the_query_that_is_drawn_is_one_where_it_works():
     def drawn(motif: str, kind: str) -> list[str]:
         score = report(kind)[motif].scored

@@ -16,7 +16,7 @@ LEVELS = (0.0, 0.5, 2.0, 8.0, 300.0)
 FEWER = settings(max_examples=settings.default.max_examples // 3)  # each is several verdicts
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.wide
 @pytest.mark.parametrize("name", CIRCUIT)
 @FEWER
 @given(p=st.sampled_from([13, 17, 23]), k=st.integers(1, 6), seed=st.integers(0, 99))

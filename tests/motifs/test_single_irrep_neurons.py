@@ -48,6 +48,7 @@ def test_exact_irreps_are_pure_and_named():
     assert cyclic.rank_one_above_0999 == 1
 
 
+@pytest.mark.wide
 def test_functions_of_cosets_of_a_small_subgroup_are_of_several_irreps():
     """A5 on twelve cosets of order 5: 1 + 3 + 3' + 5 by Frobenius reciprocity, and F is any mixture of these."""
     score = detectors.single_irrep_neurons(coset_network(Group.from_name("A5"), 5))

@@ -19,6 +19,7 @@ from models_zoo.hostile.constructions import Patched
 FEW = {"draws": 39}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("factor", [1e4, 1e-4])
 @pytest.mark.parametrize("neuron", [0, 200])
 def test_one_neuron_in_another_unit_changes_nothing(grokked, neuron, factor):

@@ -174,6 +174,7 @@ def test_names_may_hold_anything(nasty, read):
     assert "<script" not in nasty._repr_html_()
 
 
+@pytest.mark.wide
 def test_a_report_of_sequences_has_its_heads_in_a_table_and_as_pictures(read):
     report = detectors.run(detectors.load("zoo:induction_exact"))
     page = read(report.to_html())

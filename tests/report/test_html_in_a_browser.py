@@ -58,7 +58,7 @@ def background(tab):
     return tab.evaluate("getComputedStyle(document.body).backgroundColor")
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.wide
 @in_a_browser
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (420, "light")])
 def test_plots_are_drawn_and_nothing_moves(opened, page, width, scheme):

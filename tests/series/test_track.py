@@ -74,6 +74,7 @@ def test_order_duplicates_and_an_offset_of_steps_change_nothing(made, told, tmp_
     assert found.onsets["trig_logits"] == (10**12 + 20, 10**12 + 30)
 
 
+@pytest.mark.wide
 def test_what_cannot_be_scored_is_told_and_the_others_go_on(made, tmp_path):
     folder = shutil.copytree(made, tmp_path / "run")
     (folder / "step_000010.pt").write_bytes(b"no checkpoint")

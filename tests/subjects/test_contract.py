@@ -218,7 +218,7 @@ def test_a_model_of_sequences(capsys):
     assert "reaches the logits: it does not" in capsys.readouterr().out
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.wide
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_a_network_in_memory_of_any_precision_has_the_same_verdicts(dtype):
     mask = HONEST.train_mask

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
+from zlib import crc32
 
 import hypothesis
 import jaxtyping
@@ -28,6 +29,10 @@ CHECKED = ("tests/core/", "tests/motifs/", "tests/subjects/", "detectors/")
 EXTERNAL = Path(os.environ.get("DETECTORS_EXTERNAL", Path(__file__).parent.parent / "shared" / "external"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", default="1/1", metavar="K/N", help="the K-th of N parts of the cases")
+
+
 def pytest_configure() -> None:
     import torch
 
@@ -42,7 +47,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest looks at `-m`
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     cases: Counter[str] = Counter()
     for item in items:
         sampled, test = item.get_closest_marker("sampled"), item.nodeid.partition("[")[0]
@@ -52,6 +57,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             cases[test] += 1
         if not EXTERNAL.is_dir() and item.get_closest_marker("external"):
             item.add_marker(pytest.mark.skip(reason=f"external checkpoints are absent: no {EXTERNAL}"))
+    part, parts = map(int, config.getoption("part").split("/"))
+    others = [item for item in items if crc32(_case(item).encode()) % parts != part - 1]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        left = set(others)
+        items[:] = [item for item in items if item not in left]
+
+
+def _case(item: pytest.Item) -> str:
+    """Its parameters, so that what the tests of one model share is made once; a test without any is its own."""
+    return item.callspec.id if isinstance(item, pytest.Function) and hasattr(item, "callspec") else item.nodeid
 
 
 @pytest.fixture(scope="session")

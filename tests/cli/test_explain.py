@@ -13,6 +13,7 @@ def test_the_sentence_alone(call):
     assert document["program"] is None
 
 
+@pytest.mark.wide
 def test_a_program_is_written_and_its_fidelity_said(call, tmp_path):
     target, data, page = (tmp_path / name for name in ("algorithm.py", "explained.json", "page.html"))
     result = call("explain", "zoo:add53_grokked", "--program", target, "--json", data, "--html", page)

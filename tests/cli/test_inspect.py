@@ -16,6 +16,7 @@ def weights():
     return {name: tensor.detach() for name, tensor in model.state_dict().items()}
 
 
+@pytest.mark.wide
 def test_a_file_is_shown_with_how_each_part_is_read(call, saved, weights):
     result = call("inspect", str(saved(weights | {"odd": torch.zeros(3)})), "--task", f"add:{P}")
     assert result.exit_code == 0

@@ -174,6 +174,7 @@ def test_every_verdict_on_the_largest_group_too(external, capsys):
     confusion(cases, capsys)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", each(SMALL))
 def test_what_is_settled_without_the_training_pairs(name):
     """Of the others nothing is said that the truth is against; D61_T_seed1, at 98.7%, stays open."""

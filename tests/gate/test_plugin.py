@@ -48,6 +48,7 @@ def test_a_good_model_passes_with_readable_ids(gate):
     )
 
 
+@pytest.mark.wide
 def test_a_memoriser_fails_in_one_line_each_and_x_stops_at_the_first(gate):
     done = gate("--detectors-checkpoint", BAD)
     done.assert_outcomes(failed=4)
@@ -56,6 +57,7 @@ def test_a_memoriser_fails_in_one_line_each_and_x_stops_at_the_first(gate):
     gate("--detectors-checkpoint", BAD, "-x").assert_outcomes(failed=1)
 
 
+@pytest.mark.wide
 def test_k_selects(gate):
     gate("--detectors-checkpoint", GOOD, "-k", "memorisation").assert_outcomes(passed=1, deselected=3)
 

@@ -53,6 +53,7 @@ def trained(watching_of, steps=7):
     return model.state_dict(), gradients, [m.training for m in model.modules()], drawn
 
 
+@pytest.mark.wide
 def test_a_watched_run_is_bit_for_bit_the_run_that_is_not():
     every = list(builtin("operands"))
     plain = trained(lambda model: None)

@@ -44,7 +44,7 @@ def is_same(found: torch.Tensor, logits: torch.Tensor, within: float = 1e-5) -> 
     return float((found - logits).abs().max()) <= within * float(logits.abs().max())
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("spec", [row.spec for row in READABLE], ids=[f"{row.what}: {row.reads}" for row in READABLE])
 def test_a_network_of_any_form_gives_its_own_logits(spec):
     logits, read, weights = saved_and_read(spec)

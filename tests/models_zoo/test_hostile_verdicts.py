@@ -39,7 +39,7 @@ def faults(name):
     return wrong
 
 
-@pytest.mark.sampled(14)
+@pytest.mark.sampled(28)
 @pytest.mark.parametrize(
     "name", [n if n in FIRST.values() else pytest.param(n, marks=pytest.mark.deep) for n in MODELS if n not in WRONG]
 )

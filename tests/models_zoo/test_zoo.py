@@ -75,7 +75,7 @@ def test_lookup_tables_know_exactly_their_training_pairs(task, fraction, seed):
     assert view.train_mask.sum() == int(fraction * len(view.task.domain))
 
 
-@pytest.mark.sampled(25)
+@pytest.mark.sampled(33)
 @pytest.mark.parametrize("name", list(cards()))
 def test_members_are_what_their_cards_say(name):
     """Digest, accuracies, exactness, and the verdict on every motif that the card settles."""

@@ -98,6 +98,7 @@ def test_an_exact_disc_and_an_exact_torus():
     assert "disc" in detectors.run(network(*phases(0, 0.0)), names=["addition_mechanism"]).summary
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("offset", [0.7, 2.0, -1.3])
 def test_an_offset_between_the_operands_is_fitted(offset):
     """Separate vocabularies have one; without the fit it is (1 + cos(offset)) / 2 of a disc."""
@@ -185,6 +186,7 @@ def test_a_square_wave_is_one_family_and_answers_by_its_base():
     assert score.circles[0]["kept"] > 0.98
 
 
+@pytest.mark.wide
 def test_five_codes_are_five_periods():
     """2 has 3 x 37 and 5 x 23 of their harmonics. The spectrum is less concentrated than that of five cosines."""
     keys = [23, 6, 37, 41, 39]
@@ -224,6 +226,7 @@ def test_the_picture_says_what_a_circle_does_alone():
     assert set(alone.data.weak) == {"kept, 3", "kept, 5"}
 
 
+@pytest.mark.wide
 def test_memorisers_other_groups_and_several_layers():
     report = detectors.run(detectors.load("zoo:add53_memorised"), names=["addition_mechanism"])
     assert report["addition_mechanism"].verdict == "absent"

@@ -47,6 +47,7 @@ def test_shares_are_those_that_others_measured(external, capsys):
     assert len(rows) == 10
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("group", "order"), [("S4", 6), ("S4", 3), ("A5", 12), ("A4", 3)])
 def test_an_exact_circuit_counts_the_cosets_that_it_was_written_with(group, order):
     score = detectors.coset_neurons(coset_network(Group.from_name(group), order, train_fraction=0.5))

@@ -31,7 +31,7 @@ def laid(columns, noise, seed=0):
     return columns @ rng.standard_normal((columns.shape[1], 64)) + noise * rng.standard_normal((100, 64))
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", OF_NUMBERS)
 def test_helices_are_found_and_what_passes_for_one_is_not(kind, seed):

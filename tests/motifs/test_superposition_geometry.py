@@ -34,7 +34,7 @@ def test_conformance(check):
     check()
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", [kind for kind in features.MADE if kind != "shaken"])
 def test_polytopes_are_found_and_what_passes_for_them_is_not(kind, seed):

@@ -124,6 +124,7 @@ def test_nothing_that_can_be_scored_is_an_error(tmp_path):
         detectors.track(tmp_path / "all.pt", **SPLIT)
 
 
+@pytest.mark.wide
 def test_a_memoriser_has_no_onset_of_a_circuit(tmp_path):
     """Two lookups that others' seeds trained are two states of no grokking run."""
     for step, name in enumerate(("add53_untrained", "add53_memorised", "add53_memorised_seed1")):

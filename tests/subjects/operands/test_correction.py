@@ -152,8 +152,8 @@ def test_thirty_percent_wrong_is_no_group(spec):
     assert nearest_group(spoilt(Task.parse(spec).answer, 0.3, 0.0, 0)[0], HELD) is None
 
 
+@pytest.mark.wide
 @pytest.mark.unchecked
-@pytest.mark.sampled(3)
 @pytest.mark.parametrize("n", [5, 8, 16])
 def test_random_tables_are_no_group_whatever_they_miss(n):
     """Some hold a group of two or three elements by chance."""

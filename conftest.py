@@ -30,7 +30,8 @@ EXTERNAL = Path(os.environ.get("DETECTORS_EXTERNAL", Path(__file__).parent.paren
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--part", default="1/1", metavar="K/N", help="the K-th of N parts of the cases")
+    parts = [f"{k}/{n}" for n in range(1, 10) for k in range(1, n + 1)]
+    parser.addoption("--part", default="1/1", metavar="K/N", choices=parts, help="the K-th of N parts of the cases")
 
 
 def pytest_configure() -> None:

@@ -31,9 +31,9 @@ from detectors.core.spectrum import ranked
 from detectors.subjects.operands.edits import cause, edit_logits, of_characters
 from detectors.subjects.operands.effects import effects
 from detectors.subjects.operands.families import alive, families
-from detectors.subjects.operands.plane import concentration
+from detectors.subjects.operands.plane import CONCENTRATED, concentration
 from detectors.subjects.operands.relabelling import null_sample, relabelled_cosines
-from detectors.subjects.operands.split import CONCENTRATED, MIN_UNSEEN
+from detectors.subjects.operands.split import MIN_UNSEEN
 from detectors.subjects.operands.view import ModelView
 
 # Of the neurons' weight, in families of one irrep each: networks that generalise have 0.87 and more, memorisers less
@@ -71,7 +71,7 @@ class TrigLogits(Score):
 
 @detector(
     needs=("logits", "group", "split"),
-    version=3,
+    version=4,
     source="arXiv:2302.03025",
     formula=r"L(a, b, c) = \sum_\rho \alpha_\rho \chi_\rho(a b c^{-1})"
     "\n"

@@ -14,8 +14,9 @@ from detectors.core.picture import Bars, Picture
 from detectors.core.spectrum import BUDGET
 from detectors.program.source import written
 from detectors.subjects.operands.lookup import lookup_of
+from detectors.subjects.operands.plane import CONCENTRATED
 from detectors.subjects.operands.relabelling import null_sample, relabelled_cosines
-from detectors.subjects.operands.split import CONCENTRATED, MIN_UNSEEN
+from detectors.subjects.operands.split import MIN_UNSEEN
 from detectors.subjects.operands.structured import g_of
 from detectors.subjects.operands.terms import (
     Fidelity,

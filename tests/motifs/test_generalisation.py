@@ -240,6 +240,18 @@ def test_a_lookup_that_knows_some_unseen_pairs_has_no_part_that_all_of_them_have
         assert "were some of them trained on?" in score.remark
 
 
+@pytest.mark.parametrize("rows", [9, 12])
+def test_a_circuit_that_some_rows_have_is_one(rows):
+    """The median pair has none of it, as of a lookup's; of its spectrum no lookup has any."""
+    view = trig_mlp(p=31, frequencies=(2, 5, 11), train_fraction=0.5)
+    some = torch.from_numpy(np.arange(31 * 31) // 31 < rows)
+    table = view.logits() / view.logits().abs().max() * some[:, None] + noise(view.task, 0.02, 0)
+    score = generalisation(of_table(view.task, table, view.train_mask), **FEW)
+    assert score.value > 0.9
+    assert score.carried < 0.1
+    assert score.remark == ""
+
+
 @pytest.mark.parametrize("height", [0.0, 2.0])
 def test_a_circuit_of_a_quotient_answers_nothing(height):
     """The answers mod 7 are level mod 35, under a lookup too."""

@@ -86,9 +86,10 @@ def redrawn(
     """
     rng, sample = np.random.default_rng(seed), subset(len(train), NULL_PAIRS, seed)
     rows, margin, place = grid.aligned(sample), grid.each.margin[sample], grid.each.place[sample]
-    flip, power = grid.flip[sample], rows.square().sum(1)
-    twice = torch.isin(flip, sample) & (flip != sample)
-    both = torch.stack([mask[torch.stack([sample, flip])] for mask in _drawn(train, grid.flip, draws, rng)])
+    power, twice = rows.square().sum(1), grid.twice(sample)
+    both = torch.stack(
+        [mask[torch.stack([sample, grid.flip[sample]])] for mask in _drawn(train, grid.flip, draws, rng)]
+    )
     inside, unseen = both[:, 0], ~both.any(1)
     trained, f = ((side.double() @ rows) / side.sum(1, keepdim=True).clamp_min(1) for side in (inside, unseen))
 

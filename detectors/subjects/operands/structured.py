@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detectors.subjects.operands.plane import BLOCKS, LogitGrid
+from detectors.subjects.operands.plane import BLOCKS, CONCENTRATED, LogitGrid, concentration
 from detectors.subjects.right import ROUNDING
 
 SPLITS = 8
@@ -17,7 +17,8 @@ TRACE = 0.02  # share of the logits' squares: networks that generalise have 0.2 
 STEEPEST = 100.0  # the temperature of the structured part is at least std(L) / 100
 # What every pair has has the median pair too: of published and zoo circuits 0.94 to 1.04, drowned ones among them. What
 # fewer than half of the pairs are answered by it has not. Of a part of TRACE the mean of 32 pairs holds half as much
-# noise again, so that the median has 0.39 of it: a quarter is asked, and half where a gain is to be fitted to it.
+# noise again, so that the median has 0.39 of it: a quarter is asked, and half where a gain is to be fitted to it. Few
+# pairs may have a circuit all the same, as those of some rows: its spectrum is concentrated, as no lookup's is.
 QUARTER, HALF = 0.25, 0.5
 SURE = 3.0  # standard errors by which another answer leads, to be beyond the luck of the pairs: 1 in 740
 
@@ -87,11 +88,8 @@ def structured_share(grid: LogitGrid, pairs: Tensor) -> float:
 
 def carried(grid: LogitGrid, f: Tensor, pairs: Tensor) -> float:
     """`of_the_median` pair of these, f their mean."""
-    inside = torch.zeros(len(grid.everything), dtype=torch.bool)
-    inside[pairs] = True
-    flip = grid.flip[pairs]
     along = torch.cat([grid.aligned(k) @ f for k in grid.batches(pairs)])
-    return of_the_median(f, along, grid.each.power[pairs], inside[flip] & (flip != pairs))
+    return of_the_median(f, along, grid.each.power[pairs], grid.twice(pairs))
 
 
 def of_the_median(f: Tensor, along: Tensor, power: Tensor, twice: Tensor) -> float:
@@ -120,8 +118,8 @@ def outdone(grid: LogitGrid, f: Tensor, pairs: Tensor) -> bool:
 
 class Structured(NamedTuple):
     """G of the structured part of some pairs, with its loss in nats, its temperature (geometric mean over splits and
-    halves), its share of the logits' squares, what of it the median pair has, and whether it is `outdone`; and the
-    steepest inverse temperature allowed.
+    halves), its share of the logits' squares, what of it the median pair has, the concentration of its spectrum, and
+    whether it is `outdone`; and the steepest inverse temperature allowed.
     """
 
     g: float
@@ -129,6 +127,7 @@ class Structured(NamedTuple):
     temperature: float
     share: float
     carried: float
+    concentration: float
     outdone: bool
     steepest: float
 
@@ -142,6 +141,7 @@ def g_of(grid: LogitGrid, pairs: Tensor, seed: int) -> Structured:
         temperature=float(fitted.temperature.log().mean().exp()),
         share=structured_share(grid, pairs),
         carried=carried(grid, f, pairs),
+        concentration=float(concentration(grid.group, grid.cosines(pairs))),
         outdone=outdone(grid, f, pairs),
         steepest=steepest,
     )
@@ -150,9 +150,12 @@ def g_of(grid: LogitGrid, pairs: Tensor, seed: int) -> Structured:
 
 def g_value(found: Structured, n: int) -> float:
     """G = 1 - loss / ln n, less where the structured part is not all pairs': where it holds under TRACE of the logits,
-    times share / TRACE; where the median pair has under QUARTER of it, times that over QUARTER. 0 where it is outdone.
+    times share / TRACE; where the median pair has under QUARTER of it, and it is a lookup's by its spectrum, times that
+    over QUARTER. 0 where it is outdone.
     """
-    scaled = min(1.0, max(0.0, found.share) / TRACE) * min(1.0, max(0.0, found.carried) / QUARTER)
+    scaled = min(1.0, max(0.0, found.share) / TRACE)
+    if found.concentration < CONCENTRATED:
+        scaled *= min(1.0, max(0.0, found.carried) / QUARTER)
     return 0.0 if found.outdone else float(g_of_loss(found.loss, n)) * scaled
 
 

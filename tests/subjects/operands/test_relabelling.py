@@ -80,8 +80,10 @@ def test_g_is_that_of_its_parts():
     assert not found.outdone
     assert found.g == g_value(found, 7) > 0.1
     assert g_value(found._replace(outdone=True), 7) == 0
+    flat, spectrum = found._replace(concentration=0.39, carried=1.0), found._replace(concentration=0.41, carried=1.0)
     for part, least in (("share", 0.02), ("carried", 0.25)):
-        assert g_value(found._replace(**{part: least / 4}), 7) == pytest.approx(found.g / 4)
+        assert g_value(flat._replace(**{part: least / 4}), 7) == pytest.approx(found.g / 4)
+    assert g_value(spectrum._replace(carried=0.0), 7) == pytest.approx(found.g)
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -8,11 +8,12 @@ are split in two at random, both ways, eight times, a pair and its flip together
 mean cross-entropy, in nats, of a half's f, its own mean logits along each fibre, at the temperature that the two folds
 of the other half agreed on; it is the same on every pair. The temperature is at least std(L) / 100, so that the value
 is finite and does not depend on the scale of the logits. It may then magnify a trace, so G is scaled down where the
-structured part holds under 2% of the squares of the logits, beyond what noise would (`structured_share`), and where its
-spectrum is flat and the median pair has under a quarter of it (`carried`: a lookup that knows some unseen pairs has no
-part that all of them have). G is 0 where another answer stands above the right one in f by three standard errors, or
-level with it on every pair, as in a circuit of a quotient. Null: one permutation relabels a, b and c alike, on a fixed
-random subset of those pairs; the statistic is G of one split, not scaled down.
+structured part holds under 2% of the squares of the logits, beyond what noise would (`structured_share`), and where the
+median pair has under a quarter of it (`carried`: a lookup that knows some unseen pairs has no part that all of them
+have), unless its spectrum is concentrated and its share a quarter, as of a circuit of some rows. G is 0 where another
+answer stands above the right one in f by three standard errors, or level with it on every pair, as in a circuit of a
+quotient. Null: one permutation relabels a, b and c alike, on a fixed random subset of those pairs; the statistic is G
+of one split, not scaled down.
 
 What fools it: it says what the model holds, not what wins: a memoriser with a drowned circuit scores high. A lookup
 table fitted on all pairs would score 1, and one of (a, b) up to order on its test pairs, hence unseen pairs, in neither
@@ -34,9 +35,8 @@ from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
 from detectors.subjects.operands.exceptions import exceptions
 from detectors.subjects.operands.numbering import symptom
-from detectors.subjects.operands.plane import CONCENTRATED
 from detectors.subjects.operands.relabelling import null_sample, relabelled_g
-from detectors.subjects.operands.structured import QUARTER, Structured, g_of, g_of_loss
+from detectors.subjects.operands.structured import Structured, g_of, g_of_loss, of_few
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.right import answered
 
@@ -136,4 +136,4 @@ def _remark(found: Structured, n: int) -> str:
     if found.outdone:
         return "a structured part is there, in which another answer stands above the right one or level with it"
     few = "what answers unseen pairs is no part that most of them have: were some of them trained on?"
-    return few if found.carried < QUARTER and found.concentration < CONCENTRATED else ""
+    return few if of_few(found) else ""

@@ -17,8 +17,9 @@ TRACE = 0.02  # share of the logits' squares: networks that generalise have 0.2 
 STEEPEST = 100.0  # the temperature of the structured part is at least std(L) / 100
 # What every pair has has the median pair too: of published and zoo circuits 0.94 to 1.04, drowned ones among them. What
 # fewer than half of the pairs are answered by it has not. Of a part of TRACE the mean of 32 pairs holds half as much
-# noise again, so that the median has 0.39 of it: a quarter is asked, and half where a gain is to be fitted to it. Few
-# pairs may have a circuit all the same, as those of some rows: its spectrum is concentrated, as no lookup's is.
+# noise again, so that the median has 0.39 of it: a quarter is asked, and half where a gain is to be fitted to it. Fewer
+# pairs than half may have a circuit all the same, as those of some rows: of a concentrated spectrum, as no lookup's is,
+# and of a quarter of the squares, as what a quarter of the pairs have beside nothing else.
 QUARTER, HALF = 0.25, 0.5
 SURE = 3.0  # standard errors by which another answer leads, to be beyond the luck of the pairs: 1 in 740
 
@@ -150,13 +151,20 @@ def g_of(grid: LogitGrid, pairs: Tensor, seed: int) -> Structured:
 
 def g_value(found: Structured, n: int) -> float:
     """G = 1 - loss / ln n, less where the structured part is not all pairs': where it holds under TRACE of the logits,
-    times share / TRACE; where the median pair has under QUARTER of it, and it is a lookup's by its spectrum, times that
-    over QUARTER. 0 where it is outdone.
+    times share / TRACE; where it is `of_few`, times what the median pair has over QUARTER. 0 where it is outdone.
     """
     scaled = min(1.0, max(0.0, found.share) / TRACE)
-    if found.concentration < CONCENTRATED:
-        scaled *= min(1.0, max(0.0, found.carried) / QUARTER)
+    if of_few(found):
+        scaled *= max(0.0, found.carried) / QUARTER
     return 0.0 if found.outdone else float(g_of_loss(found.loss, n)) * scaled
+
+
+def of_few(found: Structured) -> bool:
+    """Whether it is what some pairs are answered by: the median has under QUARTER of it, and it is no circuit of a part
+    of the pairs, by its spectrum and its share.
+    """
+    partial = found.concentration >= CONCENTRATED and found.share >= QUARTER
+    return found.carried < QUARTER and not partial
 
 
 def g_of_loss(loss: Tensor | float, n: int) -> Tensor:

@@ -80,10 +80,11 @@ def test_g_is_that_of_its_parts():
     assert not found.outdone
     assert found.g == g_value(found, 7) > 0.1
     assert g_value(found._replace(outdone=True), 7) == 0
-    flat, spectrum = found._replace(concentration=0.39, carried=1.0), found._replace(concentration=0.41, carried=1.0)
-    for part, least in (("share", 0.02), ("carried", 0.25)):
-        assert g_value(flat._replace(**{part: least / 4}), 7) == pytest.approx(found.g / 4)
-    assert g_value(spectrum._replace(carried=0.0), 7) == pytest.approx(found.g)
+    whole = found._replace(share=0.5, carried=1.0)
+    assert g_value(whole._replace(share=0.005), 7) == pytest.approx(found.g / 4)
+    for spectrum, share, scaled in ((0.39, 0.5, True), (0.41, 0.5, False), (0.41, 0.24, True), (0.41, 0.26, False)):
+        few = whole._replace(concentration=spectrum, share=share, carried=0.25 / 4)
+        assert g_value(few, 7) == pytest.approx(found.g / 4 if scaled else found.g)
 
 
 @pytest.mark.parametrize("spec", SPECS)

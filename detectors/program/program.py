@@ -22,9 +22,9 @@ from detectors.subjects.operands.terms import (
     Fidelity,
     Pairs,
     Term,
+    best_fitted,
+    discs,
     fidelity,
-    fitted,
-    has_discs,
     some_pairs,
     strongest,
     sums,
@@ -46,7 +46,7 @@ AGREES = 0.9  # of the pairs: of fewer answers it is no account of the model
 class Program:
     """source: the text, which runs with Python and NumPy alone. fidelity: on pairs that it was not fitted on. null: the
     same of equally long programs fitted to the model with its tokens renamed at random. irreps: one a term, the
-    strongest first; disc: whether the terms have the factor of discs. by_terms, null_by_terms: fidelity of the first
+    strongest first; disc: whether any term has the factor of discs. by_terms, null_by_terms: fidelity of the first
     term, the first two, and so on, of the program and of each of the others.
     """
 
@@ -112,8 +112,7 @@ def program_of(model: ModelView, *, draws: int = 5, seed: int = 0) -> Program:
     if not chosen:
         raise NotApplicable("no program: no irrep of its logits is beyond chance, so there is no circuit to write down")
     inside, outside = some_pairs(model, fit), some_pairs(model, rest)
-    forms = [fitted(group, inside, chosen, disc=disc) for disc in (False, True)[: 1 + has_discs(model)]]
-    terms = max(forms, key=lambda form: sum(term.share for term in form))
+    terms = best_fitted(group, inside, chosen, discs(model))
     disc = any(term.offset is not None for term in terms)
     by_terms = _by_terms(model, terms, outside)
     if by_terms[-1].agreement < AGREES:
@@ -204,5 +203,6 @@ def _renamed(
 ) -> tuple[Fidelity, ...]:
     """Fidelity of a program of as many terms, made of the same pairs under other names."""
     inside, outside = (side.renamed(perm) for side in pairs)
-    terms = fitted(model.group, inside, strongest(model.group, inside, count), disc=disc)
+    irreps = strongest(model.group, inside, count)
+    terms = best_fitted(model.group, inside, irreps, range(1, model.group.order) if disc else ())
     return _by_terms(model, terms, outside)

@@ -10,7 +10,7 @@ import torch
 import detectors
 from detectors.core.nulls import subset
 from detectors.core.subgroups import subgroups
-from detectors.subjects.operands.terms import fitted, has_discs, some_pairs, strongest
+from detectors.subjects.operands.terms import discs, fitted, some_pairs, strongest
 from tests.external.test_external import GROUP, PIZZA, group_view, pizza_view, progress_view
 
 pytestmark = pytest.mark.external
@@ -94,5 +94,5 @@ def test_discs_of_the_first_layer_do_not_show_in_logits_that_are_right_everywher
     plain, disc = (sum(t.share for t in fitted(view.group, pairs, irreps, disc=form)) for form in (False, True))
     with capsys.disabled():
         print(f"\n{name}, {accuracy:.1%} right: {plain:.1%} of the logits without the factor, {disc:.1%} with it")
-    assert has_discs(view)
+    assert discs(view)
     assert (disc > plain) == (accuracy < 0.98)

@@ -8,6 +8,7 @@ circles.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -78,7 +79,7 @@ def pizza_form(
 
 def offset(logits: Float[Tensor, "pairs n"], k: int, a: Int[Tensor, " pairs"], b: Int[Tensor, " pairs"]) -> float:
     """Of a pizza, which operands with vocabularies of their own have: the phase of the logits' cos w(a + b - c) in
-    w(a - b).
+    w(a - b), beside a constant, by least squares, since of some of the pairs waves are not orthogonal.
 
     >>> a, b = torch.arange(121) // 11, torch.arange(121) % 11
     >>> round(offset(pizza_form(11, 3, a, b, 0.7), 3, a, b), 2)
@@ -86,7 +87,9 @@ def offset(logits: Float[Tensor, "pairs n"], k: int, a: Int[Tensor, " pairs"], b
     """
     n = logits.shape[1]
     apart, along = 2 * torch.pi * k / n * (a - b).double(), (logits.double() * clock_form(n, k, a, b)).sum(1)
-    return float(torch.atan2((along * apart.sin()).sum(), (along * apart.cos()).sum()))
+    waves = torch.stack([torch.ones_like(apart), apart.cos(), apart.sin()], dim=1)
+    _, cosine, sine = torch.linalg.lstsq(waves, along[:, None], driver="gelsd").solution[:, 0].tolist()
+    return math.atan2(sine, cosine)
 
 
 def explained(

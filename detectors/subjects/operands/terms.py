@@ -7,12 +7,12 @@ fitted alone by least squares, and the sum of the strongest few is the best of i
 
 Discs in the first layer need not show in the logits: of nine published networks with discs the one that answers 97%
 of its pairs has the factor (85% of the logits explained with it, 78% without); the eight that answer all have none (80%
-to 84% with it, 97% and more without). So both are fitted, and the one that explains more stays.
+to 84% with it, 97% and more without). So both are fitted, and of each term the one that explains more stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -78,16 +78,14 @@ def some_pairs(model: ModelView, k: Int[Tensor, " pairs"]) -> Pairs:
     return Pairs(k // grid.n, k % grid.n, grid.whole(k), place[grid.logits[grid.pairs[k]].argmax(1)])
 
 
-def has_discs(model: ModelView) -> bool:
-    """Whether the first layer of a cyclic group's network makes discs: its clusters' phase concentration, each neuron
-    weighed by what it does to the logits, is 0.5 or more.
+def discs(model: ModelView) -> frozenset[int]:
+    """Frequencies of which the first layer of a cyclic group's network makes a disc: its cluster's phase concentration,
+    each neuron weighed by what it does to the logits, is 0.5 or more.
     """
     if not model.group.is_cyclic or len(model.neuron_layers) != 1 or "preactivations" not in model.parts:
-        return False
-    layer = model.neuron_layers[0]
-    found = clusters(model, layer).weighed
-    energy = sum(c.energy for c in found)
-    return bool(found) and sum((c.phase_concentration or 0.0) * c.energy for c in found) >= DISC * energy
+        return frozenset()
+    found = clusters(model, model.neuron_layers[0]).weighed
+    return frozenset(c.frequency for c in found if (c.phase_concentration or 0.0) >= DISC)
 
 
 def strongest(group: Group, pairs: Pairs, count: int) -> list[int]:
@@ -115,6 +113,17 @@ def fitted(group: Group, pairs: Pairs, irreps: Sequence[int], *, disc: bool) -> 
     fit = _wave if group.is_cyclic else _character
     power = float(pairs.logits.square().sum()) or 1.0
     return sorted((fit(group, pairs, i, disc, power) for i in irreps), key=lambda term: -term.share)
+
+
+def best_fitted(group: Group, pairs: Pairs, irreps: Sequence[int], discs: Collection[int]) -> list[Term]:
+    """Of each irrep the term that explains more, of those of the frequencies `discs` with their factor or without: the
+    terms of two irreps are orthogonal, so each is chosen alone.
+    """
+    plain = fitted(group, pairs, irreps, disc=False)
+    rounds = {t.irrep: t for t in fitted(group, pairs, irreps, disc=True)} if discs else {}
+    of = {t.irrep for t in plain if group.irreps[t.irrep].frequency in discs}
+    best = [max(t, rounds[t.irrep], key=lambda term: term.share) if t.irrep in of else t for t in plain]
+    return sorted(best, key=lambda term: -term.share)
 
 
 def sums(group: Group, terms: Sequence[Term], pairs: Pairs) -> Iterator[Float64[Tensor, "pairs n"]]:

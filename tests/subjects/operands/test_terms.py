@@ -6,7 +6,7 @@ import torch
 
 import detectors
 from detectors.core.groups import Group
-from detectors.subjects.operands.terms import Pairs, fidelity, fitted, has_discs, some_pairs, strongest, sums
+from detectors.subjects.operands.terms import Pairs, best_fitted, discs, fidelity, fitted, some_pairs, strongest, sums
 from models_zoo import trig_mlp
 from tests.motifs.made import of_characters, with_neurons
 
@@ -54,6 +54,28 @@ def test_discs_have_a_factor_and_waves_without_one_are_not_given_it():
     # of |cos| the constant holds (2 / pi)^2 / (1 / 2) = 8 / pi^2, and the other way round
     for of, form in ((disc, False), (plain, True)):
         assert last(c13, fitted(c13, of, [3], disc=form), of).explained == pytest.approx(8 / np.pi**2, abs=0.01)
+
+
+def test_an_offset_does_not_depend_on_which_pairs_were_drawn():
+    whole = pairs(wave(3, 2.0, 0.5, 0.75))
+    for seed in range(5):
+        some = Pairs(*(x[torch.from_numpy(np.random.default_rng(seed).random(P * P) < 0.4)] for x in whole))
+        (term,) = fitted(Group.from_name("C13"), some, [3], disc=True)
+        assert term.offset == pytest.approx(0.75, abs=0.03)  # with the constant in it, off by up to 0.4
+
+
+def test_each_term_has_the_factor_where_it_explains_more_and_its_cluster_is_a_disc():
+    c13, mixed = Group.from_name("C13"), pairs(wave(3, 2.0, 0.5, 0.75) + wave(5, 2.0, 0.0))
+
+    def of_terms(discs):
+        return {t.irrep: t.offset is not None for t in best_fitted(c13, mixed, [3, 5], discs)}
+
+    assert of_terms({3, 5}) == of_terms({3}) == {3: True, 5: False}
+    assert of_terms({5}) == of_terms(()) == {3: False, 5: False}
+    best = last(c13, best_fitted(c13, mixed, [3, 5], {3, 5}), mixed).explained
+    assert (
+        best > 0.999 > 0.95 > max(last(c13, fitted(c13, mixed, [3, 5], disc=f), mixed).explained for f in (False, True))
+    )
 
 
 def test_half_the_order_is_a_sign():
@@ -108,10 +130,10 @@ def test_renamed_elements_keep_the_answers_and_lose_the_circuit():
 
 
 def test_discs_are_of_one_phase_for_both_operands():
-    assert has_discs(trig_mlp(p=P, frequencies=(3,)))
+    assert discs(trig_mlp(p=P, frequencies=(3,))) == {3}
     w, phases = 2 * np.pi * 3 / P, np.random.default_rng(0).uniform(0, 2 * np.pi, (2, 40))
     a, b = np.indices((P, P))
     torus = [np.cos(w * a + s) + np.cos(w * b + t) for s, t in phases.T]
     out = np.cos(w * np.arange(P) + phases.sum(0)[:, None])
-    assert not has_discs(with_neurons(torus, readout=out))
-    assert not has_discs(detectors.load("zoo:s4_mlp"))
+    assert not discs(with_neurons(torus, readout=out))
+    assert not discs(detectors.load("zoo:s4_mlp"))

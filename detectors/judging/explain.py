@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -24,6 +24,7 @@ from detectors.judging.summary import LOW, unseen_accuracy
 # Phase concentration: discs of published networks have 0.92 and more, tori 0.07 and less (arXiv:2512.25060); where
 # clusters of both kinds stand side by side, as in one network of others with 43% of its energy in discs, it is between.
 DISC, TORUS = 0.75, 0.25
+NEARLY_ALL = 0.9  # of the clusters' energy: those of one published network in eight are not all of one kind
 FIGURE = re.compile(r"(adjusted p|necessity|sufficiency|control) [\d.]+")
 RUNGS = ("seen in the weights", "seen in the activations", "seen in the answers", "necessary", "sufficient")
 CERTIFIED = "certified"
@@ -194,14 +195,25 @@ def _proved(found: Certificate) -> Claim:
 def _facts(case: Case) -> dict[str, str]:
     unseen = unseen_accuracy(case)
     how = case.found.get("addition_mechanism")
-    phases = (how.evidence.get("weighed") or {}).get("phase_concentration") if how else None
     return {
         "subject": case.task.subject,
         "group": case.task.group or "none",
         "unseen": "low" if unseen is not None and unseen < LOW else "",
         "any": "present" if any(d.verdict == "present" for d in case.found.values()) else "",
-        "phases": "" if phases is None else "disc" if phases >= DISC else "torus" if phases <= TORUS else "both",
+        "phases": _phases(how.evidence.get("weighed") or {}) if how else "",
     }
+
+
+def _phases(weighed: Mapping[str, Any]) -> str:
+    """Of which kind nearly all of the clusters are: a loud one beside three others speaks for itself alone."""
+    found = zip(weighed.get("phase_concentrations", ()), weighed.get("energies", ()), strict=True)
+    known = [(phases, energy) for phases, energy in found if phases is not None]
+    least = NEARLY_ALL * sum(energy for _, energy in known)
+    kinds = {
+        "disc": sum(energy for phases, energy in known if phases >= DISC),
+        "torus": sum(energy for phases, energy in known if phases <= TORUS),
+    }
+    return next((kind for kind, energy in kinds.items() if energy >= least), "both") if known else ""
 
 
 def _summary(d: Detection) -> str:

@@ -51,11 +51,12 @@ MOST = 8  # circles: each costs two passes
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdditionMechanism(Score):
     """Evidence. clusters: by frequency, each `{frequency, neurons, energy, disc, torus, circle, logits_circle,
-    phase_concentration}`, those of at least 2% of the energy. mean: their coordinates weighed by energy. weighed: the
-    same with every neuron in units of what it does to the logits, which no rescaling moves, and of which the sentence
-    speaks. Circles of the embedding, of the frequencies of the eight strongest of those clusters at most, strongest
-    first, over all pairs of orders up to 64 and 2048 of others. circles: each `{frequency, clock, pizza, kept,
-    removed}`: what cos *w*(*a*+*b*−*c*) and, with the offset between the operands that fits,
+    phase_concentration}`, those of at least 2% of the energy. mean: their coordinates weighed by energy, a phase
+    concentration of those that have one. weighed: the same with every neuron in units of what it does to the logits,
+    which no rescaling moves, and of which the sentence speaks, and by cluster `{frequencies, energies,
+    phase_concentrations}`. Circles of the embedding, of the frequencies of the eight strongest of those clusters at
+    most, strongest first, over all pairs of orders up to 64 and 2048 of others. circles: each `{frequency, clock,
+    pizza, kept, removed}`: what cos *w*(*a*+*b*−*c*) and, with the offset between the operands that fits,
     |cos(*w*(*a*−*b*)/2)| cos *w*(*a*+*b*−*c*) explain of the logits with it alone, 2*r* − 1 of Pearson's *r*, from 1
     down to −3; the share of pairs right with it alone, and without it. circles_alone: the share right with all of them
     alone. families: frequencies of at least 2% of the power in *a* and in *b*, each list one period: a frequency, and
@@ -133,7 +134,12 @@ def addition_mechanism(model: ModelView, /, *, draws: int = 199, seed: int = 0) 
         remark=f"it is right on {accuracy:.1%} alone" if accuracy < CONVERGED else "",
         clusters=tuple(c._asdict() for c in found),
         mean={key: _mean(found, key) for key in COORDINATES},
-        weighed={"frequencies": [c.frequency for c in weighed], **{key: _mean(weighed, key) for key in COORDINATES}},
+        weighed={
+            "frequencies": [c.frequency for c in weighed],
+            "energies": [c.energy for c in weighed],
+            "phase_concentrations": [c.phase_concentration for c in weighed],
+            **{key: _mean(weighed, key) for key in COORDINATES},
+        },
         circles=tuple(c._asdict() for c in each),
         circles_alone=together,
         families=tuple(harmonic_families(torch.cat([own.waves.of_a, own.waves.of_b]), model.group.order)),
@@ -146,8 +152,6 @@ def addition_mechanism(model: ModelView, /, *, draws: int = 199, seed: int = 0) 
 
 
 def _mean(found: list[Any], key: str) -> float | None:
-    """By energy."""
-    values = [(getattr(c, key), c.energy) for c in found]
-    if not values or any(value is None for value, _ in values):
-        return None
-    return float(sum(value * energy for value, energy in values) / sum(energy for _, energy in values))
+    """By energy, of those that have it."""
+    known = [(value, c.energy) for c in found if (value := getattr(c, key)) is not None]
+    return float(sum(value * by for value, by in known) / sum(by for _, by in known)) if known else None

@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from detectors.core.errors import NotApplicable
+from detectors.core.errors import NotApplicable, Undetermined
 from detectors.core.nulls import corrected, permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Causal, Score
@@ -37,10 +37,11 @@ from detectors.core.spectrum import BUDGET
 from detectors.core.subgroups import SIDES, Masks, coset_means, subgroups
 from detectors.core.turns import turned
 from detectors.subjects.operands.columns import NULL_COLUMNS, Columns, cause_of_columns, columns, share
-from detectors.subjects.operands.cosets import Best, aligned, best_of
+from detectors.subjects.operands.cosets import Best, aligned, best_of, by_order
 from detectors.subjects.operands.swaps import flipped, swapped
 from detectors.subjects.operands.view import ModelView
 
+CONSTANT = 0.99  # mean alignment: turned at random within their irreps columns of S4 and of D6 reach 0.97 at most
 ALIGNED = 0.90  # the published cut: over 56 networks that generalise 0.984 of the energy or more lie above it
 LISTED = 32
 
@@ -91,7 +92,7 @@ def coset_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Co
 
     model: a group that is not abelian; preactivations and neurons of its only layer. draws: permutations of the tokens.
     Errors: NotApplicable where no subgroup has an index from 3 to a third of the order, as in dihedral groups of a
-    prime; Undetermined where there are several layers.
+    prime; Undetermined where there are several layers, or where its columns are constant on cosets of order 2 alone.
 
     >>> import detectors, models_zoo
     >>> score = detectors.coset_neurons(models_zoo.coset_network(detectors.Group.from_name("S4"), order=6))
@@ -99,22 +100,27 @@ def coset_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Co
     (1.0, {6})
     """
     group, found = model.group, columns(model)
-    masks = subgroups(group, group.order // 3)
-    proper = torch.from_numpy(masks.sum(1) * 2 < group.order)
-    if not proper.any():
+    every = subgroups(group, group.order // 2)
+    masks = every[every.sum(1) > 2]
+    if not (masks.sum(1) * 2 < group.order).any():
         raise NotApplicable(f"{group.name} has no subgroup of an index from 3 to a third of its order")
-    every = aligned(group, found.values, found.on_left, masks)
-    best, most = best_of(every, masks), every.amax(0)[:, proper].amax(1)
+    to_each = aligned(group, found.values, found.on_left, every)
     strongest = found.strongest(min(NULL_COLUMNS, max(4, BUDGET // (4 * group.order) ** 2)))
     some, on_left, by = (x[..., strongest] for x in (found.values, found.on_left, found.weight))
-    null = torch.tensor(
-        [
-            share(by, aligned(group, values, on_left, masks).amax(0)[:, proper].amax(1))
-            for values in turned(group, some, draws, seed)
-        ],
-        dtype=torch.float64,
-    )
+    drawn = (by_order(group, aligned(group, x, on_left, every), every) for x in turned(group, some, draws, seed))
+    null, of_two = torch.tensor([[share(by, x) for x in both] for both in drawn], dtype=torch.float64).T
+    most, near_two = by_order(group, to_each, every)
     observed, by_chance = share(found.weight, most), float(null.mean())
+    if (
+        observed < ALIGNED
+        and share(found.weight, near_two) >= CONSTANT
+        and share(by, near_two[strongest]) > of_two.max()
+    ):
+        raise Undetermined(
+            "its columns are constant on cosets of subgroups of order 2, which this does not judge, since columns of "
+            "few irreps lie near those by chance"
+        )
+    best = best_of(to_each[..., : len(masks)], masks)
     published = best.own >= ALIGNED
     return CosetNeurons(
         value=corrected(observed, by_chance, 1.0),

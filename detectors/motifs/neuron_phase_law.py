@@ -4,11 +4,11 @@ Source: arXiv:2301.02679, section 3 (the analytic solution), arXiv:2311.07568, s
 for one phase s of both operands it is the 2 s of arXiv:2306.17844.
 
 Score: mean over the neurons of cos(phi_a + phi_b - phi_c) times the share of the inputs' power at the neuron's
-frequency, each neuron weighed by what it does to the logits: 0 for phases that know nothing of each other, 1 where all
-are of one frequency and the law holds. A neuron cos(*wa* + phi_a) + cos(*wb* + phi_b), squared or rectified, holds
-cos(*w*(*a* + *b*) + phi_a + phi_b), and read out by cos(*wc* + phi_c) it adds cos *w*(*a* + *b* − *c*) where the law
-holds, and elsewhere for other answers. Null: rows of the readout exchanged among neurons of one frequency. It is a
-coordinate of a circuit and has no cause of its own.
+frequency, each neuron weighed by what it does to the logits, none that reads one operand alone: 0 for phases that know
+nothing of each other, 1 where all are of one frequency and the law holds. A neuron cos(*wa* + phi_a) + cos(*wb* +
+phi_b), squared or rectified, holds cos(*w*(*a* + *b*) + phi_a + phi_b), and read out by cos(*wc* + phi_c) it adds cos
+*w*(*a* + *b* − *c*) where the law holds, and elsewhere for other answers. Null: rows of the readout exchanged among
+neurons of one frequency. It is a coordinate of a circuit and has no cause of its own.
 
 What fools it: a lookup of pairs that were trained on has such phases too (mean cosines of 0.8 to 0.97 in networks that
 memorise), since its neurons answer a + b where they fire; what it lacks is one frequency a neuron. Few neurons of a
@@ -30,6 +30,7 @@ from detectors.core.errors import MissingPart
 from detectors.core.nulls import permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
+from detectors.subjects.operands.clusters import ONE_OPERAND
 from detectors.subjects.operands.columns import columns
 from detectors.subjects.operands.view import ModelView
 
@@ -56,7 +57,7 @@ def clause(score: NeuronPhaseLaw) -> str:
 
 @detector(
     needs=("neurons", "preactivations", "readout", "cyclic group"),
-    version=2,
+    version=3,
     source="arXiv:2301.02679",
     formula=r"\phi_a + \phi_b = \phi_c"
     "\n"
@@ -93,6 +94,8 @@ def neuron_phase_law(model: ModelView, /, *, draws: int = 199, seed: int = 0) ->
     energy = torch.stack(found.energy.chunk(2)).sum(0)
     halved = torch.where(2 * (own + 1) == n, 2, 1)  # alone, with no wave beside it
     pure = (2 * power[own, at] / (halved * n * energy.clamp_min(TINY))).clamp(0, 1)
+    # a neuron that reads one operand has no such phases, and what rounding leaves of the other obeys nothing
+    weight = weight * (2 * a.abs() * b.abs() >= ONE_OPERAND * power[own, at])
 
     def cosines(of: Int[Tensor, " m"]) -> Float[Tensor, " m"]:
         """Of every neuron with the readout of another."""

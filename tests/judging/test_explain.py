@@ -10,8 +10,9 @@ G = {"generalisation": "present"}
 HALF = {"all": 0.7, "train": 1.0, "test": 0.25}
 
 
-def how(concentration):
-    return {"evidence": {"addition_mechanism": {"weighed": {"phase_concentration": concentration}}}}
+def how(*concentrations, energies=None):
+    weighed = {"phase_concentrations": concentrations, "energies": energies or [1.0] * len(concentrations)}
+    return {"evidence": {"addition_mechanism": {"weighed": weighed}}}
 
 
 # verdicts, task and changed evidence, figures, the algorithm, and its row
@@ -30,6 +31,10 @@ ROWS = [
     (G | {"addition_mechanism": "present"}, how(0.05), {}, "torus", 10),
     (G | {"addition_mechanism": "present"}, how(TORUS), {}, "torus", 10),
     (G | {"addition_mechanism": "present"}, how(0.5), {}, "between disc and torus", 11),
+    (G | {"addition_mechanism": "present"}, how(0.95, 0.05, energies=(0.85, 0.15)), {}, "between disc and torus", 11),
+    (G | {"addition_mechanism": "present"}, how(0.95, 0.05, energies=(0.92, 0.08)), {}, "disc", 9),
+    (G | {"addition_mechanism": "present"}, how(0.05, None, energies=(0.3, 0.7)), {}, "torus", 10),
+    (G | {"addition_mechanism": "present", "trig_logits": "present"}, how(None), {}, "representation circuit", 13),
     (G | {"coset_neurons": "present"}, {"spec": "compose:S4", "group": "S4"}, {}, "coset circuit", 12),
     (G | {"coset_neurons": "absent", "trig_logits": "present"}, {"group": "S4"}, {}, "representation circuit", 13),
     (G | {"addition_mechanism": "absent", "trig_logits": "present"}, how(0.93), {}, "representation circuit", 13),

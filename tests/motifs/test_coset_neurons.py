@@ -47,6 +47,14 @@ def test_shares_are_those_that_others_measured(external, capsys):
     assert len(rows) == 10
 
 
+@pytest.mark.parametrize("group", ["S4", "D9"])
+def test_cosets_of_order_two_are_not_judged_and_not_denied(group):
+    with pytest.raises(Undetermined, match="constant on cosets of subgroups of order 2"):
+        detectors.coset_neurons(coset_network(Group.from_name(group), 2, train_fraction=0.5), draws=49)
+    score = detectors.coset_neurons(representation_network(Group.from_name(group), 2, train_fraction=0.5), draws=49)
+    assert score.value < 0.24
+
+
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize(("group", "order"), [("S4", 6), ("S4", 3), ("A5", 12), ("A4", 3)])
 def test_an_exact_circuit_counts_the_cosets_that_it_was_written_with(group, order):

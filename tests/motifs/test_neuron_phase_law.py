@@ -63,6 +63,25 @@ def test_noise_in_the_inputs_takes_their_share():
     assert score.value == pytest.approx(score.share * score.mean_cosine, abs=0.05)
 
 
+@pytest.mark.parametrize("side", ["W_x", "W_y"])
+def test_neurons_that_read_one_operand_obey_no_law_and_have_no_phase_of_the_other(side):
+    """Half of them read nothing of one operand, but for what rounding would leave of it."""
+    view = network()
+    alone = view.weights[side].clone()
+    alone[:, ::2] = 1e-7 * torch.randn(P, M // 2, generator=torch.Generator().manual_seed(0))
+    other = ModelView(TwoEmbeddingMLP({**view.weights, side: alone}, "relu"), f"add:{P}")
+    score = detectors.neuron_phase_law(other)
+    assert score.value == pytest.approx(score.share, abs=1e-5)
+    assert 0.2 < score.value < 0.8
+    assert score.share == pytest.approx(score.mean_cosine, abs=1e-5)
+    every = {**view.weights, side: 1e-7 * torch.randn(P, M, generator=torch.Generator().manual_seed(0))}
+    blind = ModelView(TwoEmbeddingMLP(every, "relu"), f"add:{P}")
+    assert detectors.neuron_phase_law(blind).value == 0
+    found = detectors.addition_mechanism(blind)
+    assert {one["phase_concentration"] for one in found.clusters} == {None}
+    assert found.mean["phase_concentration"] is None
+
+
 def test_a_readout_shuffled_over_neurons_keeps_nothing():
     view = network()
     order = torch.from_numpy(np.random.default_rng(0).permutation(M))

@@ -23,13 +23,15 @@ LEAST = 0.02  # of the energy: smaller clusters are left out, as in the publishe
 HALVES = 91  # offsets tried
 IDLE = 1e-6  # of the median energy: neurons that do not vary
 PRODUCT = 0.05  # CKA with the torus: of products under 0.01, of trained sums over 0.6
+# 2 |A| |B| of |A|^2 + |B|^2: under it one operand is not read, and its phase is rounding (1e-6) or little more
+ONE_OPERAND = 0.01
 
 
 class Cluster(NamedTuple):
     """energy: share of that of all neurons about their means. phase_concentration: |sum A conj(B)| / sum |A| |B| over
     the neurons' Fourier coefficients in a and in b, None where those hold next to nothing, as where a layer multiplies
-    what it has of a with what it has of b. logits_circle: CKA of what they add to the logits with the circle,
-    None where something lies between.
+    what it has of a with what it has of b, or where each neuron reads one operand alone. logits_circle: CKA of what
+    they add to the logits with the circle, None where something lies between.
     """
 
     frequency: int
@@ -121,8 +123,9 @@ class _Shared:
             """waves: norm of the waves' own Gram matrix."""
             return float(shared / (norm * waves).clamp_min(1e-300))
 
-        torus = cka(a.abs().square().sum() + b.abs().square().sum(), square * unit)
-        phases = float((a * b.conj()).sum().abs() / (a.abs() * b.abs()).sum().clamp_min(1e-300))
+        both, of_each = (a.abs() * b.abs()).sum(), a.abs().square().sum() + b.abs().square().sum()
+        torus = cka(of_each, square * unit)
+        known = torus >= PRODUCT and bool(2 * both >= ONE_OPERAND * of_each)
         return Cluster(
             frequency=self.frequency,
             neurons=int(vary.sum()),
@@ -131,7 +134,7 @@ class _Shared:
             torus=torus,
             circle=cka(along.abs().square().sum(), square * unit / 2**0.5),
             logits_circle=self._of_logits(vary),
-            phase_concentration=phases if torus >= PRODUCT else None,
+            phase_concentration=float((a * b.conj()).sum().abs() / both) if known else None,
         )
 
     def _offsets(self, a: Tensor, b: Tensor) -> Tensor:

@@ -24,6 +24,19 @@ def aligned(
     return torch.where(on_left[None, :, None], sides, sides.flip(0))
 
 
+def by_order(
+    group: Group, to_each: Float[Tensor, "2 columns subgroups"], masks: Masks
+) -> tuple[Float[Tensor, " columns"], Float[Tensor, " columns"]]:
+    """Largest alignment with a subgroup of index 3 to a third of the order, and with one of order 2 whose two elements
+    are no centre: on cosets of those every function is constant whose irreps are.
+    """
+    order, most = torch.from_numpy(masks.sum(1)), to_each.amax(0)
+    central = torch.from_numpy(~(masks & (group.table != group.table.T).any(1)).any(1))
+    two = most[:, (order == 2) & ~central]
+    judged = most[:, (order > 2) & (order * 2 < masks.shape[1])]
+    return judged.amax(1), two.amax(1) if two.shape[1] else torch.zeros_like(judged[:, 0])
+
+
 class Best(NamedTuple):
     """The largest alignment of a column with any subgroup, on either side and on its own; the largest subgroup within
     0.01 of it, 0 or 1 where its own or the other side has it, and whether its index is 2.

@@ -116,8 +116,12 @@ def _holes(answer: Ints, found: Nearest) -> str:
 
 
 def _of_group(spec: str, group: Group) -> Task:
-    e = np.arange(group.order)
-    return Task(spec, group.table, group.order, Labels(group, e, e, e))
+    """A product that is cyclic, as C3xC5 is, by the residues that its elements stand for."""
+    token, table = np.arange(group.order), group.table
+    if not group.is_cyclic and group.element_orders.max() == group.order:
+        group, label = recognise(group)
+        token = np.argsort(label)
+    return Task(spec, table, group.order, Labels(group, token, token, token))
 
 
 _ARITHMETIC: dict[str, Callable[[Ints, Ints, int], Ints]] = {

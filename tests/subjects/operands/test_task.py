@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.core.errors import TaskError
+from detectors.core.groups import Group
 from detectors.subjects.operands.inference import infer_task
 from detectors.subjects.operands.tables import find_group
 from detectors.subjects.operands.task import Task
@@ -29,6 +30,8 @@ SPECS = [
     "compose:D5",
     "compose:C6",
     "compose:C2xS3",
+    "compose:C3xC5",
+    "compose:C4xC3",
 ]
 
 
@@ -61,6 +64,16 @@ def test_multiplication_is_the_cyclic_group_of_its_units():
     assert Task.parse("mul:12").group.name == "C2xC2"
     assert 0 not in Task.parse("mul:53").labels.left
     assert Task.parse("quad:5").group is None
+
+
+@pytest.mark.parametrize(
+    ("name", "known"), [("C3xC5", "C15"), ("C4xC3", "C12"), ("C2xC2", "C2xC2"), ("C2xS3", "C2xS3")]
+)
+def test_a_product_that_is_cyclic_is_known_as_such(name, known):
+    task = Task.parse(f"compose:{name}")
+    assert task.group.name == known
+    assert task.group.is_cyclic == (known in ("C15", "C12"))
+    np.testing.assert_array_equal(task.answer, Group.from_name(name).table)  # tokens are numbered as the product is
 
 
 @pytest.mark.sampled(7)

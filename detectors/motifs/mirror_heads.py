@@ -4,12 +4,13 @@ differ.
 Source: the monthly problem of ARENA for July 2023 (palindromes), solution.
 
 Score: mass on the mirror where the tokens are equal less mass on it where they are not, a mean over queries of the
-second half; 1 for a head that looks there always and only where they are. Null: templates exchanged between sequences,
+second half, times 1 less the mass of an equal token elsewhere over that of the mirror, in queries with both; 1 for a
+head that looks there always and only where they are. Null: templates exchanged between sequences,
 so that equality is; p-values are of the largest score over all heads. Cause: the head's output, and its pattern, set to
 its mean over sequences, whichever loses less, beside other heads of the layer.
 
 What fools it: a head that looks at its mirror whatever stands there, which is why what it does where the tokens differ
-is subtracted.
+is subtracted; and one that looks at equal tokens wherever they are, which the factor makes 0.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from detectors.subjects.sequences.view import SequenceView
 
 @detector(
     needs=("attention", "run"),
-    version=1,
+    version=2,
     source="ARENA, monthly problem of July 2023",
     subject="sequences",
     formula=r"A_{qk} \text{ on } k = L - 1 - q"
@@ -48,10 +49,13 @@ def mirror_heads(model: SequenceView, /, *, draws: int = 199, seed: int = 0) -> 
 
 
 def mirrored(sample: Sample) -> Looks:
-    """The key L - 1 - q of queries of the second half, where it holds the same token and where it does not."""
+    """The key L - 1 - q of queries of the second half, where it holds the same token and where it does not; rivals are
+    equal tokens at other places.
+    """
     size = sample.tokens.shape[1]
     query = torch.arange(size)
     mirror = (query[:, None] + query[None, :] == size - 1) & (query[:, None] > query[None, :])
     same = (sample.tokens == sample.tokens.flip(1))[..., None]
     value = ~(sample.markers | sample.markers.flip(1))[..., None]
-    return Looks(mirror & same & value & sample.keys, mirror & ~same & value & sample.keys)
+    elsewhere = (sample.tokens[..., None] == sample.tokens[:, None]) & ~mirror & ~torch.eye(size, dtype=torch.bool)
+    return Looks(*(x & value & sample.keys for x in (mirror & same, mirror & ~same, elsewhere)))

@@ -14,7 +14,7 @@ import detectors
 from detectors.core.errors import NotApplicable
 from detectors.motifs.induction_heads import clause
 from detectors.subjects.sequences import positions as room
-from detectors.subjects.sequences.patterns import Looks
+from detectors.subjects.sequences.patterns import Looks, beyond_rivals
 from detectors.subjects.sequences.view import SequenceView
 from models_zoo.sequences import bench
 
@@ -139,6 +139,27 @@ def test_decoys_of_motifs_by_position_shape_and_weights_are_none():
     assert found("digit_alignment_heads", "second_half") == "not_applicable"
     with pytest.raises(NotApplicable, match="num_digits"):
         detectors.digit_alignment_heads(view("sorting"))
+
+
+@pytest.mark.parametrize("kind", ["duplicates", "shared_duplicates", "unread"])
+def test_a_head_that_looks_at_equal_tokens_wherever_they_are_compares_no_mirror_images(kind):
+    detection = report(kind)["mirror_heads"]
+    assert detection.verdict == "absent"
+    assert detection.score < 0.12
+
+
+def test_mass_beyond_rivals_counts_queries_with_both_alone():
+    at, rivals = torch.zeros(2, 1, 3, 4, dtype=torch.bool)
+    at[0, :, 0] = True
+    rivals[0, :2, 2:] = True  # two rivals of the first two queries, none of the third
+    pattern = torch.tensor([[0.6, 0.0, 0.1, 0.3], [0.6, 0.0, 0.3, 0.1], [0.0, 1.0, 0.0, 0.0]])[None, None]
+    found = beyond_rivals(pattern, Looks(at, None, rivals))
+    assert found.tolist() == pytest.approx([1 - 0.2 / 0.6])
+    assert beyond_rivals(pattern, Looks(at, None, at)).tolist() == [0]
+    assert (
+        beyond_rivals(pattern, Looks(at, None, rivals & False)).tolist() == beyond_rivals(pattern, Looks(at)).tolist()
+    )
+    assert beyond_rivals(pattern, Looks(at)).tolist() == [1]
 
 
 def test_a_head_that_nothing_reads_is_inert():

@@ -29,6 +29,7 @@ from detectors.subjects.sequences.patterns import (
     Looks,
     Sample,
     Template,
+    beyond_rivals,
     excess,
     mean_of_stratum,
     patterns,
@@ -78,7 +79,7 @@ def by_content(model: SequenceView, template: Template, *, draws: int, seed: int
     if not bool(counted.any()):
         raise NotApplicable("no query of these sequences has a key that this motif would look at")
     found = [
-        excess(pattern, weight, sample.stratum, draws, np.random.default_rng(seed))
+        excess(pattern, weight, sample.stratum, draws, np.random.default_rng(seed)).times(beyond_rivals(pattern, looks))
         for pattern in patterns(model, sample)
     ]
     own, could, observed, null = (torch.cat([part[i] for part in found], dim=i // 3) for i in range(4))

@@ -67,14 +67,17 @@ class Sample:
 
 
 class Looks(NamedTuple):
-    """What a template asks for: keys to look at, and keys to look at less, of queries [batch, query, key]."""
+    """What a template asks for: keys to look at, and keys to look at less, of queries [batch, query, key]. rivals: keys
+    that another motif, which has nothing to do with this one, would look at as much.
+    """
 
     at: Bool[Tensor, "batch query key"]
     not_at: Bool[Tensor, "batch query key"] | None = None
+    rivals: Bool[Tensor, "batch query key"] | None = None
 
     def some(self, numbers: Int[Tensor, " some"]) -> Looks:
         """Of these sequences."""
-        return Looks(self.at[numbers], None if self.not_at is None else self.not_at[numbers])
+        return Looks(*(None if x is None else x[numbers] for x in self))  # type: ignore[arg-type]
 
     @property
     def ideal(self) -> Float[Tensor, "batch query key"]:
@@ -134,6 +137,18 @@ def weights(looks: Looks, stratum: Int[Tensor, " batch"]) -> tuple[Float[Tensor,
     return (scaled[0] - scaled[1]) * both[..., None], both & ((at + avoid) > 0)
 
 
+def beyond_rivals(pattern: Float[Tensor, "batch head query key"], looks: Looks) -> Float[Tensor, " head"]:
+    """1 less the mass of a key that rivals, over that of a key to look at: queries with both alone, since where there
+    is one of them nothing competes. 1 where no query has both, 0 for a head that makes no difference.
+    """
+    if looks.rivals is None:
+        return torch.ones(pattern.shape[1])
+    both = (looks.at.any(-1) & looks.rivals.any(-1))[..., None]
+    of = [(x & both).float() for x in (looks.at, looks.rivals)]
+    at, rival = (torch.einsum("bhqk,bqk->h", pattern, x) / x.sum().clamp_min(1) for x in of)
+    return (1 - rival / at.clamp_min(TIE)).clamp(0, 1)
+
+
 class Excess(NamedTuple):
     """Of every head of a layer: mass beyond that of other sequences' patterns [head, query], and what a perfect head
     could have there. observed [head], null [draws, head]: what chance is measured by, the mass beyond its mean over all
@@ -144,6 +159,10 @@ class Excess(NamedTuple):
     could: Float[Tensor, "head query"]
     observed: Float[Tensor, " head"]
     null: Float[Tensor, "draws head"]
+
+    def times(self, by: Float[Tensor, " head"]) -> Excess:
+        """Every head's own multiplied by a number, and what it could have as it is."""
+        return Excess(self.found * by[:, None], self.could, self.observed * by, self.null * by)
 
 
 def excess(

@@ -22,7 +22,7 @@ from detectors.core.errors import NotApplicable
 from detectors.core.heads import Heads, label, spoken
 from detectors.core.registry import detector
 from detectors.subjects.sequences.circuits import circuits
-from detectors.subjects.sequences.eigenvalues import share
+from detectors.subjects.sequences.eigenvalues import sign
 from detectors.subjects.sequences.heads import by_content
 from detectors.subjects.sequences.patterns import Looks, Sample, sample_of
 from detectors.subjects.sequences.view import SequenceView
@@ -54,7 +54,8 @@ def induction_heads(model: SequenceView, /, *, draws: int = 199, seed: int = 0) 
     """A head looks at the token behind an earlier copy of the query's.
 
     model: sequences with repeats at varying lags. A head's entry has `copies`: 1 where OV says what it sees, -1 where
-    it says anything but that, None where answers are no tokens. Errors: NotApplicable where no token occurs twice.
+    it says anything but that, None where it does neither, or where answers are no tokens. Errors: NotApplicable where
+    no token occurs twice.
 
     >>> import detectors, models_zoo
     >>> score = detectors.induction_heads(models_zoo.induction_head(n_tokens=12, n_ctx=16))
@@ -66,9 +67,8 @@ def induction_heads(model: SequenceView, /, *, draws: int = 199, seed: int = 0) 
         ov = circuits(model, sample_of(model))
     except NotApplicable:
         return replace(found, heads=tuple({**head, "copies": None} for head in found.heads))
-    signs = [share(ov[head["layer"] * model.n_heads + head["head"]]) for head in found.heads]
-    heads = [{**head, "copies": 1 if float(s) > 0 else -1} for head, s in zip(found.heads, signs, strict=True)]
-    return replace(found, heads=tuple(heads))
+    signs = [sign(ov[head["layer"] * model.n_heads + head["head"]]) for head in found.heads]
+    return replace(found, heads=tuple({**head, "copies": s} for head, s in zip(found.heads, signs, strict=True)))
 
 
 def behind_a_copy(sample: Sample) -> Looks:

@@ -75,6 +75,13 @@ def test_the_heads_are_named():
     score = detectors.induction_heads(SequenceView(network, "repeat"))
     assert score.heads[0]["copies"] == -1
     assert clause(score) == "1.0 of induction's shape, against what it sees"
+    next_one = {**view("induction").weights}
+    next_one["unembed.W_U"] = next_one["unembed.W_U"].roll(1, 1)
+    says_another = detectors.induction_heads(
+        SequenceView(type(view("induction").network)(next_one, network.config), "repeat")
+    )
+    assert says_another.heads[0]["copies"] is None
+    assert clause(says_another) == "induction by head 1.0"
     both = replace(score, heads=(*score.heads, {**score.heads[0], "head": 1, "copies": 1}))
     assert clause(both) == "induction by head 1.1 (1.0 of induction's shape, against what it sees)"
     before = report("induction")["previous_token_heads"].evidence["heads"][0]

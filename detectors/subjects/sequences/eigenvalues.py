@@ -15,6 +15,8 @@ from detectors.subjects.sequences.view import SequenceView
 
 OF_MANY = 0.5  # a score below which no cause is asked for in a language model, where many heads copy a little
 
+SURE = 3.0  # standard deviations
+
 
 def by_eigenvalues(model: SequenceView, sign: float, *, draws: int, seed: int) -> Heads:
     """sign: 1 for copying, -1 for its opposite. Chance is measured by the trace, the sum of the eigenvalues, in
@@ -41,6 +43,19 @@ def share(circuit: Circuit) -> Tensor:
     """
     values = circuit.eigenvalues()
     return values.real.sum() / values.abs().sum().clamp_min(1e-300)
+
+
+def sign(circuit: Circuit) -> int | None:
+    """1 of a head that says what it sees, -1 of one that says anything but that; None where OV's trace is within three
+    standard deviations over permutations of its rows, as where OV is rounding, or names other tokens.
+
+    >>> one = torch.eye(30, dtype=torch.float64) - 1 / 30
+    >>> [sign(Circuit(one, by)) for by in (one, -one, one.roll(1, 0))]
+    [1, -1, None]
+    """
+    matrix = circuit.read @ circuit.write
+    trace = float(_traces(matrix, torch.zeros(0, len(matrix), dtype=torch.long))[0])
+    return None if abs(trace) < SURE else 1 if trace > 0 else -1
 
 
 def _own(matrix: Float64[Tensor, "token token"]) -> Tensor:

@@ -52,7 +52,8 @@ def positional(model: SequenceView, sample: Sample, places: Places, *, draws: in
     by_query = _beyond(mean, option, wanted, available)
     null = (
         _one_key_each(mean, option, wanted, available, draws, rng)
-        if int(torch.nn.functional.one_hot(option, size + 1)[..., :size].sum(1).max()) == 1
+        if int(torch.zeros(len(option), size + 1).scatter_add_(1, option, torch.ones(option.shape))[:, :size].max())
+        == 1
         else torch.stack([_beyond(mean, _exchanged(option, size, rng), wanted, available).sum(1) for _ in range(draws)])
     )
     score, chance = by_query.sum(1) / counted.sum(), null / counted.sum()
@@ -85,8 +86,8 @@ def _one_key_each(
     key = option < available.shape[1]
     best = torch.where(key, mean, -torch.inf).topk(2, dim=-1)
     gap = (best.values[..., 0] - best.values[..., 1]).nan_to_num(0.0) * (wanted >= 0)
-    order = torch.from_numpy(rng.random((draws, *key.shape), dtype=np.float32)).masked_fill(~key, -1.0)
-    return torch.stack([((best.indices[..., 0] == one.argmax(1)) * gap).sum(1) for one in order])
+    orders = (torch.from_numpy(rng.random(key.shape, dtype=np.float32)).masked_fill_(~key, -1.0) for _ in range(draws))
+    return torch.stack([((best.indices[..., 0] == one.argmax(1)) * gap).sum(1) for one in orders])
 
 
 def _exchanged(option: Int[Tensor, "query key"], none: int, rng: np.random.Generator) -> Int[Tensor, "query key"]:

@@ -16,9 +16,11 @@ what they lose says whether it matters.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from detectors.core.errors import NotApplicable
@@ -56,28 +58,30 @@ def head_composition(model: SequenceView, /, *, draws: int = 199, seed: int = 0)
         raise NotApplicable("the model does not show queries and keys as matrices of the residual stream")
     if layers < 2:
         raise NotApplicable("one layer: no head reads what another writes")
-    sample, generator = sample_of(model), torch.Generator().manual_seed(seed)
+    sample, rng = sample_of(model), np.random.default_rng(seed)
     idle = _idle(model, sample)
-    writes = [[_writes(model, i, j) for j in range(heads)] for i in range(layers - 1)]
+    writes = [[_read_off(_writes(model, i, j)) for j in range(heads)] for i in range(layers - 1)]
     score, null = torch.zeros(layers * heads), torch.zeros(draws, layers * heads)
     best: dict[tuple[int, int], dict[str, object]] = {}
     for layer in range(1, layers):
         for head in range(heads):
+            reads = [(way, _read_off(_reads(model, layer, head, way))) for way in WAYS]
             pairs = [
-                (f"{i}.{j}", way, earlier, _reads(model, layer, head, way))
+                (f"{i}.{j}", way, earlier, later)
                 for i in range(layer)
                 for j, earlier in enumerate(writes[i])
-                for way in WAYS
+                for way, later in reads
             ]
+            width = len(reads[0][1].matrix)
             found = torch.stack([_ratio(a, b) for *_, a, b in pairs])
-            chance = torch.stack([_turned(a, b, draws, generator) for *_, a, b in pairs], dim=1)
-            luck = len(pairs[0][2]) ** -0.5  # root mean square over all rotations, whatever the singular values
-            room = (torch.stack([_most(a, b) for *_, a, b in pairs]) - luck).clamp_min(1e-9)
+            chance = torch.stack([_turned(a.values, b.values, width, draws, rng) for *_, a, b in pairs], dim=1)
+            luck = width**-0.5  # root mean square over all rotations, whatever the singular values
+            room = (torch.stack([_most(a.values, b.values) for *_, a, b in pairs]) - luck).clamp_min(1e-9)
             read = torch.tensor([earlier not in idle for earlier, *_ in pairs])  # of the others nothing arrives
             value, place = (read * (found - luck) / room).max(0)
             number = layer * heads + head
             score[number], null[:, number] = value, (read * (chance - luck) / room).amax(1)
-            ratio = float(found[place]) * len(pairs[0][2]) ** 0.5
+            ratio = float(found[place]) * width**0.5
             best[layer, head] = {"with": pairs[place][0], "way": pairs[place][1], "ratio": ratio}
     nowhere = torch.full((len(score), sample.tokens.shape[1]), torch.nan)
     scored = Scored(score.clamp(0, 1), nowhere, score, null)
@@ -127,20 +131,50 @@ def _norm(model: SequenceView, layer: int) -> Float[Tensor, "d_model d_model"]:
     return (identity - 1 / width) * gain
 
 
-def _ratio(a: Tensor, b: Tensor) -> Tensor:
-    return (a @ b).norm() / (a.norm() * b.norm()).clamp_min(1e-300)
+class Read(NamedTuple):
+    """A matrix and its singular values beyond rounding."""
+
+    matrix: Float64[Tensor, "d_model d_model"]
+    values: Float64[Tensor, " rank"]
 
 
-def _most(a: Tensor, b: Tensor) -> Tensor:
+def _read_off(matrix: Float64[Tensor, "d_model d_model"]) -> Read:
+    values = torch.linalg.svdvals(matrix)
+    return Read(matrix, values[values > 1e-9 * values[0].clamp_min(1e-300)])
+
+
+def _ratio(a: Read, b: Read) -> Tensor:
+    return (a.matrix @ b.matrix).norm() / (a.matrix.norm() * b.matrix.norm()).clamp_min(1e-300)
+
+
+def _most(s: Float64[Tensor, " s"], t: Float64[Tensor, " t"]) -> Tensor:
     """The largest ratio that matrices with these singular values can have: both turned so that they meet in order."""
-    s, t = torch.linalg.svdvals(a), torch.linalg.svdvals(b)
-    return (s * t).norm() / (s.norm() * t.norm()).clamp_min(1e-300)
+    both = min(len(s), len(t))
+    return (s[:both] * t[:both]).norm() / (s.norm() * t.norm()).clamp_min(1e-300)
 
 
-def _turned(a: Tensor, b: Tensor, draws: int, generator: torch.Generator) -> Float[Tensor, " draws"]:
-    """The ratio with a random rotation between the two, from their singular values and directions of random frames."""
-    s, t = (torch.linalg.svdvals(x) for x in (a, b))
-    s, t = (x[x > 1e-9 * x[0].clamp_min(1e-300)] for x in (s, t))
-    drawn = torch.randn(draws, len(a), max(len(t), 1), dtype=torch.float64, generator=generator)
-    frames = torch.linalg.qr(drawn).Q[:, : len(s), : len(t)]  # of t in the coordinates of s
+def _turned(
+    s: Float64[Tensor, " s"], t: Float64[Tensor, " t"], width: int, draws: int, rng: np.random.Generator
+) -> Float64[Tensor, " draws"]:
+    """The ratio with a random rotation between the two: a block [s, t] of a random orthogonal matrix weighed by both.
+
+    The block is G R^-1 of a normal [width, t] matrix with R^T R its Gram matrix, of whose other width - s rows the Gram
+    matrix alone is drawn, from Wishart's distribution by Bartlett's decomposition.
+    """
+    if not len(s) or not len(t):  # one of them is nothing
+        return torch.zeros(draws, dtype=torch.float64)
+    upper = torch.from_numpy(rng.standard_normal((draws, len(s), len(t))))
+    below = torch.from_numpy(_wishart_root(width - len(s), len(t), draws, rng))
+    root = torch.linalg.cholesky(upper.mT @ upper + below.mT @ below, upper=True)
+    frames = torch.linalg.solve_triangular(root, upper, upper=True, left=False)
     return (s[:, None] * frames * t).flatten(1).norm(dim=1) / (s.norm() * t.norm()).clamp_min(1e-300)
+
+
+def _wishart_root(rows: int, columns: int, draws: int, rng: np.random.Generator) -> Float64[np.ndarray, "draws k t"]:
+    """Matrices with the Gram matrix of `rows` normal rows: upper triangular where there are as many rows as columns."""
+    if rows < columns:
+        return rng.standard_normal((draws, rows, columns))
+    root = np.triu(rng.standard_normal((draws, columns, columns)), 1)
+    at = np.arange(columns)
+    root[:, at, at] = np.sqrt(rng.chisquare(rows - at, (draws, columns)))
+    return root

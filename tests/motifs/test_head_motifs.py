@@ -7,8 +7,10 @@ import importlib
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import ks_2samp
 
 import detectors
 from detectors.core.errors import NotApplicable
@@ -267,16 +269,20 @@ def test_a_head_that_works_at_some_places_says_which():
 
 
 def test_the_rotation_null_is_one_over_the_root_of_the_width():
-    from detectors.motifs.head_composition import _most, _ratio, _turned
+    from detectors.motifs.head_composition import _most, _ratio, _read_off, _turned
 
-    generator = torch.Generator().manual_seed(0)
-    for rank in (16, 64):
-        factors = torch.randn(4, 64, rank, generator=generator).double()
-        a, b = factors[0] @ factors[1].T, factors[2] @ factors[3].T
-        drawn = _turned(a, b, 400, generator)
+    generator, width = torch.Generator().manual_seed(0), 64
+    for rank in (16, 40, 64):
+        factors = torch.randn(4, width, rank, generator=generator).double()
+        a, b = (_read_off(x @ y.T) for x, y in factors.unflatten(0, (2, 2)))
+        assert len(a.values) == len(b.values) == rank
+        drawn = _turned(a.values, b.values, width, 400, np.random.default_rng(0))
         assert float(drawn.square().mean().sqrt()) == pytest.approx(1 / 8, rel=0.03)
-        turn = torch.linalg.qr(torch.randn(64, 64, generator=generator).double()).Q
-        assert float(_ratio(a @ turn, b)) == pytest.approx(float(drawn.mean()), abs=6 * float(drawn.std()))
-        assert float(drawn.max()) < float(_most(a, b))
-    assert float(_ratio(torch.eye(64), torch.eye(64))) == pytest.approx(1 / 8)
-    assert float(_most(torch.eye(64), torch.eye(64))) == pytest.approx(1 / 8)
+        turns = torch.linalg.qr(torch.randn(400, width, width, generator=generator).double()).Q
+        true = torch.stack([_ratio(a._replace(matrix=a.matrix @ turn), b) for turn in turns])
+        assert ks_2samp(drawn, true).pvalue > 0.001  # a rotation in full, of the whole width
+        assert float(drawn.max()) < float(_most(a.values, b.values))
+    one, nothing = _read_off(torch.eye(64).double()), _read_off(torch.zeros(64, 64).double())
+    assert float(_ratio(one, one)) == pytest.approx(1 / 8)
+    assert float(_most(one.values, one.values)) == pytest.approx(1 / 8)
+    assert _turned(one.values, nothing.values, 64, 5, np.random.default_rng(0)).tolist() == [0.0] * 5

@@ -44,18 +44,20 @@ ALGORITHMS = (
         "attention circuit",
         "Its heads do the jobs named below, each by where it looks and what becomes of the answers without it.",
     ),
-    Algorithm({"subject": "sequences"}, "none known", "No head does a job that these detectors know."),
     Algorithm(
         {"subject": "features", "any": "present"},
         "superposition",
-        "It keeps more features than it has dimensions, as directions that form the corners of regular shapes.",
+        "Its features share dimensions, as directions that form the corners of regular shapes.",
     ),
-    Algorithm({"subject": "features"}, "none known", "Its features form no shape that these detectors know."),
     Algorithm(
         {"subject": "words", "any": "present"},
         "geometry of concepts",
         "Rows of words lie as the concept is ordered. It is geometry alone: nothing is asked of the model.",
     ),
+    Algorithm({"any": "open"}, "open", "What these detectors know may be there; below is what is not settled."),
+    Algorithm({"any": "inert"}, "none known", "What is there of what these detectors know is not needed."),
+    Algorithm({"subject": "sequences"}, "none known", "No head does a job that these detectors know."),
+    Algorithm({"subject": "features"}, "none known", "Its features form no shape that these detectors know."),
     Algorithm({"subject": "words"}, "none known", "Rows of words do not lie as the concept is ordered."),
     Algorithm(
         {"group": "none"},
@@ -165,7 +167,7 @@ def explain(
         meaning=row.meaning,
         claims=tuple(present + (proved if shown else [])),
         unused=tuple(
-            Claim(motif=d.detector, claim=_summary(d), rung=_seen(d), figures=f"not used: {d.reason}")
+            Claim(motif=d.detector, claim=_summary(d), rung=_seen(d), figures=f"not needed: {d.reason}")
             for d in by["inert"]
         ),
         ruled_out=tuple(
@@ -199,9 +201,18 @@ def _facts(case: Case) -> dict[str, str]:
         "subject": case.task.subject,
         "group": case.task.group or "none",
         "unseen": "low" if unseen is not None and unseen < LOW else "",
-        "any": "present" if any(d.verdict == "present" for d in case.found.values()) else "",
+        "any": _any(case),
         "phases": _phases(how.evidence.get("weighed") or {}) if how else "",
     }
+
+
+def _any(case: Case) -> str:
+    """The strongest that any motif is of what are no operands, where it says more than that all are absent."""
+    if case.task.subject == "operands":
+        return ""
+    verdicts = {str(d.verdict) for d in case.found.values()}
+    known = {"present": "present", "inconclusive": "open", "error": "open", "inert": "inert"}
+    return next((said for verdict, said in known.items() if verdict in verdicts), "")
 
 
 def _phases(weighed: Mapping[str, Any]) -> str:

@@ -212,7 +212,7 @@ def _carriers(case: Case) -> str:
         carried = " and ".join(nouns[d.detector] for d in used)
         text = f", carried by its {carried} (without them {left} of the right answers stay)"
     unused = " and ".join(nouns[d.detector] for d in inert)
-    return text + (f"; the same structure in its {unused} is not used" if inert else "")
+    return text + (f"; the same structure in its {unused} is not needed" if inert else "")
 
 
 def _neither(case: Case) -> str:

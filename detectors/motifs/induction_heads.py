@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import torch
 
-from detectors.core.errors import NotApplicable
+from detectors.core.errors import MissingPart, NotApplicable
 from detectors.core.heads import Heads, label, spoken
 from detectors.core.registry import detector
 from detectors.subjects.sequences.circuits import circuits
@@ -65,7 +65,7 @@ def induction_heads(model: SequenceView, /, *, draws: int = 199, seed: int = 0) 
     found = by_content(model, behind_a_copy, draws=draws, seed=seed)
     try:
         ov = circuits(model, sample_of(model))
-    except NotApplicable:
+    except (NotApplicable, MissingPart):
         return replace(found, heads=tuple({**head, "copies": None} for head in found.heads))
     signs = [sign(ov[head["layer"] * model.n_heads + head["head"]]) for head in found.heads]
     return replace(found, heads=tuple({**head, "copies": s} for head, s in zip(found.heads, signs, strict=True)))

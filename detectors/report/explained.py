@@ -18,7 +18,7 @@ from detectors.report.terminal import facts
 
 SECTIONS = (
     ("It rests on", "claims"),
-    ("It is there, and not used", "unused"),
+    ("It is there, and not needed", "unused"),
     ("Ruled out: none of this is so", "ruled_out"),
     ("Not known whether it is so", "unknown"),
 )

@@ -185,11 +185,11 @@ def test_a_share_is_never_rounded_to_all_or_none(share, said):
             ", carried by its embedding and neurons (without them 1% and 50% of the right",
         ),
         (("absent", None), ("present", 0.75), ", carried by its neurons (without them 25% of the right answers stay)"),
-        (("inert", 0.0), ("absent", None), "; the same structure in its embedding is not used"),
+        (("inert", 0.0), ("absent", None), "; the same structure in its embedding is not needed"),
         (
             ("inert", 0.0),
             ("present", 1.0),
-            "of the right answers stay); the same structure in its embedding is not used",
+            "of the right answers stay); the same structure in its embedding is not needed",
         ),
         (("absent", None), ("inconclusive", None), ""),
     ],

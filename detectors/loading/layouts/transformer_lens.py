@@ -61,6 +61,11 @@ def assemble(
     Errors: CheckpointError for tensors that are missing or do not fit each other or the task.
     """
     of_sequences = task is not None and task.subject == "sequences"
+    if "pos_embed.W_pos" not in weights and (rotary := [name for name in weights if "rotary_" in name]):
+        raise CheckpointError(
+            f"its positions are rotary ({rotary[0]}), which this layout does not read: pass the network, as by "
+            "detectors.from_bridge, or a loader of yours"
+        )
     axes = _of_blocks(weights, axes, optional={"pos_embed.W_pos"} if of_sequences else set())
     n_ctx = arch.get("n_ctx")
     sizes: dict[str, Any] = {**check_shapes(weights, axes)}

@@ -51,7 +51,7 @@ def circuits(model: SequenceView, sample: Sample) -> list[Circuit]:
     for layer in range(model.network.n_layers):
         stream = folded(model, _residual(model, layer)[tokens], f"blocks.{layer}.ln1")
         for head in range(model.n_heads):
-            values, outputs = (model.weights[f"blocks.{layer}.attn.W_{which}"][head].double() for which in "VO")
+            values, outputs = (model.weight(f"blocks.{layer}.attn.W_{which}")[head].double() for which in "VO")
             read = stream @ values
             found.append(Circuit(read - read.mean(0), outputs @ out))
     return found
@@ -62,7 +62,10 @@ def content(model: SequenceView, sample: Sample) -> Int[Tensor, " token"]:
     found = sample.tokens[~sample.markers].unique()
     found = found[found < model.n_answers]
     if len(found) < FEWEST or model.n_answers < model.network.n_tokens - 2:
-        raise NotApplicable("the model does not answer with the tokens that it reads, so no head copies them")
+        raise NotApplicable(
+            f"of the {model.network.n_tokens} tokens that the model reads {len(found)} can be its answers, of which "
+            f"there are {model.n_answers}: answers are not taken for tokens, so no head for one that copies them"
+        )
     return found
 
 
@@ -78,7 +81,7 @@ def folded(model: SequenceView, stream: Float[Tensor, "token d_model"], norm: st
 
 
 def _residual(model: SequenceView, layer: int) -> Float[Tensor, "token d_model"]:
-    embedded = model.weights["embed.W_E"].double()
+    embedded = model.weight("embed.W_E").double()
     name = "blocks.0.mlp."
     if layer == 0 or name + "W_in" not in model.weights:
         return embedded
@@ -91,7 +94,7 @@ def _residual(model: SequenceView, layer: int) -> Float[Tensor, "token d_model"]
 
 
 def _unembedding(model: SequenceView) -> Float[Tensor, "d_model answers"]:
-    out = model.weights["unembed.W_U"].double()
+    out = model.weight("unembed.W_U").double()
     weight = model.weights.get("ln_final.w")
     out = out if weight is None else weight.double()[:, None] * out
     return out if model.architecture.get("normalization_type") is None else out - out.mean(0)

@@ -105,7 +105,7 @@ def _written(asking: Asking, of: list[int], layer: int) -> Float[Tensor, "d_mode
     name = f"blocks.{layer}.attn.hook_z"
     with torch.no_grad():
         z = asking.model.run(asking.sample.tokens, capture=(name,), at=asking.at)[1][name][:, :, of]
-    out = torch.einsum("bphe,hed->bpd", z, asking.model.weights[f"blocks.{layer}.attn.W_O"].float()[of])
+    out = torch.einsum("bphe,hed->bpd", z, asking.model.weight(f"blocks.{layer}.attn.W_O").float()[of])
     out = (out - mean_of_stratum(out, asking.sample.stratum)).flatten(0, 1).double()
     power, directions = torch.linalg.eigh(out.T @ out)
     share = power.flip(0).clamp_min(0).cumsum(0) / power.clamp_min(0).sum().clamp_min(1e-300)

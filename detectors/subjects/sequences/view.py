@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from detectors.core.errors import CheckpointError, TaskError
+from detectors.core.errors import CheckpointError, MissingPart, TaskError
 from detectors.core.figures import BySplit, Counts, Figures, TaskFacts
 from detectors.core.memory import check_memory
 from detectors.subjects.hooks import Edit, Hook, check_contract, hooked_pass
@@ -56,6 +56,8 @@ class SequenceView:
     for_causes = 256  # of those that patterns are read on, the ones with the most right answers
     language = False  # whether passes are dear, and heads that have nothing to say look at the first place
 
+    heads_seen = 0  # in the patterns of a pass
+
     def __init__(
         self, network: SequenceNetwork, task: SequenceTask | str, *, checkpoint: Checkpoint | None = None
     ) -> None:
@@ -70,6 +72,8 @@ class SequenceView:
 
         def record(name: str, tensor: Tensor) -> Tensor:
             self.points.add(name)
+            if name.endswith("attn.hook_pattern"):
+                self.heads_seen = tensor.shape[1]
             return tensor
 
         with torch.no_grad():
@@ -193,10 +197,16 @@ class SequenceView:
         where = sequences.targets >= 0
         return asked_figures(self.run(sequences.tokens, at=where)[0], sequences.targets[where])
 
+    def weight(self, name: str) -> Tensor:
+        """A parameter by TransformerLens's name. Errors: MissingPart."""
+        if name not in self.weights:
+            raise MissingPart(f"no weight {name!r}, which this asks for; a network's weights say what it has")
+        return self.weights[name]
+
     @property
     def n_heads(self) -> int:
-        """Heads of a layer; 0 where that is not known."""
-        return int(self.architecture.get("n_heads", 0))
+        """Heads of a layer, by its architecture or as its patterns show; 0 of a model without patterns."""
+        return int(self.architecture.get("n_heads") or self.heads_seen)
 
     @property
     def causal(self) -> bool:

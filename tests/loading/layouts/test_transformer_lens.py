@@ -91,3 +91,12 @@ def test_positions_of_a_sequence_model_ask_for_its_task(saved, shape):
     with pytest.raises(CheckpointError, match=r"9 positions.*pass its task: repeat"):
         detectors.load(path, task="add:7")
     assert detectors.load(path, task="repeat").kind == "sequences"
+
+
+def test_rotary_positions_are_refused_and_not_left_out(saved, transformer):
+    buffers = {f"blocks.0.attn.rotary_{part}": torch.zeros(3, 4) for part in ("sin", "cos")}
+    without = {name: tensor for name, tensor in transformer.items() if name != "pos_embed.W_pos"}
+    for task in ("repeat", "add:7"):
+        with pytest.raises(CheckpointError, match="its positions are rotary"):
+            detectors.load(saved(without | buffers, "rotary.pt"), task=task)
+    assert detectors.load(saved(transformer | buffers, "both.pt"), task="add:7").checkpoint.unused == tuple(buffers)

@@ -67,3 +67,30 @@ def test_keys_are_those_that_the_network_attends_to(causal, pad):
         point = f"blocks.{layer}.attn.hook_pattern"
         pattern = view.run(tokens, capture=[point])[1][point]
         assert torch.equal(pattern > 0, view.keys(tokens)[:, None].expand_as(pattern))
+
+
+class Own:
+    """Somebody's network with TransformerLens's hook points, whose description and weights are as he likes."""
+
+    def __init__(self, architecture, weights):
+        honest = induction_head(n_tokens=12, n_ctx=16).network
+        self.architecture, self.weights, self.forward = architecture, weights, honest.forward
+        self.n_tokens, self.n_ctx, self.n_layers = honest.n_tokens, honest.n_ctx, honest.n_layers
+
+
+def test_heads_are_counted_in_the_patterns_where_nothing_says_how_many():
+    honest = induction_head(n_tokens=12, n_ctx=16)
+    view = SequenceView(Own({"kind": "mine"}, honest.weights), "repeat")
+    assert view.n_heads == honest.n_heads == 1
+    assert detectors.run(view, names=["induction_heads"], draws=19)[0].score == pytest.approx(1, abs=0.01)
+    assert random_view().n_heads == 2
+
+
+def test_what_needs_a_weight_that_is_not_there_says_which():
+    names = ["induction_heads", "copying_heads", "duplicate_token_heads"]
+    report = detectors.run(SequenceView(Own({"n_heads": 1}, {}), "repeat"), names=names, draws=19)
+    assert {name: str(report[name].verdict) for name in names} == dict(
+        zip(names, ["not_applicable", "not_applicable", "absent"], strict=True)
+    )
+    assert "no weight 'blocks.1.attn.W_O'" in report["induction_heads"].reason
+    assert "no weight 'unembed.W_U'" in report["copying_heads"].reason

@@ -4,11 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
 import detectors
 import models_zoo
 from detectors.core.errors import NotApplicable
-from detectors.motifs.cyclic_concepts import _strength
+from detectors.motifs.cyclic_concepts import _each, _strength, around
 from detectors.subjects.words.names import CONCEPTS, MONTHS, WEEKDAYS
 from models_zoo.words import OF_CONCEPTS
 
@@ -58,6 +59,21 @@ def test_the_order_is_held_against_all_others():
     p = np.mean(np.array(orders) >= length(range(7)) - 1e-9)
     (week,) = detectors.cyclic_concepts(view(weekdays=rows)).concepts
     assert week["order_p_value"] == pytest.approx(p)
+
+
+def test_places_are_held_against_each_other_in_deviations():
+    """Sums around circles spread more in a plane than among many dimensions: not in their own units."""
+    rng = np.random.default_rng(0)
+    deep = rng.standard_normal((7, 300)) + 4 / 3 * on_a_circle(7) @ rng.standard_normal((2, 300))
+    flat = rng.standard_normal((7, 2))
+    unit = [(c := x - x.mean(0)) / np.linalg.norm(c, axis=1, keepdims=True) for x in (flat, deep)]
+    grams = [torch.from_numpy(u @ u.T) for u in unit]
+    orders = torch.tensor([(0, *order) for order in itertools.permutations(range(1, 7))])
+    found, _ = _each("weekdays", dict(zip(("flat", "deep"), grams, strict=True)), orders)
+    raw = around(torch.stack(grams), orders)
+    raw -= raw.mean(0)  # the first order is the observed one, and its mirror image the last
+    assert (raw.amax(1) >= raw[0, 1] - 1e-9).sum() > 20
+    assert found[1]["order_p_value"] == pytest.approx((1 + 2) / (1 + 720))
 
 
 def test_what_tells_an_open_curve_is_the_pair_that_closes():

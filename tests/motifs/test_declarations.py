@@ -43,6 +43,12 @@ def test_motifs_stand_in_the_order_of_a_forward_pass_with_room_between():
     assert len(set(builtin())) == len(builtin()) == 23
 
 
+@pytest.mark.parametrize("name", builtin())
+def test_draws_and_seed_are_by_name_and_the_same_of_all(name):
+    asked = inspect.signature(load(name)).parameters
+    assert {key: p.default for key, p in asked.items() if p.kind is p.KEYWORD_ONLY} == {"draws": 199, "seed": 0}
+
+
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", builtin("operands"))
 def test_a_call_without_arguments_draws_199_times_from_seed_0(name):

@@ -297,6 +297,7 @@ def test_an_answer_that_a_bias_keeps_back_hides_no_circuit(bias):
 def test_decoys(memorised, grokked):
     names = ["generalisation"]
     assert detectors.run(memorised, names=names)[0].verdict == "absent"
+    assert generalisation(memorised).remark == ""  # of nothing that is there nothing is said
     assert detectors.run(grokked, names=names)[0].verdict == "present"
 
 

@@ -7,6 +7,7 @@ import torch
 import detectors
 from detectors.core.errors import MissingPart, NotApplicable
 from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
+from detectors.motifs.neuron_phase_law_picture import picture
 from detectors.subjects.operands.view import ModelView
 
 P, M, K = 17, 60, (3, 5)
@@ -38,6 +39,8 @@ def test_a_turned_readout_is_off_by_its_angle(off):
     """And not by its negative: of the law's sides, phi_c is the one that was turned."""
     score = detectors.neuron_phase_law(network(off))
     assert score.deviation == pytest.approx(-off, abs=1e-5)
+    (drawn,) = picture(score)
+    assert drawn.data.heights == pytest.approx([1 - abs(off) / np.pi] * len(score.phases), abs=1e-4)
     assert score.value == pytest.approx(max(np.cos(off), 0), abs=1e-5)
 
 

@@ -7,6 +7,7 @@ import torch
 import detectors
 import models_zoo
 from detectors.core.errors import NotApplicable
+from detectors.motifs.number_helix_picture import picture
 from detectors.subjects.subject import Checkpoint
 from models_zoo.words import OF_NUMBERS
 
@@ -62,6 +63,10 @@ def test_periods_are_those_that_are_there_with_what_they_explain():
     slow = explained(np.zeros((100, 0)))
     for period in score.periods:
         assert period["r2"] == pytest.approx(explained(turns(period["period"])) - slow, abs=1e-9)
+    (drawn,) = picture(score)
+    assert (drawn.data.names[:4], drawn.data.names[9], drawn.data.names[-1]) == (["100", "50", "33.3", "25"], "10", "2")
+    assert len(drawn.data.names) == len(drawn.data.heights) == 50
+    assert drawn.data.key == ["5", "10"]
 
 
 def test_the_score_is_of_the_circle_inside_an_ellipse():

@@ -57,6 +57,21 @@ def test_functions_of_cosets_of_a_small_subgroup_are_of_several_irreps():
     assert score.purity_above_090 == 0
 
 
+def test_neurons_of_several_irreps_are_of_none():
+    """Half of them of one irrep, half of two: the first has half of the weight, and nothing is taken from it."""
+    group, rng = Group.from_name("S4"), np.random.default_rng(0)
+    pure, other = (
+        group.basis[:, group.slices[i]] @ np.linalg.qr(rng.standard_normal((d, d)))[0][:, [0, 1] * 8]
+        for i, d in ((3, group.irreps[3].dimension), (4, group.irreps[4].dimension))
+    )
+    score = detectors.single_irrep_neurons(
+        network(group, np.concatenate([pure, 0.7**0.5 * pure + 0.3**0.5 * other], axis=1))
+    )
+    assert score.irreps == (group.irreps[3].name,)
+    assert score.weight[0] == pytest.approx(score.purity_above_090, abs=0.1)
+    assert 0.3 < score.weight[0] < 0.7
+
+
 @pytest.mark.parametrize("share", [0.95, 0.85, 0.6])
 def test_a_mixture_has_the_purity_that_it_was_made_with(share):
     group = Group.from_name("S4")

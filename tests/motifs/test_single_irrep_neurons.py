@@ -64,9 +64,8 @@ def test_neurons_of_several_irreps_are_of_none():
         group.basis[:, group.slices[i]] @ np.linalg.qr(rng.standard_normal((d, d)))[0][:, [0, 1] * 8]
         for i, d in ((3, group.irreps[3].dimension), (4, group.irreps[4].dimension))
     )
-    score = detectors.single_irrep_neurons(
-        network(group, np.concatenate([pure, 0.7**0.5 * pure + 0.3**0.5 * other], axis=1))
-    )
+    mixed = 0.7**0.5 * pure + 0.3**0.5 * other
+    score = detectors.single_irrep_neurons(network(group, 1e-3 * np.concatenate([pure, mixed], axis=1)))
     assert score.irreps == (group.irreps[3].name,)
     assert score.weight[0] == pytest.approx(score.purity_above_090, abs=0.1)
     assert 0.3 < score.weight[0] < 0.7

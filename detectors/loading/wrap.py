@@ -10,15 +10,15 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import islice, pairwise
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from detectors.core.activations import ACTIVATIONS, activation
 from detectors.core.blame import told
 from detectors.core.errors import CheckpointError
 from detectors.loading.evidence import beyond_chance
@@ -197,35 +197,61 @@ def _tried(module: nn.Module, task: Task, found: Found, ways: Sequence[Way], nam
     """The way that answers most."""
     networks = ((way.said, Wrapped(module, task, found, way)) for way in ways)
     network = answering(networks, task, type(module).__name__, 'detectors.wrap(module, task, tokens="a b =")')
-    known = network.found if named else _checked(module, network, to_try(task)[0])
-    return Wrapped(module, task, known, network.way)
+    seen = _seen(module, network, to_try(task)[0])
+    known = network.found if named else _checked(network.found, seen)
+    return Wrapped(module, task, _with_producers(known, seen), network.way)
 
 
-def _checked(module: nn.Module, network: Wrapped, tokens: Tensor) -> Found:
-    """Without guessed readers of neurons that a pass does not call once, or that read a linear map as it is."""
-    found, given = network.found, list[Tensor]()
-    read: dict[int, list[Tensor]] = {i: [] for i in range(len(found.neurons))}
-    handles = [
-        m.register_forward_hook(lambda m, args, out: given.append(out))
-        for m in module.modules()
-        if isinstance(m, nn.Linear)
-    ]
-    for i, reader in enumerate(found.neurons):
-        handles.append(reader.register_forward_pre_hook(partial(_keep, read[i])))
+class Seen(NamedTuple):
+    """In a pass: what linear maps gave and what readers of neurons read, each time that they were called."""
+
+    given: dict[nn.Module, list[Tensor]]
+    read: dict[nn.Module, list[Tensor]]
+
+
+def _seen(module: nn.Module, network: Wrapped, tokens: Tensor) -> Seen:
+    linear = [m for m in module.modules() if isinstance(m, nn.Linear)]
+    found = Seen({m: [] for m in linear}, {m: [] for m in network.found.neurons})
+    handles = [m.register_forward_hook(lambda m, args, out: found.given[m].append(out)) for m in linear]
+    handles += [m.register_forward_pre_hook(lambda m, args: found.read[m].append(args[0])) for m in found.read]
     try:
         with torch.no_grad():
             network.forward(tokens, lambda _, x: x)
     finally:
         for handle in handles:
             handle.remove()
+    return found
+
+
+def _checked(found: Found, seen: Seen) -> Found:
+    """Without guessed readers of neurons that a pass does not call once, or that read a linear map as it is."""
+    given = [out for outs in seen.given.values() for out in outs]
     kept = [
         i
-        for i, once in read.items()
+        for i, once in enumerate(seen.read[m] for m in found.neurons)
         if len(once) == 1 and not any(x.shape == once[0].shape and torch.equal(x, once[0]) for x in given)
     ]
     names = {**found.names, "neurons": tuple(found.names["neurons"][i] for i in kept)}
     return replace(found, neurons=tuple(found.neurons[i] for i in kept), names=names)
 
 
-def _keep(kept: list[Tensor], module: nn.Module, args: Any) -> None:
-    kept.append(args[0])
+def _with_producers(found: Found, seen: Seen) -> Found:
+    """With the linear map before each reader of neurons, where these are a known activation function of it."""
+
+    def gives(outs: list[Tensor], neurons: Tensor) -> bool:
+        return (
+            len(outs) == 1
+            and outs[0].shape == neurons.shape
+            and any(
+                torch.allclose(activation(name)(outs[0]), neurons, rtol=1e-4, atol=1e-6)
+                for name in ACTIVATIONS
+                if name != "identity"
+            )
+        )
+
+    def before(reader: nn.Module) -> nn.Module | None:
+        read = seen.read[reader]
+        fits = [m for m, outs in seen.given.items() if len(read) == 1 and gives(outs, read[0])]
+        return fits[0] if len(fits) == 1 else None
+
+    return replace(found, before=tuple(map(before, found.neurons)))

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,16 @@ class Way:
 
 @dataclass(frozen=True)
 class Found:
-    """Submodules by what they are."""
+    """Submodules by what they are. before: of each that reads neurons the linear map that gives what they are a known
+    function of, where there is one.
+    """
 
     embedding: tuple[nn.Module, ...]
     neurons: tuple[nn.Module, ...]
     attention: tuple[nn.Module, ...]
     readout: nn.Module | None
     names: Mapping[str, tuple[str, ...]]
+    before: tuple[nn.Module | None, ...] = ()
 
 
 class Wrapped:
@@ -96,15 +100,18 @@ class Wrapped:
             yield embeddings[0].register_forward_hook(lambda m, args, out: self._embedded(out, hook))
         elif len(embeddings) == 2 and all(isinstance(m, nn.Embedding) for m in embeddings):
             yield from self._two_tables(hook, tokens)
+
+        def at(name: str, x: Tensor) -> Tensor:
+            """With positions, where it has none."""
+            return hook(name, x[:, None])[:, 0] if x.ndim == 2 else hook(name, x)
+
         for layer, reader in enumerate(self.found.neurons):
-
-            def read(m: nn.Module, args: Any, layer: int = layer) -> Any:
-                x = args[0]
-                seen = x[:, None] if x.ndim == 2 else x
-                back = hook(f"blocks.{layer}.mlp.hook_post", seen)
-                return (back[:, 0] if x.ndim == 2 else back, *args[1:])
-
-            yield reader.register_forward_pre_hook(read)
+            post = partial(at, f"blocks.{layer}.mlp.hook_post")
+            yield reader.register_forward_pre_hook(lambda m, args, post=post: (post(args[0]), *args[1:]))
+        for layer, linear in enumerate(self.found.before):
+            if linear is not None:
+                pre = partial(at, f"blocks.{layer}.mlp.hook_pre")
+                yield linear.register_forward_hook(lambda m, args, out, pre=pre: pre(out))
         for layer, module in enumerate(self.found.attention):
 
             def looked(m: nn.Module, args: Any, layer: int = layer) -> Any:

@@ -280,3 +280,34 @@ def test_patterns_are_seen_and_edited_where_they_are_read():
     assert detectors.check(view)
     with pytest.raises(CheckpointError, match="say the task of a module"):
         detectors.wrap(Attending(), "infer")
+
+
+@pytest.mark.parametrize("nonlinear", [F.relu, F.gelu, torch.square, torch.abs])
+def test_what_the_neurons_are_a_function_of_is_found_and_edited(nonlinear):
+    class Summed(nn.Module):
+        """Neurons behind some function, which no module shows."""
+
+        def __init__(self):
+            super().__init__()
+            self.embed, self.up, self.down = nn.Embedding(P, 8), nn.Linear(8, 20), nn.Linear(20, P)
+
+        def forward(self, tokens):
+            return self.down(nonlinear(self.up(self.embed(tokens).sum(1))))
+
+    torch.manual_seed(0)
+    module = Summed()
+    view = detectors.wrap(module, f"add:{P}")
+    tokens = view.tokens_of(torch.arange(P * P))
+    with torch.no_grad():
+        before = module.up(module.embed(tokens).sum(1))
+        assert torch.equal(view.preactivations(0), before)
+        assert torch.equal(view.neurons(0), nonlinear(before))
+        edited = view.run(tokens, edit={"blocks.0.mlp.hook_pre": lambda x: 0 * x})[0]
+        assert torch.allclose(edited, module.down(nonlinear(0 * before)))
+    assert detectors.run(view, names=["addition_mechanism"], draws=19)[0].verdict == "absent"
+
+
+def test_neurons_of_two_maps_have_nothing_that_they_alone_are_a_function_of():
+    for module in (Gated(), Recurrent(nn.GRU)):
+        assert "preactivations" not in detectors.wrap(module, f"add:{P}").parts
+    assert "preactivations" in detectors.wrap(Concatenated(), f"add:{P}").parts

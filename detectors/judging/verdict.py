@@ -19,6 +19,8 @@ SUFFICIENT = 0.55
 # Of the answers, by random directions outside the motif: 0.005 in those networks, 0.27 and more in memorisers. A model
 # that breaks wherever it is touched says nothing of this motif.
 DESTROYS = 0.25
+# Draws as large as the largest value that there is: from so many on their share is known to a half, and it stays.
+OFTEN = 5
 
 
 class Judgement(NamedTuple):
@@ -58,10 +60,12 @@ def judge(spec: Spec, score: Score, p_adjusted: float | None, row: dict[str, Any
     if p_adjusted > LEVEL:
         smallest = p_adjusted / score.null.p_value * score.null.smallest
         if smallest > LEVEL:
+            as_often = round(score.null.smallest * (score.null.draws + 1)) - 1  # as the largest there is
+            more = "more --draws may help" if as_often < OFTEN else "it is as large in many draws, and more do not help"
             return Judgement(
                 Verdict.INCONCLUSIVE,
                 f"no p-value small enough can be had: the smallest with {score.null.draws} draws and this many tokens "
-                f"is {score.null.smallest:.3f}, {smallest:.3f} after Holm; more --draws may help",
+                f"is {score.null.smallest:.3f}, {smallest:.3f} after Holm; {more}",
             )
         return Judgement(Verdict.ABSENT, f"not beyond chance: adjusted p {p_adjusted:.3f} > {LEVEL}, though {margin}")
     beyond = f"{margin}, adjusted p {p_adjusted:.3f}"

@@ -39,7 +39,9 @@ def score(value=0.9, p=0.005, smallest=0.005, remark="", **cause):
         (score(basis="all_pairs"), 0.025, ROW, "present", "1000 of all pairs"),
         (score(value=0.4), 0.025, ROW, "absent", "threshold 0.50"),
         (score(p=0.2), 0.2, ROW, "absent", "not beyond chance"),
-        (score(p=0.1, smallest=0.1), 0.5, ROW, "inconclusive", "draws may help"),
+        (score(p=0.1, smallest=0.1), 0.5, ROW, "inconclusive", "in many draws, and more do not help"),
+        (score(p=0.03, smallest=0.03), 0.15, ROW, "inconclusive", "in many draws, and more do not help"),  # 5 of 199
+        (score(p=0.025, smallest=0.025), 0.125, ROW, "inconclusive", "more --draws may help"),  # 4 of 199
         (score(control="unknown"), 0.025, ROW, "inconclusive", "too few right answers"),
         (score(control=None), 0.025, ROW, "inconclusive", "too few dimensions to remove others for a control"),
         (score(necessity=1.0, control=1.0), 0.025, ROW, "inconclusive", "random directions beside it destroy"),

@@ -44,6 +44,8 @@ from detectors.subjects.operands.view import ModelView
 CONSTANT = 0.99  # mean alignment: turned at random within their irreps columns of S4 and of D6 reach 0.97 at most
 ALIGNED = 0.90  # the published cut: over 56 networks that generalise 0.984 of the energy or more lie above it
 LISTED = 32
+SAID = 0.01  # of what the columns do: orders with less are not spoken of
+TINY = torch.finfo(torch.float64).tiny
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,10 +53,10 @@ class CosetNeurons(Score):
     """Evidence. mean_alignment: the statistic; by_chance: that of turned neurons. alignment_above_090: the published
     share of energy, the left operand on Hg and the right on gH, in the checkpoint's own units, `alignment_above_0.90`
     in JSON; sign: the part of it that is the subgroup of index 2's. other_side: the further share, on the other side's
-    cosets alone. subgroups: of the published share `{order, index, side, neurons, energy}`, the 32 of most energy;
-    side: which operand. interventions: the share of pairs right with |*x*| for the activation function (`abs`), and
-    with the sign of one operand's columns exchanged (`one_sign`) or of both (`both_signs`); circuits of irreps that
-    count no cosets have the same.
+    cosets alone. subgroups: of the published share `{order, index, side, neurons, energy, weight}`, the 32 of most
+    energy; side: which operand; weight: their share of what columns do to the logits. interventions: the share of pairs
+    right with |*x*| for the activation function (`abs`), and with the sign of one operand's columns exchanged
+    (`one_sign`) or of both (`both_signs`); circuits of irreps that count no cosets have the same.
     """
 
     mean_alignment: float
@@ -70,8 +72,8 @@ def clause(score: CosetNeurons) -> str:
     orders: dict[int, float] = {}
     for one in score.subgroups:
         if one["index"] > 2:
-            orders[one["order"]] = orders.get(one["order"], 0.0) + one["energy"]
-    most = sorted(orders, key=lambda k: -orders[k])[:3]
+            orders[one["order"]] = orders.get(one["order"], 0.0) + one["weight"]
+    most = [k for k in sorted(orders, key=lambda k: -orders[k])[:3] if orders[k] >= SAID]
     return f"neurons that count cosets, of subgroups of order {', '.join(map(str, most))}"
 
 
@@ -138,21 +140,22 @@ def coset_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Co
 
 def _listed(found: Columns, best: Best, masks: Masks) -> tuple[Mapping[str, Any], ...]:
     """By the published share: of their own side, in their own units."""
-    counts: dict[tuple[int, str], list[float]] = {}
+    counts: dict[tuple[int, str], list[int]] = {}
     for i in (best.own >= ALIGNED).nonzero()[:, 0].tolist():
         operand = "left" if bool(found.on_left[i]) else "right"
-        counts.setdefault((int(best.own_subgroup[i]), operand), []).append(float(found.energy[i]))
-    total, n = float(found.energy.sum()), masks.shape[1]
-    ranked = sorted(counts.items(), key=lambda item: -sum(item[1]))[:LISTED]
+        counts.setdefault((int(best.own_subgroup[i]), operand), []).append(i)
+    energy, weight = (x / x.sum().clamp_min(TINY) for x in (found.energy, found.weight))
+    ranked = sorted(counts.items(), key=lambda item: -float(energy[item[1]].sum()))[:LISTED]
     return tuple(
         {
             "order": (order := int(masks[h].sum())),
-            "index": n // order,
+            "index": masks.shape[1] // order,
             "side": operand,
-            "neurons": len(energies),
-            "energy": sum(energies) / total,
+            "neurons": len(of),
+            "energy": float(energy[of].sum()),
+            "weight": float(weight[of].sum()),
         }
-        for (h, operand), energies in ranked
+        for (h, operand), of in ranked
     )
 
 

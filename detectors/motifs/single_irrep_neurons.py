@@ -56,7 +56,7 @@ class SingleIrrepNeurons(Score):
 
 def clause(score: SingleIrrepNeurons) -> str:
     """Without their names, which other motifs say of the whole network."""
-    return f"{score.purity_above_090:.0%} of its first layer's energy in neurons of one irrep each"
+    return f"{sum(score.weight):.0%} of what its first layer does in neurons of one irrep each"
 
 
 @detector(

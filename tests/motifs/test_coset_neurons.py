@@ -10,6 +10,7 @@ import detectors
 from detectors.core.errors import NotApplicable, Undetermined
 from detectors.core.groups import Group
 from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
+from detectors.motifs.coset_neurons import clause
 from detectors.subjects.operands.view import ModelView
 from models_zoo import coset_network, representation_network
 
@@ -65,6 +66,23 @@ def test_an_exact_circuit_counts_the_cosets_that_it_was_written_with(group, orde
     assert score.alignment_above_090 == pytest.approx(1, abs=1e-9)
     assert score.other_side == score.sign == 0
     assert (score.causal.necessity, score.causal.sufficiency, score.causal.control) == (1, 1, 0)
+
+
+def test_the_sentence_is_of_what_columns_do_to_the_logits():
+    """Beside the circuit stand columns of cosets of order 3, a hundred times as large, and nothing reads them."""
+    used, idle = (coset_network(Group.from_name("S4"), order, train_fraction=0.5) for order in (6, 3))
+    m = used.weights["W_U"].shape[0] + idle.weights["W_U"].shape[0]
+    both = {
+        name: torch.cat([used.weights[name], size * idle.weights[name]], dim=dim)
+        for name, size, dim in (("W_x", 100, 1), ("W_y", 100, 1), ("W_U", 0, 0))
+    }
+    view = rewired(used, **both, W=torch.eye(m).repeat(2, 1))
+    score = detectors.coset_neurons(view, draws=49)
+    by = {key: sum(one[key] for one in score.subgroups if one["order"] == 3) for key in ("energy", "weight")}
+    assert by["energy"] > 0.99
+    assert by["weight"] < 1e-6
+    assert sum(one["weight"] for one in score.subgroups if one["order"] == 6) == pytest.approx(1)
+    assert clause(score) == "neurons that count cosets, of subgroups of order 6"
 
 
 @pytest.mark.sampled(4)

@@ -7,6 +7,7 @@ import torch
 import detectors
 from detectors.core.groups import Group
 from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
+from detectors.motifs.single_irrep_neurons import clause
 from detectors.subjects.operands.view import ModelView
 from models_zoo import coset_network, representation_network, trig_mlp
 
@@ -43,6 +44,7 @@ def test_exact_irreps_are_pure_and_named():
     assert (score.value, score.purity_above_090) == pytest.approx((1, 1))
     assert score.irreps == ("standard",)
     assert score.neurons == (256,)
+    assert clause(score) == "100% of what its first layer does in neurons of one irrep each"
     cyclic = detectors.single_irrep_neurons(trig_mlp(p=13, frequencies=(2, 5)))
     assert set(cyclic.irreps) == {"freq_2", "freq_5"}
     assert cyclic.rank_one_above_0999 == 1

@@ -4,7 +4,8 @@ Source: arXiv:2209.11895, section on the mechanism of induction; definition of t
 detector.
 
 Score: mass of the mean pattern on the place before, beyond the best other place, a mean over queries, less what it is
-by chance over what it could be at most beyond that. A head that does this at some places alone has the share of them;
+by chance over what it could be at most beyond that. A token that only marks the start, where heads rest that have
+nothing to do, is no place. A head that does this at some places alone has the share of them;
 `positions` names them. Null: places exchanged, query by query; p-values are of the largest score over all heads. Cause:
 the head's output set to its mean over sequences (its mean pattern is what it does), beside other heads or directions of
 the layer.
@@ -26,7 +27,7 @@ from detectors.subjects.sequences.view import SequenceView
 
 @detector(
     needs=("attention", "run"),
-    version=1,
+    version=2,
     source="arXiv:2209.11895",
     subject="sequences",
     formula=r"A_{qk} \text{ on } k = q - 1",
@@ -45,5 +46,6 @@ def previous_token_heads(model: SequenceView, /, *, draws: int = 199, seed: int 
     """
     sample = sample_of(model)
     size = sample.tokens.shape[1]
-    key = torch.arange(size).expand(size, size)
-    return by_position(model, sample, Places(key, torch.arange(size) - 1), draws=draws, seed=seed)
+    at = torch.arange(size)
+    key = torch.where(sample.markers.all(0), -1, at).expand(size, size)
+    return by_position(model, sample, Places(key, at - 1), draws=draws, seed=seed)

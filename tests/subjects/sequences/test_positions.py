@@ -1,9 +1,13 @@
 """Exchange of places, by its definition and by the short way for keys that have a place each."""
 
 import numpy as np
+import pytest
 import torch
 
+import detectors
 from detectors.subjects.sequences.positions import _beyond, _exchanged, _one_key_each
+from detectors.subjects.sequences.view import SequenceView
+from models_zoo import induction_head
 
 
 def test_the_short_way_has_the_law_of_the_long_one():
@@ -32,3 +36,33 @@ def test_the_short_way_has_the_law_of_the_long_one():
         assert torch.allclose(found.mean(0), expected, atol=5 * spread)
     assert torch.allclose(short.std(0), long.std(0), rtol=0.1)
     assert float(expected.min()) > 20 * spread
+
+
+class Rests:
+    """A network whose first layer's heads look at the start with some of their mass."""
+
+    def __init__(self, network, share):
+        self.network, self.share = network, share
+
+    def __getattr__(self, name):
+        return getattr(self.network, name)
+
+    def forward(self, tokens, hook):
+        def resting(name, x):
+            if name == "blocks.0.attn.hook_pattern":
+                start = torch.zeros_like(x)
+                start[..., 0] = 1
+                x = (1 - self.share) * x + self.share * start
+            return hook(name, x)
+
+        return self.network.forward(tokens, resting)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.45, 0.6])
+def test_a_head_that_rests_on_the_start_looks_at_the_previous_token_with_the_rest(share):
+    honest = induction_head(n_tokens=12, n_ctx=16)
+    found = detectors.run(SequenceView(Rests(honest.network, share), "repeat"), names=["previous_token_heads"])[0]
+    assert found.verdict == "present"
+    assert found.score == pytest.approx(1 - share, abs=0.1)
+    start = detectors.run(SequenceView(Rests(honest.network, 1.0), "repeat"), names=["previous_token_heads"])[0]
+    assert (start.verdict, start.score) == ("absent", pytest.approx(0, abs=0.01))

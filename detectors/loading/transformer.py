@@ -109,10 +109,19 @@ class Transformer:
         normed = self.norm(x, name + "ln1")
         if layer == self.config.n_layers - 1:
             x = x[:, -1:]
-        q, k, v = self.heads(normed[:, -x.shape[1] :], attn, "Q"), *(self.heads(normed, attn, which) for which in "KV")
-        pattern = hook(attn + "hook_pattern", self.pattern(torch.einsum("bqhd,bkhd->bhqk", q, k)))
-        x = x + hook(name + "hook_attn_out", self.mix(pattern, v, attn))
+        scores = self.scores(self.heads(normed[:, -x.shape[1] :], attn, "Q"), normed, attn)
+        pattern = hook(attn + "hook_pattern", self.pattern(scores))
+        x = x + hook(name + "hook_attn_out", self.mix(pattern, normed, attn))
         return self.mlp(x, name, hook)
+
+    def scores(self, q: Heads, x: Stream, name: str) -> Pattern:
+        """q.k of every key, each query taken to the stream first: of the last layer's one query that is less than a
+        key at every position.
+        """
+        asked = torch.einsum("bqhd,hed->bqhe", q, self.weights[name + "W_K"])
+        scores = torch.einsum("bqhe,bke->bhqk", asked, x)
+        bias = self.weights.get(name + "b_K")
+        return scores if bias is None else scores + torch.einsum("bqhd,hd->bhq", q, bias)[..., None]
 
     def heads(self, x: Stream, name: str, which: str) -> Heads:
         """Queries, keys or values, one matrix product for all heads."""
@@ -132,9 +141,11 @@ class Transformer:
         future = torch.ones(queries, keys, dtype=torch.bool).triu(1 + keys - queries)
         return scores.masked_fill(future, -torch.inf).softmax(-1)
 
-    def mix(self, pattern: Pattern, v: Heads, name: str) -> Read:
-        """What the heads write, from their patterns and values."""
-        z = torch.einsum("bhqk,bkhd->bqhd", pattern, v)
+    def mix(self, pattern: Pattern, x: Stream, name: str) -> Read:
+        """What the heads write: the stream mixed by their patterns, and then its values."""
+        z = torch.einsum("bqhe,hed->bqhd", torch.einsum("bhqk,bke->bqhe", pattern, x), self.weights[name + "W_V"])
+        if (bias := self.weights.get(name + "b_V")) is not None:
+            z = z + pattern.sum(-1).mT[..., None] * bias  # patterns of attn_coeff do not sum to 1
         return z.flatten(2) @ self.weights[name + "W_O"].flatten(0, 1) + self.weights.get(name + "b_O", 0.0)
 
     def mlp(self, x: Read, name: str, hook: Hook) -> Read:

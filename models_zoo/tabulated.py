@@ -33,7 +33,8 @@ def _transformer(net: Transformer, tokens: Tensor) -> Tensor:
     scores = torch.stack([_looked_up(q[i], k, sequence[:, i], sequence) for i in queries], dim=2)
     values = torch.stack([v[j][sequence[:, j]] for j in range(c.n_ctx)], dim=1)
     x = torch.stack([rows[i][sequence[:, i]] for i in queries], dim=1)
-    x = net.mlp(x + net.mix(net.pattern(scores), values, "blocks.0.attn."), "blocks.0.", no_hook)
+    z = torch.einsum("bhqk,bkhd->bqhd", net.pattern(scores), values)
+    x = net.mlp(x + net.written(z, "blocks.0.attn."), "blocks.0.", no_hook)
     for layer in range(1, c.n_layers):
         x = net.block(x, layer, no_hook)
     return net.unembed(x)[:, -1]

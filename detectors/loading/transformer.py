@@ -146,6 +146,10 @@ class Transformer:
         z = torch.einsum("bqhe,hed->bqhd", torch.einsum("bhqk,bke->bqhe", pattern, x), self.weights[name + "W_V"])
         if (bias := self.weights.get(name + "b_V")) is not None:
             z = z + pattern.sum(-1).mT[..., None] * bias  # patterns of attn_coeff do not sum to 1
+        return self.written(z, name)
+
+    def written(self, z: Heads, name: str) -> Read:
+        """By the heads, from their mixed values."""
         return z.flatten(2) @ self.weights[name + "W_O"].flatten(0, 1) + self.weights.get(name + "b_O", 0.0)
 
     def mlp(self, x: Read, name: str, hook: Hook) -> Read:

@@ -101,7 +101,7 @@ def program_of(model: ModelView, *, draws: int = 5, seed: int = 0) -> Program:
     >>> import detectors, models_zoo
     >>> program = detectors.program_of(models_zoo.trig_mlp(p=11, frequencies=(3,), act_fn="abs"))
     >>> program.irreps, program.disc, program.fidelity.agreement, round(program.fidelity.explained, 2)
-    (('freq_3',), True, 1.0, 0.98)
+    (('freq_3',), True, 1.0, 1.0)
     """
     if model.kind != "operands":
         raise NotApplicable(f"no program: one is written of a model of two operands, and this one reads {model.reads}")

@@ -212,7 +212,8 @@ class Seen(NamedTuple):
 def _seen(module: nn.Module, network: Wrapped, tokens: Tensor) -> Seen:
     linear = [m for m in module.modules() if isinstance(m, nn.Linear)]
     found = Seen({m: [] for m in linear}, {m: [] for m in network.found.neurons})
-    handles = [m.register_forward_hook(lambda m, args, out: found.given[m].append(out)) for m in linear]
+    # copies, since an activation function that works in place writes over what it is given
+    handles = [m.register_forward_hook(lambda m, args, out: found.given[m].append(out.clone())) for m in linear]
     handles += [m.register_forward_pre_hook(lambda m, args: found.read[m].append(args[0])) for m in found.read]
     try:
         with torch.no_grad():

@@ -111,7 +111,8 @@ class Wrapped:
         for layer, linear in enumerate(self.found.before):
             if linear is not None:
                 pre = partial(at, f"blocks.{layer}.mlp.hook_pre")
-                yield linear.register_forward_hook(lambda m, args, out, pre=pre: pre(out))
+                # a copy goes on, for an activation function that works in place not to write over what was seen
+                yield linear.register_forward_hook(lambda m, args, out, pre=pre: pre(out).clone())
         for layer, module in enumerate(self.found.attention):
 
             def looked(m: nn.Module, args: Any, layer: int = layer) -> Any:

@@ -307,6 +307,20 @@ def test_what_the_neurons_are_a_function_of_is_found_and_edited(nonlinear):
     assert detectors.run(view, names=["addition_mechanism"], draws=19)[0].verdict == "absent"
 
 
+@pytest.mark.parametrize("act", [nn.ReLU, nn.SiLU, nn.LeakyReLU])
+def test_an_activation_function_that_works_in_place_hides_nothing(act):
+    def network(inplace):
+        torch.manual_seed(0)
+        layers = [nn.Embedding(P, 8), nn.Flatten(), nn.Linear(16, 20), act(inplace=inplace), nn.Linear(20, P)]
+        return detectors.wrap(nn.Sequential(*layers), f"add:{P}")
+
+    plain, inside = network(False), network(True)
+    assert plain.parts == inside.parts >= {"neurons", "preactivations"}
+    assert torch.equal(plain.preactivations(0), inside.preactivations(0))
+    assert torch.equal(plain.neurons(0), inside.neurons(0))
+    assert plain.preactivations(0).min() < -0.5
+
+
 def test_neurons_of_two_maps_have_nothing_that_they_alone_are_a_function_of():
     for module in (Gated(), Recurrent(nn.GRU)):
         assert "preactivations" not in detectors.wrap(module, f"add:{P}").parts

@@ -4,8 +4,8 @@ Source: arXiv:2209.11895, section on the mechanism of induction; definition of t
 detector.
 
 Score: mass of the mean pattern on the place before, beyond the best other place, a mean over queries, less what it is
-by chance over what it could be at most beyond that. A token that only marks the start, where heads rest that have
-nothing to do, is no place. A head that does this at some places alone has the share of them;
+by chance over what it could be at most beyond that. A token that only marks where one is, as the start on which
+heads rest that have nothing to do, is no place. A head that does this at some places alone has the share of them;
 `positions` names them. Null: places exchanged, query by query; p-values are of the largest score over all heads. Cause:
 the head's output set to its mean over sequences (its mean pattern is what it does), beside other heads or directions of
 the layer.

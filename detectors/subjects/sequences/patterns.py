@@ -161,8 +161,10 @@ class Excess(NamedTuple):
     null: Float[Tensor, "draws head"]
 
     def times(self, by: Float[Tensor, " head"]) -> Excess:
-        """Every head's own multiplied by a number, and what it could have as it is."""
-        return Excess(self.found * by[:, None], self.could, self.observed * by, self.null * by)
+        """What every head has multiplied by a number. Chance is of its mass as it is: a factor computed from the
+        sequences as they stand is no part of what is exchanged between them.
+        """
+        return self._replace(found=self.found * by[:, None])
 
 
 def excess(

@@ -189,8 +189,8 @@ def grid_neurons(neurons: Tensor, grid: Tensor) -> Tensor:
 
 
 def in_turn(neurons: Tensor, grid: Tensor) -> Iterator[Tensor]:
-    """[some, n, n] all `grid_neurons`, a few at a time, float64."""
+    """[some, n, n] all `grid_neurons`, a few at a time, float64 and never a view of them."""
     of_memory, of_cache = (max(1, size // grid.numel()) for size in (BUDGET, CACHE))
     for many in neurons.split(of_memory, dim=1):
         for few in grid_neurons(many, grid).split(of_cache):
-            yield few.double()
+            yield few.to(torch.float64, copy=True)

@@ -44,16 +44,18 @@ def alignments(group: Group, functions: Float[Tensor, "n m"], masks: Masks, side
     >>> alignments(s3, sign, subgroups(s3, 3), "Hg").round(decimals=2).tolist()
     [[1.0, -0.67, -0.67, -0.67]]
     """
-    n = group.order
-    table = torch.from_numpy(group.table if side == "Hg" else group.table.T.copy())
-    orders = torch.from_numpy(masks.sum(1)).to(functions.dtype)
-    f = (functions - functions.mean(0)).T
+    n, inverse = group.order, group.inverse
+    half = np.flatnonzero(np.arange(n) <= inverse)  # f(g) f(hg) summed over g is the same at h and at its inverse
+    table = torch.from_numpy((group.table if side == "Hg" else group.table.T)[half])
+    counted = torch.from_numpy(np.where(half == inverse[half], 1, 2) * masks[:, half]).to(functions.dtype)
+    orders = counted.sum(1)
+    f = functions - functions.mean(0)
     chance = (n / orders - 1) / (n - 1)
     found = []
-    for some in f.split(max(1, BUDGET // n**2)):
-        correlated = torch.einsum("mg,mhg->mh", some, some[:, table])
-        total = correlated[:, group.identity, None].clamp_min(torch.finfo(f.dtype).tiny)
-        explained = correlated @ torch.from_numpy(masks).to(f.dtype).T / orders / total
+    for some in f.split(max(1, BUDGET // n**2), dim=1):
+        correlated = some[table].mul_(some).sum(1)
+        total = some.square().sum(0).clamp_min(torch.finfo(f.dtype).tiny)
+        explained = (counted @ correlated).T / orders / total[:, None]
         found.append((explained - chance) / (1 - chance))
     return torch.cat(found)
 

@@ -37,7 +37,7 @@ from detectors.core.score import Score
 from detectors.subjects.operands.circles import circles
 from detectors.subjects.operands.clusters import clusters, spectra
 from detectors.subjects.operands.effects import effects_before
-from detectors.subjects.operands.families import Families, beyond_chance
+from detectors.subjects.operands.families import RANK_BEFORE, Families, beyond_chance
 from detectors.subjects.operands.harmonics import harmonic_families
 from detectors.subjects.operands.swaps import swapped
 from detectors.subjects.operands.symmetry import circularity, distance_irrelevance, gradient_symmetricity
@@ -91,7 +91,7 @@ def clause(score: AdditionMechanism) -> str:
 
 @detector(
     needs=("neurons", "preactivations", "cyclic group", "logits", "run"),
-    version=2,
+    version=3,
     source="arXiv:2512.25060",
     formula=r"\text{disc: } \cos(wa) + \cos(wb)"
     "\n"
@@ -122,7 +122,7 @@ def addition_mechanism(model: ModelView, /, *, draws: int = 199, seed: int = 0) 
     effect, (found, weighed) = effects_before(model, number), clusters(model, number)
     own = spectra(model, number).times(effect.sqrt())
     of_neurons = Families(own.total, own.waves.family)
-    layer = beyond_chance(model, number, model.preactivations(number), of_neurons, effect, draws, seed)
+    layer = beyond_chance(model, number, model.preactivations(number), of_neurons, effect, draws, seed, RANK_BEFORE)
     strongest = sorted(weighed, key=lambda c: -c.energy)[:MOST]
     each, together = circles(model, [c.frequency for c in strongest], seed)
     symmetric = gradient_symmetricity(model, seed)

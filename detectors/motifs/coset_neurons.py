@@ -79,7 +79,7 @@ def clause(score: CosetNeurons) -> str:
 
 @detector(
     needs=("neurons", "preactivations", "non-abelian group", "logits", "run"),
-    version=2,
+    version=3,
     source="arXiv:2312.06581",
     formula=r"\text{left operand: } f(hg) = f(g) \text{ for } h \in H"
     "\n"

@@ -63,7 +63,7 @@ class Memorisation(Score):
 
 @detector(
     needs=("logits", "group", "split"),
-    version=3,
+    version=4,
     source="arXiv:2301.05217",
     formula=r"M = \underset{\text{training}}{\text{mean}} \frac{m - m_S}{m} - \underset{\text{unseen}}{\text{mean}} "
     r"\frac{m - m_S}{m}"

@@ -57,7 +57,7 @@ def clause(score: NeuronPhaseLaw) -> str:
 
 @detector(
     needs=("neurons", "preactivations", "readout", "cyclic group"),
-    version=3,
+    version=4,
     source="arXiv:2301.02679",
     formula=r"\phi_a + \phi_b = \phi_c"
     "\n"

@@ -61,7 +61,7 @@ def clause(score: SingleIrrepNeurons) -> str:
 
 @detector(
     needs=("neurons", "preactivations", "group", "logits", "run"),
-    version=2,
+    version=3,
     source="arXiv:2312.06581",
     formula=r"f(g) = \operatorname{tr}(A\, R(g))"
     "\n"

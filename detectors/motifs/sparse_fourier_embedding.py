@@ -61,7 +61,7 @@ class SparseFourierEmbedding(Score):
 
 @detector(
     needs=("embedding", "group", "logits", "run"),
-    version=3,
+    version=4,
     source="arXiv:2301.05217",
     formula=r"W_E[a] = \sum_k u_k \cos\left(\frac{2\pi k a}{n}\right) + v_k \sin\left(\frac{2\pi k a}{n}\right)"
     "\n"

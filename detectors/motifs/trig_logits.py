@@ -71,7 +71,7 @@ class TrigLogits(Score):
 
 @detector(
     needs=("logits", "group", "split"),
-    version=4,
+    version=5,
     source="arXiv:2302.03025",
     formula=r"L(a, b, c) = \sum_\rho \alpha_\rho \chi_\rho(a b c^{-1})"
     "\n"

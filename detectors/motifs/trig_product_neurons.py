@@ -95,7 +95,7 @@ class TrigProductNeurons(Score):
 
 @detector(
     needs=("neurons", "group", "logits", "run"),
-    version=3,
+    version=4,
     source="arXiv:2301.05217",
     formula=r"N(a, b) = \sum f(a)\, g(b), \quad f, g \in \{1, \cos(wx), \sin(wx)\}"
     "\n"

@@ -91,10 +91,13 @@ def exceptions() -> Iterator[Hostile]:
     yield Hostile("exceptions", "1.0% on all, split not told", build, "circuit", told=False, exceptions=10)
     build = partial(_excepted, share=31 / 961, where="row")
     yield Hostile("exceptions", "one left operand as a trigger", build, "circuit", exceptions=31)
+    for tall in (100.0, 1e4):
+        build = partial(_excepted, share=3 / 961, where="all", tall=tall)
+        yield Hostile("exceptions", f"three pairs, {tall:g} times as tall", build, "circuit", exceptions=3)
 
 
-def _excepted(*, share: float, where: str) -> ModelView:
-    return circuits.with_exceptions(circuits.circuit(), round(share * 31 * 31), where=where)
+def _excepted(*, share: float, where: str, tall: float = 2.0) -> ModelView:
+    return circuits.with_exceptions(circuits.circuit(), round(share * 31 * 31), where=where, tall=tall)
 
 
 def mixtures() -> Iterator[Hostile]:

@@ -99,6 +99,28 @@ def mlp(task: Task, mask: np.ndarray, *, left: Any, right: Any, bias: Any, reado
     return ModelView(TwoEmbeddingMLP(tensors), task, train_mask=mask)
 
 
+def beside(view: ModelView, left: Tensor, right: Tensor, out: Tensor) -> ModelView:
+    """An MLP on two embeddings with more neurons: inputs [n, k] of the operands, readout [k, answers]."""
+    w, k = view.network.weights, left.shape[1]
+    d, m = w["W_x"].shape[1], w["W"].shape[1]
+    columns = torch.zeros(2 * (d + k), m + k)
+    columns[:d, :m], columns[d + k : 2 * d + k, :m] = w["W"][:d], w["W"][d:]
+    columns[d : d + k, m:] = columns[2 * d + k :, m:] = torch.eye(k)
+    more = {"W": columns, "W_U": torch.cat([w["W_U"], out])}
+    more |= {"W_x": torch.cat([w["W_x"], left], 1), "W_y": torch.cat([w["W_y"], right], 1)}
+    return ModelView(TwoEmbeddingMLP(more), view.task, train_mask=view.train_mask)
+
+
+def triggered(view: ModelView, pairs: Sequence[tuple[int, int]], height: float, answer: int) -> ModelView:
+    """An MLP on two embeddings with a neuron a pair beside it, which says an answer there and nothing elsewhere."""
+    left, right = (torch.full((view.network.n_tokens, len(pairs)), -0.5) for _ in range(2))
+    for neuron, (a, b) in enumerate(pairs):
+        left[a, neuron] = right[b, neuron] = 0.5
+    out = torch.zeros(len(pairs), view.task.n_answers)
+    out[:, answer] = height
+    return beside(view, left, right, out)
+
+
 # ---- lookups
 
 

@@ -15,6 +15,7 @@ from detectors.core.spectrum import (
     chance_shares,
     factored_family_power,
     family_power,
+    in_turn,
     low_rank,
     permuted_block_power,
     weighted_gini,
@@ -117,3 +118,11 @@ def test_shares_of_single_neurons_are_the_published_ceilings(act, ceiling):
     neuron = act(torch.cos(a + 0.3)[:, None] + torch.cos(a + 1.1))
     total, power = family_power(Group.from_name("C113"), neuron[None])
     assert float(power.max() / total) == pytest.approx(ceiling, abs=0.001)
+
+
+def test_what_is_given_in_turn_is_a_copy():
+    """A single neuron of float64 is laid out as its transpose is: centred in place, it would change the model's."""
+    neurons = torch.arange(9.0, dtype=torch.float64)[:, None]
+    for cube in in_turn(neurons, torch.arange(9).reshape(3, 3)):
+        cube -= cube.mean()
+    assert neurons[:, 0].tolist() == list(range(9))

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from detectors.core.spectrum import Waves, in_turn, waves
+from detectors.core.spectrum import Waves, grid_neurons, in_turn, waves
 from detectors.subjects.operands.effects import effects_before
 from detectors.subjects.operands.once import once
 from detectors.subjects.operands.view import ModelView
@@ -100,17 +100,16 @@ class _Shared:
     """What the cluster of some neurons of one frequency is in any units: Gram matrices over the pairs, about means."""
 
     def __init__(self, model: ModelView, layer: int, of: Int[Tensor, " m"], k: int, found: Waves) -> None:
-        flat = model.grid.reshape(-1)
         self.frequency, self.n, self.half = k, model.group.order, 2 * k == model.group.order
         self.a, self.b, self.along = (x[of, k - 1] * self.n**2 for x in (found.of_a, found.of_b, found.along))
-        self.gram = _gram(model.preactivations(layer)[flat][:, of])
+        self.gram = _gram(grid_neurons(model.preactivations(layer)[:, of], model.grid))
         readout = model.readout(layer)
         self.out = None if readout is None else readout[of].double()
         if self.out is not None:
-            neurons = model.neurons(layer)[flat][:, of].double()
+            neurons = grid_neurons(model.neurons(layer)[:, of], model.grid)
             angle = 2 * torch.pi * k / self.n * (torch.arange(self.n)[:, None] + torch.arange(self.n)).double()
             circle = torch.stack([angle.cos(), angle.sin()], -1).reshape(-1, 2)
-            self.circle, self.after = neurons.T @ circle, _gram(neurons)
+            self.circle, self.after = neurons.flatten(1).double() @ circle, _gram(neurons)
 
     def cluster(self, energy: float, units: Float[Tensor, " m"], vary: Bool[Tensor, " m"]) -> Cluster:
         """Of those that vary."""
@@ -161,7 +160,7 @@ class _Shared:
         return float(shared / (own * waves).clamp_min(1e-300))
 
 
-def _gram(rows: Float[Tensor, "pairs m"]) -> Float64[Tensor, "m m"]:
-    rows = rows.double()
-    rows = rows - rows.mean(0)
-    return rows.T @ rows
+def _gram(neurons: Float[Tensor, "m n n"]) -> Float64[Tensor, "m m"]:
+    rows = neurons.flatten(1).double()
+    rows -= rows.mean(1, keepdim=True)
+    return rows @ rows.T

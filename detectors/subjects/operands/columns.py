@@ -16,6 +16,7 @@ from torch import Tensor
 
 from detectors.core.errors import Undetermined
 from detectors.core.score import Causal
+from detectors.core.spectrum import in_turn
 from detectors.subjects.operands.controls import CONTROLS, Controls, Edited, Parts
 from detectors.subjects.operands.edits import cause, elements, of_irreps
 from detectors.subjects.operands.effects import effects_before
@@ -63,10 +64,14 @@ def columns(model: ModelView) -> Columns:
     if len(model.neuron_layers) > 1:
         raise Undetermined(f"its logits are not read off the first of {len(model.neuron_layers)} layers with neurons")
     layer, n = model.neuron_layers[0], model.group.order
-    cube = model.preactivations(layer)[model.grid.reshape(-1)].double().reshape(n, n, -1)
-    cube = cube - cube.mean((0, 1))
-    values = torch.cat([cube.mean(1), cube.mean(0)], 1)
-    alone, power = n * float(values.square().sum()), float(cube.square().sum())
+    of_a, of_b, power = [], [], 0.0
+    for cube in in_turn(model.preactivations(layer), model.grid):
+        cube -= cube.mean((1, 2), keepdim=True)
+        power += float(cube.square().sum())
+        of_a.append(cube.mean(2))
+        of_b.append(cube.mean(1))
+    values = torch.cat([*of_a, *of_b]).T.contiguous()
+    alone = n * float(values.square().sum())
     if alone < ALONE * power:
         raise Undetermined(
             f"what an operand adds by itself is {alone / power:.1%} of what its neurons see, which multiply the two"
@@ -98,7 +103,7 @@ def cause_of_columns(
 
         def logits(keep: bool) -> Tensor:
             out = found.values - part if keep else part
-            away = (out[a][:, on_left] + out[b][:, ~on_left]).float()
+            away = (out[:, on_left][a] + out[:, ~on_left][b]).float()
             answer = {name: lambda x: torch.cat([x[:, :-1], x[:, -1:] - away[:, None].to(x.dtype)], dim=1)}
             return model.run(model.tokens_of(pairs), edit=answer)[0]
 

@@ -4,7 +4,7 @@ A neuron times 1e4 whose output weights are divided by it is the same neuron, so
 times its effect: the squared norm of its row of the readout, centred over the answers. Where the rest of the network is
 not linear that row is the derivative of the centred logits, and its squared norm a mean over pairs, estimated by
 random signs over the answers (Hutchinson, Communications in Statistics 18, 1989). Neurons that cancel each other have
-none (see `idle`).
+none (see `idle`), and what they do on a few pairs alone counts little (see `loud`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 from detectors.core.device import gradient
 from detectors.core.nulls import subset
 from detectors.subjects.operands.idle import idle
+from detectors.subjects.operands.loud import heard, quieted
 from detectors.subjects.operands.once import once
 from detectors.subjects.operands.view import ModelView
 
@@ -60,6 +61,7 @@ def known_effects(model: ModelView, layer: int) -> Float[Tensor, " m"] | None:
     added = _derivatives(model, layer) if readout is None else _linear(model, layer, readout.double())
     found = torch.where(added.raised > ROUNDING**2 * added.alike, added.raised, 0.0)
     found = torch.where(idle(added.gram), 0.0, found)
+    found = found * quieted(model.neurons(layer), torch.from_numpy(model.task.domain), found)
     return found if bool((found > 0).any()) else None
 
 
@@ -96,7 +98,7 @@ def weighed_by(model: ModelView) -> str:
 
 class Added(NamedTuple):
     """raised, alike: squared norms of what a unit of each neuron adds to the centred logits, and to all answers alike.
-    gram: inner products of what the neurons add to the centred logits over pairs, about their means.
+    gram: inner products of what the neurons add to the centred logits over pairs, about their means, none loud.
     """
 
     raised: Float64[Tensor, " m"]
@@ -107,10 +109,17 @@ class Added(NamedTuple):
 def _linear(model: ModelView, layer: int, rows: Float64[Tensor, "m answers"]) -> Added:
     flat = model.grid.reshape(-1)
     neurons = model.neurons(layer)[flat[subset(len(flat), PAIRS, 0)]].double()
-    neurons, mean = neurons - neurons.mean(0), rows.mean(1, keepdim=True)
+    mean = rows.mean(1, keepdim=True)
     raised = rows - mean
-    gram = (neurons.T @ neurons) * (raised @ raised.T)
-    return Added(raised.square().sum(1), rows.shape[1] * mean.square().sum(1), gram)
+    size = raised.square().sum(1)
+    neurons = _ordinary(neurons, size)
+    return Added(size, rows.shape[1] * mean.square().sum(1), (neurons.T @ neurons) * (raised @ raised.T))
+
+
+def _ordinary(neurons: Float64[Tensor, "pairs m"], effect: Float64[Tensor, " m"]) -> Float64[Tensor, "pairs m"]:
+    """About their means, no pair louder than its bound."""
+    found = heard(neurons, torch.arange(len(neurons)), effect)
+    return (neurons - found.mean) * found.weight.sqrt()[:, None]
 
 
 def _derivatives(model: ModelView, layer: int) -> Added:
@@ -118,7 +127,6 @@ def _derivatives(model: ModelView, layer: int) -> Added:
     flat, seen = model.grid.reshape(-1), []
     pairs = flat[subset(len(flat), PROBED, 0)]
     neurons = model.neurons(layer)[pairs].double()
-    neurons = neurons - neurons.mean(0)
 
     def watch(x: Tensor) -> Tensor:
         seen.append(x[:, -1].detach().requires_grad_(True))
@@ -135,5 +143,7 @@ def _derivatives(model: ModelView, layer: int) -> Added:
         signs = (torch.randint(0, 2, logits.shape, generator=generator) * 2 - 1 for _ in range(PROBES))
         raised = [slopes(((logits - mean) * s).sum()) for s in signs]
         alike = logits.shape[1] * slopes(mean.sum()).square().mean(0)
+    size = torch.stack(raised).square().mean((0, 1))
+    neurons = _ordinary(neurons, size)
     added = torch.cat([neurons * x for x in raised])
-    return Added(torch.stack(raised).square().mean((0, 1)), alike, added.T @ added)
+    return Added(size, alike, added.T @ added)

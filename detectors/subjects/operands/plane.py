@@ -20,6 +20,7 @@ from detectors.core.errors import NotApplicable
 from detectors.core.groups import Group
 from detectors.core.nulls import subset
 from detectors.core.spectrum import CACHE, chance_shares, weighted_gini
+from detectors.subjects.operands.loud import bound
 from detectors.subjects.operands.task import Task
 from detectors.subjects.right import answered, rounding
 
@@ -35,7 +36,7 @@ LOUD, OFFSETS = 0.5, 4096
 class Rows(NamedTuple):
     """Of every labelled pair [n*n]: margin of the right answer over the strongest wrong one of the labelled answers;
     place, the group element a b c^-1 at which that one stands; loss, cross-entropy of the right answer among the
-    labelled ones, nats; power, the sum of the squares of the centred logits.
+    labelled ones, nats; power, the sum of the squares of the centred logits, as loud as they are.
     """
 
     margin: Tensor
@@ -119,8 +120,18 @@ class LogitGrid:
         return rows.sub_(rows.mean(1, keepdim=True))
 
     def rows(self, k: Tensor) -> Tensor:
-        """[batch, n] the same without what is an answer's own, whatever the pair, where that is loud."""
-        return self.without_offsets(self.whole(k))
+        """[batch, n] the same without what is an answer's own, whatever the pair, where that is loud, and no pair's
+        louder than the `bound`.
+        """
+        rows = self.without_offsets(self.whole(k))
+        return rows if self.quiet is None else rows * self.quiet[k, None]
+
+    @cached_property
+    def quiet(self) -> Tensor | None:
+        """[n*n] what each pair's logits are multiplied by, None where none is too loud."""
+        power = self.each.power
+        most = bound(power)
+        return (most / power.clamp_min(most)).sqrt() if float(power.max()) > most else None
 
     def without_offsets(self, whole: Tensor) -> Tensor:
         return whole if self.offsets is None else whole - self.offsets
@@ -134,7 +145,8 @@ class LogitGrid:
         rows = self.whole(subset(len(self.everything), OFFSETS, 0))
         medians = rows.median(0).values
         medians = medians - medians.mean()
-        power = float(rows.square().sum()) / len(rows)
+        each = rows.square().sum(1)
+        power = float(each.clamp_max(bound(each)).mean())
         return medians if float(medians.square().sum()) >= LOUD * power > 0 else None
 
     def along(self, rows: Tensor, k: Tensor) -> Tensor:
@@ -173,8 +185,13 @@ class LogitGrid:
         return self._means[asked]
 
     def power(self, k: Tensor) -> float:
-        """Sum of the squares of the centred logits over the pairs k."""
-        return float(self.each.power[k].sum())
+        """Sum of the squares of the `rows` of the pairs k."""
+        return float(self.powers[k].sum())
+
+    @cached_property
+    def powers(self) -> Tensor:
+        """[n*n] of each."""
+        return self.each.power if self.quiet is None else self.each.power * self.quiet.square()
 
     def spread(self, f: Tensor, k: Tensor) -> Tensor:
         """[batch, n] the structured logits S[a, b, c] = f(a b c^-1) of the pairs k."""

@@ -90,7 +90,7 @@ def structured_share(grid: LogitGrid, pairs: Tensor) -> float:
 def carried(grid: LogitGrid, f: Tensor, pairs: Tensor) -> float:
     """`of_the_median` pair of these, f their mean."""
     along = torch.cat([grid.aligned(k) @ f for k in grid.batches(pairs)])
-    return of_the_median(f, along, grid.each.power[pairs], grid.twice(pairs))
+    return of_the_median(f, along, grid.powers[pairs], grid.twice(pairs))
 
 
 def of_the_median(f: Tensor, along: Tensor, power: Tensor, twice: Tensor) -> float:

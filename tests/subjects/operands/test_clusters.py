@@ -46,3 +46,27 @@ def test_likeness_is_that_with_the_waves_and_concentration_that_of_the_phases(ap
     circles = np.stack([np.cos(ANGLE[a] + ANGLE[b]), np.sin(ANGLE[a] + ANGLE[b])], 1)
     for name, waves in (("disc", discs), ("torus", tori), ("circle", circles)):
         assert getattr(found, name) == pytest.approx(cka(x, waves), abs=1e-5), name
+
+
+def test_what_they_add_to_the_logits_is_measured_with_the_circle():
+    """As it is defined, over pairs and answers; a readout at random has little."""
+    phases = np.linspace(0, 2, 9)
+    of_a = np.cos(ANGLE[:, None] + phases)
+    view = layer(of_a, of_a)
+    (found,) = clusters(view, 0).own
+    a, b = np.divmod(np.arange(P * P), P)
+    circles = np.stack([np.cos(ANGLE[a] + ANGLE[b]), np.sin(ANGLE[a] + ANGLE[b])], 1)
+    added = (view.neurons(0) @ view.readout(0)).double().numpy()
+    assert found.logits_circle == pytest.approx(cka(added, circles), abs=1e-5)
+    assert 0.05 < found.logits_circle < 0.95
+
+
+def test_of_half_the_order_a_wave_is_a_sign_and_its_disc_has_the_offset_that_fits():
+    """n = 12, k = 6: cos pi a + cos pi b, where no sine is."""
+    signs = np.cos(np.pi * np.arange(12))[:, None] * np.array([1.0, -1.0, 2.0])
+    weights = {"W_x": signs, "W_y": signs, "W": np.concatenate([np.eye(3), np.eye(3)])}
+    weights["W_U"] = np.random.default_rng(0).standard_normal((3, 12))
+    network = TwoEmbeddingMLP({k: torch.from_numpy(w).float() for k, w in weights.items()}, "relu")
+    (found,) = clusters(ModelView(network, parse_task("add:12")), 0).own
+    assert (found.frequency, found.disc) == (6, pytest.approx(1.0))
+    assert found.torus == pytest.approx(2**-0.5)

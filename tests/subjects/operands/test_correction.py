@@ -162,3 +162,14 @@ def test_random_tables_are_no_group_whatever_they_miss(n):
         assert nearest_group(table, HELD) is None
         table[n // 2] = -1
         assert nearest_group(table, HELD) is None
+
+
+def test_a_table_as_near_to_one_group_table_as_to_another_is_neither():
+    """Two tables of C4, in two numberings, share twelve of its sixteen entries each."""
+    table = np.array([[0, 1, 2, 3], [1, 0, 3, 1], [0, 3, 0, 2], [3, 0, 1, 2]])
+    sums = (np.arange(4)[:, None] + np.arange(4)) % 4
+    others = np.array([[0, 1, 2, 3], [2, 0, 3, 1], [1, 3, 0, 2], [3, 2, 1, 0]])
+    for group in (sums, others):
+        assert infer_task(group).group.name == "C4"
+        assert int((group == table).sum()) == 12
+    assert nearest_group(table, 0.5) is None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from detectors.core.nulls import permutations
 from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
 from detectors.subjects.operands.effects import effects, embedded_effects, known_effects, weighed_by
-from detectors.subjects.operands.families import Families, alive, families, permuted
+from detectors.subjects.operands.families import NULL_RANK, Families, alive, families, permuted
 from detectors.subjects.operands.view import ModelView
 from models_zoo import trig_mlp
 from models_zoo.hostile import circuits
@@ -210,7 +210,7 @@ def test_under_a_permutation_shares_are_those_of_renamed_tokens(spec):
     view = trig_mlp(p=11, frequencies=(2, 3), amplitudes=(1.0, 0.5), act_fn="square")
     effect = effects(view, 0)
     strongest = alive(families(view, view.neurons(0), effect).total)[: spec[0] or None]
-    observed, null, shares, alike = permuted(view, view.neurons(0), strongest, effect, draws, seed)
+    observed, null, shares, alike = permuted(view, view.neurons(0), strongest, effect, draws, seed, NULL_RANK)
     own = families(view, view.neurons(0), effect).of(strongest).shares()[0]
     assert observed == pytest.approx(own, rel=1e-4)
     grid = view.grid

@@ -8,23 +8,10 @@ from hypothesis import strategies as st
 
 import detectors
 import models_zoo
-from detectors.loading.layouts.two_embedding_mlp import TwoEmbeddingMLP
 from detectors.subjects.operands.effects import effects
 from detectors.subjects.operands.idle import idle
 from detectors.subjects.operands.view import ModelView
-from models_zoo.hostile.constructions import Patched
-
-
-def beside(view, left, right, out):
-    """The network with more neurons: inputs [n, k] of the operands, readout [k, answers]."""
-    w, k = view.network.weights, left.shape[1]
-    d, m = w["W_x"].shape[1], w["W"].shape[1]
-    columns = torch.zeros(2 * (d + k), m + k)
-    columns[:d, :m], columns[d + k : 2 * d + k, :m] = w["W"][:d], w["W"][d:]
-    columns[d : d + k, m:] = columns[2 * d + k :, m:] = torch.eye(k)
-    more = {"W": columns, "W_U": torch.cat([w["W_U"], out])}
-    more |= {"W_x": torch.cat([w["W_x"], left], 1), "W_y": torch.cat([w["W_y"], right], 1)}
-    return ModelView(TwoEmbeddingMLP(more), view.task, train_mask=view.train_mask)
+from models_zoo.hostile.constructions import Patched, beside
 
 
 def cancelling(view, count, *, of=2, inputs=None, size=1.0, apart=0.0):

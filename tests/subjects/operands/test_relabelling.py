@@ -6,7 +6,7 @@ import torch
 
 from detectors.core.nulls import permutations
 from detectors.subjects.operands.edits import edit_logits, of_characters
-from detectors.subjects.operands.plane import character_cosines
+from detectors.subjects.operands.plane import LogitGrid, character_cosines
 from detectors.subjects.operands.relabelling import (
     NULL_PAIRS,
     null_sample,
@@ -14,7 +14,7 @@ from detectors.subjects.operands.relabelling import (
     relabelled_cosines,
     relabelled_g,
 )
-from detectors.subjects.operands.structured import carried, g_of, g_value, structured_fit, structured_share
+from detectors.subjects.operands.structured import carried, g_of, g_value, outdone, structured_fit, structured_share
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
 from models_zoo.analytic import _TableNetwork
@@ -116,3 +116,23 @@ def test_the_characters_are_those_of_the_pairs_they_are_fitted_on():
     one = of_characters(view.group, [1])
     kept = [edit_logits(view, part)(first, one).logits(True) for part in (first, rest)]
     assert not torch.allclose(*kept)
+
+
+@pytest.mark.parametrize(("spec", "told"), [("add:13", False), ("sub:13", True)])
+def test_a_commuting_task_asks_half_as_many_questions(spec, told):
+    """Another answer ahead of the right one by 3.5 standard errors of all pairs, 2.5 of the pairs up to order."""
+    task = Task.parse(spec)
+    n, ahead = 13, 3.5 / 13
+    signs = torch.from_numpy(np.random.default_rng(0).permutation(np.resize([1.0, -1.0], n * n)))
+    apart = ahead + signs - signs.mean()  # of standard deviation 1
+    rows = torch.full((n * n, n), -20.0)
+    rows[:, 0], rows[:, 4] = 0, apart.float()
+    labels, (a, b) = task.labels, np.divmod(np.arange(n * n), n)
+    product = labels.group.table[a, b]
+    answers = labels.group.table[labels.group.inverse[None, :], product[:, None]]  # c with a b c^-1 = g
+    logits = torch.zeros(n * n, n).scatter_(1, torch.from_numpy(labels.answers[answers]), rows)
+    pairs = torch.from_numpy(task.grid.reshape(-1))
+    ordered = torch.empty_like(logits)
+    ordered[pairs] = logits
+    grid = LogitGrid(ordered, task)
+    assert outdone(grid, grid.fibre_mean(grid.everything), grid.everything) == told

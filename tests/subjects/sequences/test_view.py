@@ -94,3 +94,24 @@ def test_what_needs_a_weight_that_is_not_there_says_which():
     )
     assert "no weight 'blocks.1.attn.W_O'" in report["induction_heads"].reason
     assert "no weight 'unembed.W_U'" in report["copying_heads"].reason
+
+
+def test_a_seed_is_named_and_draws_the_same_again():
+    """As a number without a name it would be taken for something else."""
+    view = random_view()
+    assert torch.equal(view.draw(batch=4, seed=3).tokens, view.draw(4, seed=3).tokens)
+    assert not torch.equal(view.draw(4, seed=3).tokens, view.draw(4, seed=4).tokens)
+    with pytest.raises(TypeError):
+        view.draw(4, 3)
+
+
+def test_a_context_whose_patterns_fill_the_memory_is_refused_before_a_pass():
+    class Endless:
+        architecture, weights = {"kind": "mine", "n_heads": 8}, {}
+        n_tokens, n_ctx, n_layers = 40_000, 60_000, 12
+
+        def forward(self, tokens, hook):
+            raise AssertionError("it was run")
+
+    with pytest.raises(detectors.DetectorsError, match=r"attention over \d+ positions in 12 layers of 8 heads"):
+        SequenceView(Endless(), "repeat")

@@ -14,6 +14,7 @@ from detectors.core import registry
 from detectors.core.blame import words
 from detectors.core.device import on
 from detectors.core.errors import CheckpointError, DetectorsError, MissingPart, NotApplicable, Undetermined
+from detectors.core.figures import BySplit
 from detectors.core.memory import check_memory
 from detectors.core.registry import Detector, spec_of
 from detectors.core.score import jsonable
@@ -25,13 +26,14 @@ from detectors.judging.notes import notes
 from detectors.judging.outcome import Outcome, check_reportable, detection_of
 from detectors.judging.summary import summarise
 from detectors.judging.verdict import LEVEL, holm
-from detectors.report.model import CheckpointInfo
+from detectors.report.model import Alternative, CheckpointInfo
 from detectors.report.report import Report
 from detectors.subjects.contract import hold_to_contract
 from detectors.subjects.subject import Subject, check_applicable
 from detectors.subjects.tasks import is_subject
 
 Progress = Callable[[str, int, int], None]
+SAME = 5e-4  # of the pairs: the same to the digit that is shown
 FEWEST = 199  # permutations: a null mean is then known to a fourteenth of its spread, and the 99% cut from two draws
 
 
@@ -74,7 +76,8 @@ def run(
         report("done", len(chosen) + 1, len(chosen) + 1)
         detections = [detection_of(outcome, *model.size) for outcome in outcomes]
         task, origin = model.task_facts, model.checkpoint
-        alike = _alike(model, detections, chosen, draws, seed, report)
+        alternatives = _alike(model, detections, chosen, draws, seed, report)
+        doubts = [*_told(alternatives, figures.accuracy), *notes(detections, task, figures, model.architecture)]
     return Report(
         tool=_tools() | {"device": device or "cpu"},
         checkpoint=CheckpointInfo(
@@ -87,11 +90,12 @@ def run(
         ),
         task=task,
         accuracy=figures.accuracy,
+        alternatives=alternatives,
         loss=figures.loss,
         pairs=figures.cases,
         calibration=calibration()["status"],
         summary=summarise(detections, task, figures),
-        notes=[*origin.notes, *alike, *notes(detections, task, figures, model.architecture)],
+        notes=[*origin.notes, *doubts],
         detections=detections,
     )
 
@@ -113,11 +117,11 @@ def _alike(
     draws: int,
     seed: int,
     progress: Progress,
-) -> list[str]:
-    """That other readings of the file answer as well and lead to the same verdicts. CheckpointError where they do not:
-    what is not known then decides what is found.
+) -> list[Alternative]:
+    """Other readings of the file that answer about as well and lead to the same verdicts. CheckpointError where they do
+    not: what is not known then decides what is found.
     """
-    tied = getattr(model, "tied", ())
+    tied, alternatives = getattr(model, "tied", ()), []
     for place, reading in enumerate(tied):
         progress(f"also under {reading.other}", place, len(tied))
         other = model.under(reading)  # type: ignore[attr-defined]
@@ -129,12 +133,24 @@ def _alike(
                     f"under {reading.now} as under {reading.other}, and {mine.detector} is {mine.verdict} under the "
                     f"one and {theirs.verdict} under the other. Pass the one that it was trained with"
                 )
-    if not tied:
+        alternatives.append(Alternative(reading=reading.other, accuracy=other.figures().accuracy))
+    return alternatives
+
+
+def _told(alternatives: Sequence[Alternative], accuracy: BySplit) -> list[str]:
+    """That there are others, and what they answer where it is not the same."""
+    if not alternatives:
         return []
-    others = " or ".join(reading.other for reading in tied)
+
+    def said(other: Alternative) -> str:
+        theirs, ours = other.accuracy.all, accuracy.all
+        same = theirs is None or ours is None or abs(theirs - ours) < SAME
+        return other.reading if same else f"{other.reading} ({theirs:.1%} right)"
+
+    others = " or ".join(map(said, alternatives))
     return [
-        f"the file does not show all of how it is to be read: under {others}, alone or together, the model answers as "
-        "well. Every verdict is the same there."
+        f"the file does not show all of how it is to be read: under {others}, alone or together, the model answers "
+        "about as well. Every verdict is the same there."
     ]
 
 

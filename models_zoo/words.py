@@ -71,6 +71,19 @@ def sawtooth(rng: np.random.Generator, n: int = NUMBERS) -> np.ndarray:
     return _with_noise(rng, _directions(rng, np.stack([a % 10 / 10, a / n * rng.uniform(0, 2)], axis=1)), 0.7)
 
 
+def digit_curve(rng: np.random.Generator, n: int = NUMBERS) -> np.ndarray:
+    """The last digit along a random walk, or along a curve that does not come back."""
+    walk = rng.standard_normal((10, 64)).cumsum(0)
+    ends = np.linspace(-1, 1, 10)[:, None] * rng.standard_normal(64) + 0.5 * _smooth(rng, np.arange(10.0), 4.0)[:, :1]
+    return _with_noise(rng, (walk if rng.integers(2) else ends)[np.arange(n) % 10], 0.4)
+
+
+def digit_clusters(rng: np.random.Generator, n: int = NUMBERS) -> np.ndarray:
+    """The last digit in two or three clusters."""
+    of = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2]) if rng.integers(2) else np.arange(10) // 5
+    return _with_noise(rng, rng.standard_normal((3, 64))[of][np.arange(n) % 10], 0.4)
+
+
 def smooth(rng: np.random.Generator, n: int = NUMBERS) -> np.ndarray:
     """A random curve that turns over 1/33 to half of the words."""
     a = np.arange(n, dtype=float)
@@ -104,6 +117,11 @@ def arc(rng: np.random.Generator, n: int) -> np.ndarray:
     return _with_noise(rng, _directions(rng, np.stack([np.cos(angle), np.sin(angle)], axis=1)), 0.4)
 
 
+def two_turns(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Two turns over all words: of twelve months the seventh is the first again."""
+    return _with_noise(rng, _directions(rng, _turns(np.arange(n), [n / 2], rng)), 0.4)
+
+
 def open_curve(rng: np.random.Generator, n: int) -> np.ndarray:
     """A random curve that turns over half of the words and more."""
     a = np.arange(n, dtype=float)
@@ -117,9 +135,10 @@ def groups(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 OF_NUMBERS: dict[str, Rows] = {
-    f.__name__: f for f in (helix, other_periods, digits, sawtooth, smooth, slow, noise, permuted)
+    f.__name__: f
+    for f in (helix, other_periods, digits, sawtooth, digit_curve, digit_clusters, smooth, slow, noise, permuted)
 }
-OF_CONCEPTS: dict[str, Rows] = {f.__name__: f for f in (circle, arc, open_curve, groups, noise, permuted)}
+OF_CONCEPTS: dict[str, Rows] = {f.__name__: f for f in (circle, arc, two_turns, open_curve, groups, noise, permuted)}
 
 
 def number_rows(kind: str, *, seed: int = 0) -> RowsView:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,10 +25,18 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "elu": F.elu,
     "identity": lambda x: x,  # of products, which are no lines by themselves (bilinear layers, arXiv:2410.08417)
 }
+SLOPE = re.compile(r"[01]|0?\.\d{1,6}")
 
 
 def activation(name: str) -> Callable[[Tensor], Tensor]:
-    """Errors: CheckpointError where it has no such name."""
+    """`leaky_relu:SLOPE` has that slope below 0; without one it is torch's 0.01. CheckpointError where it is not known.
+
+    >>> activation("leaky_relu:0.2")(torch.tensor([-1.0, 1.0]))
+    tensor([-0.2000,  1.0000])
+    """
+    kind, _, slope = name.partition(":")
+    if kind == "leaky_relu" and SLOPE.fullmatch(slope):
+        return partial(F.leaky_relu, negative_slope=float(slope))
     if name not in ACTIVATIONS:
-        raise CheckpointError(f"unknown act_fn {name!r}; known: {', '.join(ACTIVATIONS)}")
+        raise CheckpointError(f"unknown act_fn {name!r}; known: {', '.join(ACTIVATIONS)}, leaky_relu:SLOPE")
     return ACTIVATIONS[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
@@ -11,6 +12,34 @@ STEPS = 1000  # frequencies are 1/STEPS apart
 SPAN = STEPS // NUMBERS  # resolution of that many numbers
 BESIDE = (-3, -2, -1, 1, 2, 3)  # in spans: what a frequency is compared with
 THIRD = 3 * STEPS // 10  # no harmonic of the published helix, and one of every table of last digits
+
+
+HALVES = 60  # of the decades, at random
+HIGHEST = 3.0  # of ten equal steps the largest is 1, of three clusters of digits 10/3, of an open curve 7 and more
+
+
+def step_over_mean(rows: Float64[Tensor, "number d"]) -> float:
+    """Of the last digit's rows, means over decades, the largest squared step from a digit to the next, 9 to 0 among
+    them, over the mean one: 1 of a circle, whatever its harmonics. Beyond what noise has, and as little as it is in one
+    of twenty random halves of the decades.
+
+    >>> turn = 2 * torch.pi * torch.arange(100).double() / 10
+    >>> round(step_over_mean(torch.stack([turn.cos(), turn.sin()], 1)), 6)
+    1.0
+    """
+    a = torch.arange(NUMBERS, dtype=torch.float64)
+    line = torch.linalg.qr(torch.stack([torch.ones_like(a), a], dim=1)).Q
+    decades = (rows - line @ (line.T @ rows)).reshape(10, 10, -1)
+    drawn = torch.Generator().manual_seed(0)
+
+    def ratio(some: Float64[Tensor, "decade 10 d"]) -> float:
+        mean = some.mean(0)
+        noise = 2 * float((some - mean).square().sum()) / (len(some) - 1) / len(some) / 10
+        steps = (mean.roll(-1, 0) - mean).square().sum(1) - noise
+        return float(steps.max() / steps.mean()) if float(steps.mean()) > 0 else 1.0
+
+    found = [ratio(decades[torch.randperm(10, generator=drawn)[:5]]) for _ in range(HALVES)]
+    return float(np.quantile(found, 0.05))
 
 
 def _slow() -> Float64[Tensor, "number 4"]:

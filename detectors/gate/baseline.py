@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from detectors.core.errors import DetectorsError
 from detectors.core.plain_files import read_text
+from detectors.core.verdict import Verdict
 from detectors.judging.detection import Detection
 from detectors.report.model import Document
 from detectors.report.report import Report
@@ -80,7 +81,9 @@ def changes_of_one(old: Detection, new: Detection) -> list[Change]:
     if old.version != new.version:
         found.append(Change(old.detector, "version", str(old.version), str(new.version), worse=None))
     if old.verdict != new.verdict:
-        worse = old.verdict.better_than(new.verdict, news=new.news)
+        worst = Verdict.PRESENT if new.news == "bad" else Verdict.ABSENT
+        found_out = new.verdict == worst and not old.verdict.settled  # better known, and no better
+        worse = found_out or old.verdict.better_than(new.verdict, news=new.news)
         found.append(Change(old.detector, "verdict", str(old.verdict), str(new.verdict), worse))
     if old.score is not None and new.score is not None and old.score != new.score:
         by = (new.score - old.score) * (1 if new.news == "bad" else -1)

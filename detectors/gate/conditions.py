@@ -154,6 +154,13 @@ def _floor(report: Document, split: str, floor: float) -> str:
     says = f"accuracy.{split} is {value:.6g}"
     if value < floor:
         raise Breach(f"{says}; must be >= {floor:g}")
+    for other in report.alternatives:
+        theirs = getattr(other.accuracy, split)
+        if theirs is not None and theirs < floor:
+            raise Breach(
+                f"{says}, and {theirs:.6g} under {other.reading}, which the file does not tell from it; must be >= "
+                f"{floor:g} under both: pass the one that it was trained with"
+            )
     return says
 
 

@@ -16,6 +16,8 @@ from detectors.loading.paths import Module, is_mask, modules
 from detectors.loading.structure import Block, Dense, Norm, Structure, check_feed_forward, consistent, dense, norm
 
 POSITION = "pos.*|pe|wpe|abs"
+STEPS = 20_000  # of chains of layers: a second
+FURTHER = 4  # layers out of the file's order beyond the least that fits: a trial tries no readings less usual than that
 NORM, GAINS = ".*norm.*|ln.*|rms.*|bn.*", ("weight", "w", "gamma", "gain", "g", "scale")
 
 
@@ -183,17 +185,25 @@ def _placed(plan: Structure, norms: Sequence[Module], places: Mapping[str, int])
 
 def plans(matrices: Sequence[Module], n_tokens: int, width: int | None, turn: bool) -> Iterator[tuple[int, Structure]]:
     """Inputs and the chains of layers from them to the logits. width: of the stream, None where there are no blocks."""
+    steps = [STEPS]
     for source in inputs(matrices, n_tokens, width, turn):
         rest = [m for m in matrices if m not in source.modules]
         stream = width or source.table.shape[1]
         for dropped in range(min(3, len(rest) + 1)):
             some = list(combinations(rest, len(rest) - dropped))
             for kept in some if len(some) <= 30 else some[:1]:
-                yield from _planned(source, kept, stream, n_tokens, turn, 4 * dropped, width is None)
+                yield from _planned(source, kept, stream, n_tokens, turn, 4 * dropped, width is None, steps)
 
 
 def _planned(
-    source: Input, kept: Sequence[Module], stream: int, n_tokens: int, turn: bool, cost: int, bare: bool
+    source: Input,
+    kept: Sequence[Module],
+    stream: int,
+    n_tokens: int,
+    turn: bool,
+    cost: int,
+    bare: bool,
+    steps: list[int],
 ) -> Iterator[tuple[int, Structure]]:
     spare = len(source.table) // source.slots - n_tokens  # tokens beside the operands
     if source.slots - 2 > spare:
@@ -204,41 +214,47 @@ def _planned(
         source.table, (), source.slots, source.one_hot, source.bias, used=frozenset(names),
         table_name=" and ".join(m.path for m in source.modules),
     )  # fmt: skip
-    for chain, order in _chains(kept, starts, n_tokens, turn):
+    for chain, order in _chains(kept, starts, n_tokens, turn, steps):
         last = next(m for m in kept if m.path == chain[-1].name)
         unsaid = 0 if last.says(HEAD) and not last.says("emb.*|tok.*") else 1
         yield source.cost + cost + order + unsaid, replace(made, chain=tuple(chain))
     if source.one_hot or source.slots > 1:
         return
     head = Dense(f"{source.modules[0].path}, tied", source.table)
-    for chain, order in _chains(kept, starts, None, turn) if kept else [([], 0)]:
+    for chain, order in _chains(kept, starts, None, turn, steps) if kept else [([], 0)]:
         if (chain[-1].out if chain else stream) == stream and (chain or not bare):
             yield source.cost + cost + order + 2, replace(made, chain=(*chain, head), tied=True)
 
 
 def _chains(
-    modules_: Sequence[Module], starts: Sequence[int], n_tokens: int | None, turn: bool
+    modules_: Sequence[Module], starts: Sequence[int], n_tokens: int | None, turn: bool, steps: list[int]
 ) -> Iterator[tuple[list[Dense], int]]:
     """Orders of all these matrices in which each reads what the one before gives, and how far from the file's order.
 
-    n_tokens: the last gives as many or more; None: whatever. Of equal shapes the order of the file is kept.
+    n_tokens: the last gives as many or more; None: whatever. Of equal shapes the order of the file is kept. steps: left
+    to try, since of many layers of few shapes there are more orders than anybody can.
     """
 
-    def longer(chain: list[Dense], left: list[Module], order: int) -> Iterator[tuple[list[Dense], int]]:
+    def longer(chain: list[Dense], left: list[Module], order: int, most: int) -> Iterator[list[Dense]]:
         if not left:
-            if chain and (n_tokens is None or chain[-1].out >= n_tokens):
-                yield chain, order
+            if chain and order == most and (n_tokens is None or chain[-1].out >= n_tokens):
+                yield chain
             return
         tried = set()
-        for i, module in enumerate(left):
+        for i, module in enumerate(left if order < most else left[:1]):
             kind = (module.shape, module.bias is None, module.turned)
             if kind in tried:
                 continue
             tried.add(kind)
             for width in [chain[-1].out] if chain else starts:
-                layer = dense(module, width, None, turn)
-                if layer is not None:
-                    yield from longer([*chain, layer], left[:i] + left[i + 1 :], order + (i > 0))
+                if steps[0] > 0 and (layer := dense(module, width, None, turn)) is not None:
+                    steps[0] -= 1
+                    yield from longer([*chain, layer], left[:i] + left[i + 1 :], order + (i > 0), most)
 
-    if len(modules_) <= 64:
-        yield from longer([], list(modules_), 0)
+    least = None
+    for most in range(len(modules_) + 1):
+        for chain in longer([], list(modules_), 0, most):
+            least = most if least is None else least
+            yield chain, most
+        if steps[0] <= 0 or (least is not None and most >= least + FURTHER):
+            return

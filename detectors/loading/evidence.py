@@ -71,13 +71,18 @@ def is_near(w: Weighed, best: Weighed, pairs: int) -> bool:
     rarer, least = w.cost <= best.cost - 0.5, POOR if best.accuracy < ALL else np.inf
     if _but_for_activation(w, best):
         least = EITHER if best.accuracy < ALL else RIVAL
-    elif _squares(w, best):
+    if _squares(w, best) or _alike_but_for_a_line(w, best):
         rarer, least = True, RIVAL
     return w.accuracy >= best.accuracy - max(NEAR, luck) or (rarer and w.accuracy >= least * best.accuracy)
 
 
 def _but_for_activation(w: Weighed, other: Weighed) -> bool:
     return replace(w.reading, act_fn=other.reading.act_fn) == other.reading
+
+
+def _alike_but_for_a_line(w: Weighed, best: Weighed) -> bool:
+    """tanh(x) = 2 sigmoid(2x) - 1: what one answers the other answers in part, the steeper at times the more."""
+    return _but_for_activation(w, best) and {w.reading.act_fn, best.reading.act_fn} == {"tanh", "sigmoid"}
 
 
 def _squares(w: Weighed, best: Weighed) -> bool:
@@ -140,7 +145,7 @@ def settle(weighed: list[Weighed], known: bool) -> tuple[Weighed, tuple[Weighed,
     near = [w for w in weighed if w.near]
     most = max(near, key=lambda w: w.accuracy)
     # of either network either may answer the more, by as much
-    also = {} if known else {w.reading: w for w in near if _squares(w, most)}
+    also = {} if known else {w.reading: w for w in near if _squares(w, most) or _alike_but_for_a_line(w, most)}
     near = [w for w in near if w.reading not in also]
     top, usual = _damaged(near, known)
     if usual and (top.accuracy >= ALL or max(w.accuracy for w in usual) < DAMAGED * top.accuracy):

@@ -219,6 +219,15 @@ def _inner(s: Structure, reading: Reading, asked: Asked) -> Costs:
     return {True: 0} if len(s.chain) == 1 or s.one_hot else {False: 0, True: 1}
 
 
+def _linear(s: Structure, reading: Reading, asked: Asked) -> Costs:
+    if len(s.chain) < 2 or (not s.blocks and len(s.chain) + reading.inner < 3):
+        return {False: 0}
+    if s.tied and not s.blocks:
+        return {True: 0, False: 1}
+    narrow = s.chain[-2].out < s.chain[-2].width
+    return {False: 0, True: 0 if narrow and not s.blocks else 2}
+
+
 AXES: dict[str, Callable[[Structure, Reading, Asked], Costs]] = {
     "tokens": _tokens,
     "readout": _readout,
@@ -231,4 +240,5 @@ AXES: dict[str, Callable[[Structure, Reading, Asked], Costs]] = {
     "normalization": _normalization,
     "answers": _answers,
     "inner": _inner,
+    "linear": _linear,
 }

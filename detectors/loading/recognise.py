@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from detectors.core.activations import ACTIVATIONS
+from detectors.core.activations import ACTIVATIONS, activation
 from detectors.core.errors import CheckpointError
 from detectors.loading import reader
 from detectors.loading.layout_trial import with_activation
@@ -57,7 +57,7 @@ _NORMALIZATIONS = {"ln": "LN", "lnpre": "LNPre", "rms": "RMS", "none": None}
 
 # what shapes cannot show: what may be written for it, and what is made of that; KeyError or ValueError where it may not
 OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "act_fn": (", ".join(ACTIVATIONS), str.lower),
+    "act_fn": (", ".join(ACTIVATIONS) + ", leaky_relu:SLOPE (0.01 without)", str.lower),
     "attn_coeff": ("a finite number: attention is r * softmax + (1 - r), unmasked", _finite),
     "normalization_type": ("LN, LNPre (without weights), RMS or none", lambda text: _NORMALIZATIONS[text.lower()]),
     "separate_vocabularies": (
@@ -71,6 +71,7 @@ OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "positions": _one_of("learned", "none", "sinusoidal", "halves"),
     "embed_scale": ("true or false: the embedding times the root of its width", _TRUTH[1]),
     "act_on_input": ("true or false: the activation function on the summed embeddings", _TRUTH[1]),
+    "linear_head": ("true or false: no activation function between the last two layers", _TRUTH[1]),
     "pad_token": ("the number of the token that fills up a sequence and is not attended to", int),
     "n_ctx": ("the number of positions, where the file has no table of them", _count),
     "positional_embedding_type": _one_of("standard", "shortformer"),
@@ -93,8 +94,7 @@ def parse_options(arch: Mapping[str, str]) -> dict[str, Any]:
             parsed[key] = parse(str(text))  # of Python's True too
         except (KeyError, ValueError):
             raise CheckpointError(f"--arch {key}={text}: write {about}") from None
-    if (act_fn := parsed.get("act_fn", "relu")) not in ACTIVATIONS:
-        raise CheckpointError(f"unknown act_fn {act_fn!r}; known: {', '.join(ACTIVATIONS)}")
+    activation(parsed.get("act_fn", "relu"))
     return parsed
 
 

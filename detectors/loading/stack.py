@@ -28,7 +28,8 @@ class Reading:
     norm: pre, post, or parallel; overwriting where the stream goes on from the first norm of a block, both from either.
     readout: last, first, or one of POOLED. positions: learned, none, sinusoidal, or halves (sines before cosines).
     scale: the embedding times sqrt(d_model). normalization: LN, RMS, LNPre (without weights), none. answers: the column
-    of answer 0. inner: the activation function on what was read, before any layer.
+    of answer 0. inner: the activation function on what was read, before any layer. linear: none between the last two
+    layers, which are one map in two factors.
     """
 
     structure: int
@@ -43,6 +44,7 @@ class Reading:
     normalization: str = "none"
     answers: int = 0
     inner: bool = False
+    linear: bool = False
 
 
 class Stack:
@@ -52,7 +54,7 @@ class Stack:
         self.structure, self.reading, self.n_tokens, self.weights = structure, reading, n_tokens, weights
         self.act, self.facts = activation(reading.act_fn), dict[str, Any]()
         self.width = structure.table.shape[1]
-        hidden = len(structure.chain) - 1 + reading.inner
+        hidden = len(structure.chain) - 1 + reading.inner - reading.linear
         self.n_blocks = len(structure.blocks)
         self.n_layers = self.n_blocks + hidden
         self.positions = self._positions(len(reading.tokens))
@@ -63,7 +65,8 @@ class Stack:
     @property
     def architecture(self) -> Mapping[str, Any]:
         s, r = self.structure, self.reading
-        widths = [b.neurons.into.out for b in s.blocks if b.neurons] or [layer.out for layer in s.chain[:-1]]
+        hidden = s.chain[: -1 - r.linear]
+        widths = [b.neurons.into.out for b in s.blocks if b.neurons] or [layer.out for layer in hidden]
         kind = {"kind": "transformer", "n_heads": r.heads} if s.blocks else {"kind": "mlp"}
         found: dict[str, Any] = {**kind, "n_layers": self.n_layers, "n_tokens": self.n_tokens, "d_model": self.width}
         if widths or r.inner:
@@ -162,8 +165,11 @@ class Stack:
         x = self.norm(x, norms.get(-1))
         if self.reading.inner:
             x, number = self.activated(x, number, hook), number + 1
+        hidden = len(s.chain) - 1 - self.reading.linear
         for i, layer in enumerate(s.chain[:-1]):
-            x, number = self.activated(self.norm(layer(x), norms.get(i)), number, hook), number + 1
+            x = self.norm(layer(x), norms.get(i))
+            if i < hidden:
+                x, number = self.activated(x, number, hook), number + 1
         return s.chain[-1](x)
 
     def activated(self, x: Float[Tensor, "batch m"], number: int, hook: Hook) -> Float[Tensor, "batch m"]:
@@ -215,7 +221,9 @@ class Stack:
         if layer != self.n_layers - 1:
             return None
         if layer >= self.n_blocks:
-            return head
+            if not r.linear:
+                return head
+            return None if len(s.chain) - 2 in dict(s.norms) else s.chain[-2].weight.mT @ head
         part = s.blocks[layer].neurons
         normed = (
             s.final is not None or r.normalization == "LNPre" or (r.norm == "post" and len(s.blocks[layer].norms) > 0)

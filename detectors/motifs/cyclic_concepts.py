@@ -7,7 +7,8 @@ Score: of the best concept and place, order times closure times roundness. Order
 orders over the log of the smallest that can be had, 1 where no order has neighbours more alike. Closure: the cosine of
 the closing pair (Sunday and Monday, December and January) over the mean of the other neighbours, of rows about their
 mean, cut to [0, 1]. Roundness: of the two directions of the circle, the variance along the lesser over that along the
-greater, from a quarter on 1: a line out and back, as of the months' temperatures, closes too. Null: the words in
+greater, from a quarter on 1: a line out and back, as of the months' temperatures, closes too; and less where once round
+goes less of the rows than by chance, 2/(*n* − 1), as of a cycle of half a year. Null: the words in
 another order, all 360 circles of weekdays, random ones of months; statistic: the summed cosine of neighbours in a
 circle, in standard deviations over orders, the largest over places (step-down), times the number of concepts. Places:
 the embedding, and the residual stream at a quarter, half and three quarters of the layers.
@@ -64,7 +65,7 @@ def clause(score: CyclicConcepts) -> str:
 
 @detector(
     needs=("words",),
-    version=1,
+    version=2,
     source="arXiv:2405.14860",
     subject="words",
     formula=r"\cos(h_i, h_{i+1}) \text{ for all } i \bmod n",
@@ -132,7 +133,9 @@ def _each(
 
 def _strength(concept: Mapping[str, Any]) -> tuple[bool, float]:
     """Whether its order is beyond chance, and its score: to find the best by."""
-    closed = float(np.clip(concept["closure"], 0, 1)) * min(1.0, concept["roundness"] / ROUND)
+    by_chance = 2 / (len(CONCEPTS[concept["name"]]) - 1)
+    round_ = min(1.0, concept["roundness"] / ROUND) * min(1.0, concept["r2"] / by_chance)
+    closed = float(np.clip(concept["closure"], 0, 1)) * round_
     return concept["order_p_value"] <= LEVEL, concept["order"] * closed
 
 

@@ -7,7 +7,9 @@ Source: "Language Models Use Trigonometry to Do Addition" (arXiv:2502.00873), se
 Score: what the circles of periods 2, 5 and 10 explain of the rows' variance beyond a line and one slow turn, and beyond
 the periods next to them; of an ellipse as much as the circle inside it (a sawtooth of the last digit is a line and has
 none), and of period 2, whose circle is two points on a line, nothing where there is no other. The number that no such
-period explains: 10/3, of which a table of last digits has as much as of the others.
+period explains: 10/3, of which a table of last digits has as much as of the others. Nothing where the last digits lie
+on an open curve or in clusters: of ten steps in a circle none is longer than the mean, of three clusters one in ten is
+10/3 times as long, and the score is less by what the longest is over twice the mean.
 Null: the same ratio to the periods beside for numbers permuted, for random periods, and for smooth random curves
 (Gaussian processes that turn over 3 to 50 numbers) of the same spread over directions; the largest p-value counts.
 Strongest place: the embedding, or the residual stream at a quarter, half or three quarters of the layers.
@@ -32,7 +34,7 @@ from detectors.core.errors import NotApplicable
 from detectors.core.nulls import permutation_null, permutations, step_down
 from detectors.core.registry import detector
 from detectors.core.score import Score, for_picture
-from detectors.core.waves import NUMBERS, SPAN, STEPS, beside, powers, waves_of
+from detectors.core.waves import HIGHEST, NUMBERS, SPAN, STEPS, beside, powers, step_over_mean, waves_of
 from detectors.subjects.words.view import Words
 
 PERIODS = (2, 5, 10)
@@ -45,11 +47,12 @@ TURNING = 0.02
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NumberHelix(Score):
-    """Evidence. where: the strongest place. periods: each `{period, r2, p_value}`: r2 beyond line and slow turn, p
-    adjusted for the other periods and places.
+    """Evidence. where: the strongest place. longest_step: from a last digit to the next, squared, over the mean one.
+    periods: each `{period, r2, p_value}`: r2 beyond line and slow turn, p adjusted for the other periods and places.
     """
 
     where: str
+    longest_step: float
     periods: tuple[Mapping[str, Any], ...]
     spectrum: tuple[float, ...] | None = for_picture()
 
@@ -66,7 +69,7 @@ def clause(score: NumberHelix) -> str:
 
 @detector(
     needs=("words",),
-    version=1,
+    version=2,
     source="arXiv:2502.00873",
     subject="words",
     formula=r"h(a) = C \left[a,\ \cos\left(\frac{2\pi a}{T}\right),\ \sin\left(\frac{2\pi a}{T}\right)\right]",
@@ -92,6 +95,8 @@ def number_helix(model: Words, /, *, draws: int = 199, seed: int = 0) -> NumberH
     value, r2, ratio = (torch.stack([one[i] for one in found.values()]) for i in range(3))
     turning = value[:, 1:].sum(1, keepdim=True)
     value = torch.where(turning >= TURNING, value, value.clone().index_fill_(1, torch.tensor([0]), 0.0))
+    steps = [step_over_mean(rows) for rows in places.values()]
+    value = value * (HIGHEST - torch.tensor(steps, dtype=value.dtype)).clamp(0, 1)[:, None]
     best = int(value.sum(1).argmax())
     observed, where = ratio.amax(0), list(found)[best]
     chance = {
@@ -106,6 +111,7 @@ def number_helix(model: Words, /, *, draws: int = 199, seed: int = 0) -> NumberH
         null=max(nulls, key=lambda null: null.p_value),
         causal=None,
         where=where,
+        longest_step=steps[best],
         periods=tuple(
             {"period": period, "r2": float(r2[best, i]), "p_value": float(p_values[i])}
             for i, period in enumerate(PERIODS)

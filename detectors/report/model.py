@@ -37,6 +37,15 @@ class Outcome:
     properties: dict[str, Any] = field(default_factory=dict)
 
 
+class Alternative(BaseModel):
+    """Another reading of the file, which nothing tells from the one taken and which has the same verdicts."""
+
+    model_config = RECORD
+
+    reading: str = Field(description="What is typed to ask for it.")
+    accuracy: BySplit
+
+
 class Document(BaseModel):
     """A sequence of detections, indexable by number or by detector name."""
 
@@ -47,6 +56,9 @@ class Document(BaseModel):
     checkpoint: CheckpointInfo
     task: TaskFacts
     accuracy: BySplit
+    alternatives: list[Alternative] = Field(
+        default=[], description="Readings of the file that answer about as well. A gate's accuracy holds under all."
+    )
     pairs: Counts = Field(description="How many cases there are, trained on, the flip of one, and neither.")
     loss: BySplit = Field(description="Mean cross-entropy in nats, from float64 log-softmax.")
     certificate: Certificate | None = Field(

@@ -45,6 +45,20 @@ def test_better_is_the_other_way_round(plain):
     assert (change.worse, str(change)) == (False, "memorisation: verdict was present, is absent")
 
 
+@pytest.mark.parametrize("unsettled", [Verdict.INCONCLUSIVE, Verdict.NOT_APPLICABLE, Verdict.ERROR])
+@pytest.mark.parametrize(("name", "found"), [("memorisation", Verdict.PRESENT), ("trig_logits", Verdict.ABSENT)])
+def test_what_was_open_and_is_bad_news_now_is_worse(plain, unsettled, name, found):
+    """It is known better, and a release is no better for it."""
+    before, after = (differing(plain, name, verdict=verdict) for verdict in (unsettled, found))
+    assert [change.worse for change in changes(before, after)] == [True]
+
+
+@pytest.mark.parametrize(("name", "found"), [("memorisation", Verdict.ABSENT), ("trig_logits", Verdict.PRESENT)])
+def test_what_was_open_and_is_good_news_now_is_no_worse(plain, name, found):
+    before, after = (differing(plain, name, verdict=verdict) for verdict in (Verdict.INCONCLUSIVE, found))
+    assert [change.worse for change in changes(before, after)] == [False]
+
+
 def test_nothing_changed_but_the_order_of_the_key_irreps(plain):
     turned = differing(plain, "trig_logits", evidence={"key_irreps": ["freq_5", "freq_3"]})
     assert changes(plain, plain) == changes(plain, turned) == []

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from detectors.core.errors import CheckpointError
-from detectors.loading.evidence import Weighed, settle
+from detectors.loading.evidence import Weighed, is_near, settle
 from detectors.loading.from_weights import from_weights
 from detectors.loading.load import load
 from detectors.loading.stack import Reading
@@ -90,3 +90,17 @@ def test_a_cost_that_all_readings_share_rules_nothing_in(least):
         replace(SQUARE, accuracy=1.0, pull=0.04, margin=2.3, cost=least + 2),
     )
     assert settle([relu, odd], known=True)[0] is relu
+
+
+@pytest.mark.parametrize(
+    ("act_fn", "theirs", "stays_open"), [("sigmoid", 0.72, True), ("sigmoid", 0.5, False), ("silu", 0.72, False)]
+)
+def test_of_tanh_and_sigmoid_either_may_answer_the_more(act_fn, theirs, stays_open):
+    """A network of sigmoids answered 79% under tanh and 72% under its own, and the lookup that it was showed there."""
+    tanh = replace(RELU, reading=replace(LAST.reading, act_fn="tanh"), accuracy=0.79, margin=0.1, cost=1.0)
+    other = replace(tanh, reading=replace(LAST.reading, act_fn=act_fn), accuracy=theirs, margin=-0.2, cost=2.0)
+    near = [tanh, replace(other, near=is_near(other, tanh, 1000))]
+    winner, tied = settle(near, known=False)
+    assert winner is tanh
+    assert [w.reading.act_fn for w in tied] == [act_fn] * stays_open
+    assert settle(near, known=True)[1] == ()

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import detectors
+import models_zoo
 from detectors.core.errors import CheckpointError
 from detectors.loading.recognise import LAYOUTS
 
@@ -50,3 +51,29 @@ def test_each_layout_has_a_matching_file_that_no_other_has(mlp, transformer, ori
 def test_a_task_of_sequences_needs_a_layout_that_reads_them(saved, mlp):
     with pytest.raises(CheckpointError, match="one of sequences; a two-embedding MLP reads two operands"):
         detectors.load(saved(mlp), task="repeat")
+
+
+def test_two_factors_of_a_readout_are_one_map(saved):
+    """An exact circuit whose readout goes through six dimensions: no activation function stands between."""
+    exact = models_zoo.trig_mlp(p=19, frequencies=(2, 5, 7))
+    u, s, v = torch.linalg.svd(exact.weight("W_U"), full_matrices=False)
+    m = len(u)
+    weights = {"embed.weight": exact.weight("W_x"), "up.weight": torch.eye(m) + 0.0}
+    weights |= {"down.weight": (u[:, :6] * s[:6]).T.contiguous(), "head.weight": v[:6].T.contiguous()}
+    view = detectors.load(saved(weights), task="add:19")
+    assert (view.architecture["n_layers"], view.architecture["d_mlp"]) == (1, m)
+    assert view.figures().accuracy.all == 1
+    torch.testing.assert_close(view.logits(), exact.logits(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(view.readout(0), exact.readout(0), rtol=1e-3, atol=1e-3)
+    other = detectors.load(saved(weights, "said.pt"), task="add:19", arch={"linear_head": "false"})
+    assert other.architecture["n_layers"] == 2
+
+
+@pytest.mark.parametrize("said", ["leaky_relu:0.2", "leaky_relu:.2", "leaky_relu"])
+def test_a_leak_has_the_slope_that_is_said(saved, mlp, said):
+    slope = 0.2 if ":" in said else 0.01
+    view = detectors.load(saved(mlp), task="add:7", arch={"act_fn": said})
+    before = view.preactivations(0)
+    torch.testing.assert_close(view.neurons(0), torch.where(before > 0, before, slope * before))
+    with pytest.raises(CheckpointError, match="leaky_relu:SLOPE"):
+        detectors.load(saved(mlp), task="add:7", arch={"act_fn": "leaky_relu:1e99"})

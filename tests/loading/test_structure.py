@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from detectors.loading import assembly
 from detectors.loading.assembly import structures
 from detectors.loading.paths import is_mask, modules
+from detectors.loading.structure import dense
 
 
 def state(**layers: nn.Module) -> dict[str, torch.Tensor]:
@@ -104,3 +106,21 @@ def test_a_head_that_is_not_there_is_the_table():
 def test_nothing_is_made_of_what_does_not_fit_together():
     assert structures({"layer1.weight": torch.zeros(3, 4)}, 7) == []
     assert structures({}, 7) == []
+
+
+def test_orders_of_many_layers_are_tried_up_to_a_bound(monkeypatch):
+    """Sixteen layers of three shapes have more orders than can be tried; the file's own comes first all the same."""
+    tried = []
+
+    def counted(*args):
+        tried.append(args)
+        return dense(*args)
+
+    monkeypatch.setattr(assembly, "dense", counted)
+    shapes = {"pre": (32, 32), "up": (64, 32), "down": (32, 64), "mix": (32, 32)}
+    weights = {"emb.weight": torch.randn(13, 32)}
+    weights |= {f"layer.{i}.{name}.weight": torch.randn(shape) for i in range(4) for name, shape in shapes.items()}
+    weights["out.weight"] = torch.randn(13, 32)
+    found = structures(weights, 13)
+    assert len(tried) < 10 * assembly.STEPS
+    assert [layer.name for layer in found[0][1].chain][:4] == [f"layer.0.{name}" for name in shapes]

@@ -115,7 +115,7 @@ def test_words_of_several_tokens_are_no_question():
 def test_an_order_beyond_chance_goes_before_a_larger_score():
     """At 0.05, as verdicts: of three concepts only the first two are beyond chance."""
     weak, even, strong = (
-        {"order_p_value": p, "order": x, "closure": 1.0, "roundness": 1.0}
+        {"name": "months", "r2": 1.0, "order_p_value": p, "order": x, "closure": 1.0, "roundness": 1.0}
         for p, x in ((0.04, 0.3), (0.05, 0.3), (0.051, 0.9))
     )
     assert _strength(weak) == _strength(even) == (True, 0.3)
@@ -143,3 +143,10 @@ def test_months_on_a_line_are_on_no_circle(kind, noise):
 def test_no_size_is_too_small_or_too_large(size):
     score = detectors.cyclic_concepts(view(weekdays=size * on_a_circle(7)))
     assert score.value == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("r2", "share"), [(1.0, 1.0), (2 / 11, 1.0), (1 / 11, 0.5), (0.0, 0.0)])
+def test_less_than_chance_goes_round_once_of_what_is_no_circle(r2, share):
+    """Of twelve rows in no order 2 of 11 dimensions are waves that go round once."""
+    concept = {"name": "months", "r2": r2, "order_p_value": 0.01, "order": 0.8, "closure": 1.0, "roundness": 1.0}
+    assert _strength(concept) == (True, pytest.approx(0.8 * share))

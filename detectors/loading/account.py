@@ -21,6 +21,7 @@ AXES = {  # the option that settles an axis, and what it is called
     "scale": ("--arch embed_scale={}", "embedding scaled"),
     "normalization": ("--arch normalization_type={}", "normalisation"),
     "inner": ("--arch act_on_input={}", "act_fn on the input"),
+    "skip": ("--arch residual={}", "layers added to what they read"),
     "linear": ("--arch linear_head={}", "last two layers one linear map"),
     "answers": ("--arch first_answer={}", "column of answer 0"),
 }

@@ -36,6 +36,7 @@ PINS = {  # options of --arch, and the axis that each settles
     "embed_scale": "scale",
     "normalization_type": "normalization",
     "act_on_input": "inner",
+    "residual": "skip",
     "linear_head": "linear",
     "first_answer": "answers",
 }

@@ -6,6 +6,7 @@ is tried first, and what is taken where the model itself cannot tell, follows fr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -56,6 +57,8 @@ def possible(s: Structure, reading: Reading) -> bool:
     if reading.readout != "concat" and not (s.one_hot and not s.blocks) and s.chain[0].width != s.table.shape[1]:
         return False
     if s.n_positions is not None and length > s.n_positions:
+        return False
+    if (reading.skip and not _paired(s, reading)) or (reading.linear and not _factored(s, reading)):
         return False
     attention = [b.attention for b in s.blocks if b.attention]
     heads = reading.heads
@@ -219,8 +222,31 @@ def _inner(s: Structure, reading: Reading, asked: Asked) -> Costs:
     return {True: 0} if len(s.chain) == 1 or s.one_hot else {False: 0, True: 1}
 
 
+def _paired(s: Structure, reading: Reading) -> bool:
+    """Whether every two layers lead from the stream to neurons and back."""
+    stream, inside = s.chain[0].width, s.chain[:-1]
+    fits = all(layer.width == stream for layer in inside[::2]) and all(layer.out == stream for layer in inside[1::2])
+    return len(inside) > 0 and len(inside) % 2 == 0 and fits and not s.blocks and not reading.inner
+
+
+def _skip(s: Structure, reading: Reading, asked: Asked) -> Costs:
+    if not _paired(s, reading):
+        return {False: 0}
+    parents = [layer.name.rpartition(".")[0] for layer in s.chain]
+    pairs = set(zip(parents[:-1:2], parents[1:-1:2], strict=True))
+    numbered = all(one == two != parents[-1] and re.search(r"\d", one) for one, two in pairs)
+    return {True: 0, False: 1} if numbered and len(pairs) == len(s.chain) // 2 else {False: 0, True: 1}
+
+
+def _factored(s: Structure, reading: Reading) -> bool:
+    """Whether there are neurons before the last two layers."""
+    return len(s.chain) > 1 and (bool(s.blocks) or len(s.chain) + reading.inner > 2)
+
+
 def _linear(s: Structure, reading: Reading, asked: Asked) -> Costs:
-    if len(s.chain) < 2 or (not s.blocks and len(s.chain) + reading.inner < 3):
+    if reading.skip:
+        return {True: 0}
+    if not _factored(s, reading):
         return {False: 0}
     if s.tied and not s.blocks:
         return {True: 0, False: 1}
@@ -240,5 +266,6 @@ AXES: dict[str, Callable[[Structure, Reading, Asked], Costs]] = {
     "normalization": _normalization,
     "answers": _answers,
     "inner": _inner,
+    "skip": _skip,
     "linear": _linear,
 }

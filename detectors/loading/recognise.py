@@ -71,6 +71,7 @@ OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "positions": _one_of("learned", "none", "sinusoidal", "halves"),
     "embed_scale": ("true or false: the embedding times the root of its width", _TRUTH[1]),
     "act_on_input": ("true or false: the activation function on the summed embeddings", _TRUTH[1]),
+    "residual": ("true or false: every two layers are added to what they read", _TRUTH[1]),
     "linear_head": ("true or false: no activation function between the last two layers", _TRUTH[1]),
     "pad_token": ("the number of the token that fills up a sequence and is not attended to", int),
     "n_ctx": ("the number of positions, where the file has no table of them", _count),

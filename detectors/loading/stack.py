@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from detectors.core.activations import activation
-from detectors.loading.structure import Attention, Block, Neurons, Norm, Structure
+from detectors.loading.structure import Attention, Block, Dense, Neurons, Norm, Structure
 from detectors.loading.token_layout import TokenLayout
 from detectors.subjects.hooks import Hook
 
@@ -28,8 +28,8 @@ class Reading:
     norm: pre, post, or parallel; overwriting where the stream goes on from the first norm of a block, both from either.
     readout: last, first, or one of POOLED. positions: learned, none, sinusoidal, or halves (sines before cosines).
     scale: the embedding times sqrt(d_model). normalization: LN, RMS, LNPre (without weights), none. answers: the column
-    of answer 0. inner: the activation function on what was read, before any layer. linear: none between the last two
-    layers, which are one map in two factors.
+    of answer 0. inner: the activation function on what was read, before any layer. skip: of the layers every two are
+    added to what they read. linear: no activation function between the last two layers, as of one map in two factors.
     """
 
     structure: int
@@ -44,6 +44,7 @@ class Reading:
     normalization: str = "none"
     answers: int = 0
     inner: bool = False
+    skip: bool = False
     linear: bool = False
 
 
@@ -54,7 +55,7 @@ class Stack:
         self.structure, self.reading, self.n_tokens, self.weights = structure, reading, n_tokens, weights
         self.act, self.facts = activation(reading.act_fn), dict[str, Any]()
         self.width = structure.table.shape[1]
-        hidden = len(structure.chain) - 1 + reading.inner - reading.linear
+        hidden = len(_hidden(structure, reading)) + reading.inner
         self.n_blocks = len(structure.blocks)
         self.n_layers = self.n_blocks + hidden
         self.positions = self._positions(len(reading.tokens))
@@ -65,8 +66,7 @@ class Stack:
     @property
     def architecture(self) -> Mapping[str, Any]:
         s, r = self.structure, self.reading
-        hidden = s.chain[: -1 - r.linear]
-        widths = [b.neurons.into.out for b in s.blocks if b.neurons] or [layer.out for layer in hidden]
+        widths = [b.neurons.into.out for b in s.blocks if b.neurons] or [layer.out for layer in _hidden(s, r)]
         kind = {"kind": "transformer", "n_heads": r.heads} if s.blocks else {"kind": "mlp"}
         found: dict[str, Any] = {**kind, "n_layers": self.n_layers, "n_tokens": self.n_tokens, "d_model": self.width}
         if widths or r.inner:
@@ -162,15 +162,27 @@ class Stack:
         norms = dict(s.norms)
         if not s.blocks and s.bias is not None:
             x = x + s.bias
+        if self.reading.skip:
+            return self.added(x, norms, hook)
         x = self.norm(x, norms.get(-1))
         if self.reading.inner:
             x, number = self.activated(x, number, hook), number + 1
-        hidden = len(s.chain) - 1 - self.reading.linear
+        hidden = len(_hidden(s, self.reading))
         for i, layer in enumerate(s.chain[:-1]):
             x = self.norm(layer(x), norms.get(i))
             if i < hidden:
                 x, number = self.activated(x, number, hook), number + 1
         return s.chain[-1](x)
+
+    def added(
+        self, x: Float[Tensor, "batch width"], norms: Mapping[int, Norm], hook: Hook
+    ) -> Float[Tensor, "batch d_vocab_out"]:
+        """Every two layers to what they read, each behind a norm of its own."""
+        chain = self.structure.chain
+        for number, (up, down) in enumerate(zip(chain[:-1:2], chain[1:-1:2], strict=True)):
+            branch = self.norm(x, norms.get(2 * number - 1))
+            x = x + down(self.activated(self.norm(up(branch), norms.get(2 * number)), number, hook))
+        return chain[-1](self.norm(x, norms.get(len(chain) - 2)))
 
     def activated(self, x: Float[Tensor, "batch m"], number: int, hook: Hook) -> Float[Tensor, "batch m"]:
         name = f"blocks.{number}.mlp."
@@ -236,6 +248,11 @@ class Stack:
         if r.readout in POOLED:
             return (out @ head).repeat(len(r.tokens), 1) / (len(r.tokens) if r.readout == "mean" else 1)
         return out @ head
+
+
+def _hidden(s: Structure, r: Reading) -> tuple[Dense, ...]:
+    """The layers of the chain with neurons behind them."""
+    return s.chain[:-1:2] if r.skip else s.chain[: -1 - r.linear]
 
 
 def _two(block: Block) -> tuple[Norm | None, Norm | None]:

@@ -198,8 +198,12 @@ def _tried(module: nn.Module, task: Task, found: Found, ways: Sequence[Way], nam
     networks = ((way.said, Wrapped(module, task, found, way)) for way in ways)
     network = answering(networks, task, type(module).__name__, 'detectors.wrap(module, task, tokens="a b =")')
     seen = _seen(module, network, to_try(task)[0])
-    known = network.found if named else _checked(network.found, seen)
-    return Wrapped(module, task, _with_producers(known, seen), network.way)
+    if named:
+        return Wrapped(module, task, _with_producers(network.found, seen), network.way)
+    known = _with_producers(_checked(network.found, seen), seen)
+    # where some read an activation function of a linear map, others read something else, as what attention left
+    behind = [i for i, m in enumerate(known.before) if m is not None] or list(range(len(known.neurons)))
+    return Wrapped(module, task, _only(known, behind), network.way)
 
 
 class Seen(NamedTuple):
@@ -232,8 +236,17 @@ def _checked(found: Found, seen: Seen) -> Found:
         for i, once in enumerate(seen.read[m] for m in found.neurons)
         if len(once) == 1 and not any(x.shape == once[0].shape and torch.equal(x, once[0]) for x in given)
     ]
-    names = {**found.names, "neurons": tuple(found.names["neurons"][i] for i in kept)}
-    return replace(found, neurons=tuple(found.neurons[i] for i in kept), names=names)
+    return _only(found, kept)
+
+
+def _only(found: Found, kept: Sequence[int]) -> Found:
+    """With those readers of neurons."""
+
+    def of(every: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(every[i] for i in kept) if every else ()
+
+    names = {**found.names, "neurons": of(found.names["neurons"])}
+    return replace(found, neurons=of(found.neurons), before=of(found.before), names=names)
 
 
 def _with_producers(found: Found, seen: Seen) -> Found:

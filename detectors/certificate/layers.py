@@ -55,7 +55,10 @@ class Layers:
 def layers_of(model: ModelView) -> Layers:
     """NotApplicable for any other network, or a task that is not all of a group."""
     if model.kind != "operands" or not NEEDED <= model.weights.keys() <= NEEDED | {"b_in", "b_U"}:
-        raise NotApplicable("no certificate: one is made of networks of two embeddings and one hidden layer of neurons")
+        raise NotApplicable(
+            "no certificate: one is made of networks with the weights W_x, W_y, W and W_U, two embeddings and one "
+            "hidden layer of neurons (docs/certificate.md says how to write another's so)"
+        )
     if model.architecture.get("act_fn") != "relu":
         raise NotApplicable(f"no certificate: its neurons are {model.architecture.get('act_fn')}, not relu")
     if any(tensor.dtype not in (torch.float32, torch.float64) for tensor in model.weights.values()):

@@ -88,9 +88,12 @@ def _course(name: str, rows: Sequence[Row | None]) -> Course:
     numeric = {k for one in evidence for k, v in one.items() if type(v) in (int, float)}
     function = registry.known(name)
     chose = spec_of(function).chose if function else ""
+    verdicts = [Verdict.__members__[row["verdict"].upper()] if row else None for row in rows]
+    said = [row["reason"] or "" for row in rows if row]
     return Course(
         value=[_number(row, "score") for row in rows],
-        verdict=[Verdict.__members__[row["verdict"].upper()] if row else None for row in rows],
+        verdict=verdicts,
+        open=said[-1] if said and set(verdicts) <= {Verdict.INCONCLUSIVE, None} else "",
         **{cause: [_number(row, cause) for row in rows] for cause in CAUSES},
         evidence={key: [_number(one, key) if key in one else None for one in evidence] for key in sorted(numeric)},
         chosen=[[str(k) for k in one.get(chose) or [] if isinstance(k, str | int)] for one in evidence],

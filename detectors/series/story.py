@@ -33,6 +33,9 @@ class Course(Record):
     evidence: dict[str, Figures] = Field(default={}, description="What of the evidence is a number, by name.")
     chosen: list[list[str]] = Field(default=[], description="Key irreps, strongest first.")
     effective: Figures = Field(default=[], description="(sum p)^2 / sum p^2 of the power p by irrep.")
+    open: str = Field(
+        default="", description="Why, where it is inconclusive at every checkpoint: as the last one says."
+    )
 
     @property
     def present(self) -> list[bool | None]:
@@ -145,7 +148,7 @@ class Story(Record):
         """Its first checkpoints alone, without what was made of all: for a forecast as it was made then."""
 
         def cut(course: Course) -> Course:
-            found = {name: value[:count] for name, value in course if isinstance(value, list)}
+            found: dict[str, Any] = {name: value[:count] for name, value in course if isinstance(value, list)}
             return Course(**found, evidence={k: v[:count] for k, v in course.evidence.items()})
 
         return Story(

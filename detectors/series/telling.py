@@ -65,6 +65,7 @@ def _sentences(story: Story) -> Iterator[str]:
         yield from _transition(story, name)
     for name, course in story.motifs.items():
         yield from _sharpening(story, name, course)
+    yield from _open(story)
     if story.curves:
         yield sentences(story.curves)[0]
     if story.untold:
@@ -140,6 +141,16 @@ def _lookup(story: Story) -> Iterator[str]:
     else:
         before = there[-1] if gone[0] is None else gone[0]
         yield f"The lookup is gone (M under {TRACE}) {between((before, gone[1]))}."
+
+
+def _open(story: Story) -> Iterator[str]:
+    """What no checkpoint could say, and why: those of one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for name, course in story.motifs.items():
+        if course.open:
+            by_reason.setdefault(course.open, []).append(name)
+    for reason, names in by_reason.items():
+        yield f"Not to be said at any checkpoint: {', '.join(names)} ({reason})."
 
 
 def _transition(story: Story, name: str) -> Iterator[str]:

@@ -96,3 +96,19 @@ def test_rows_of_two_runs_are_refused():
 
 def test_evidence_that_is_no_json_is_none():
     assert story_of([row(0, evidence="{"), row(1, evidence="[1]")]).motifs["trig_logits"].evidence == {}
+
+
+@pytest.mark.parametrize(("last", "said"), [("inconclusive", True), ("absent", False)])
+def test_what_no_checkpoint_can_say_is_said_once_with_its_reason(last, said):
+    """Motifs of one reason together, and as the last checkpoint has it."""
+    few = "30 labelled pairs are unseen"
+    table = [
+        row(step, name, verdict, None, reason=reason)
+        for name in ("generalisation", "memorisation")
+        for step, verdict, reason in ((0, "inconclusive", "none yet"), (10, last, few))
+    ]
+    story = story_of(table)
+    sentence = f"Not to be said at any checkpoint: generalisation, memorisation ({few})."
+    assert (sentence in story.telling) == said
+    assert (story.motifs["generalisation"].open == few) == said
+    assert "none yet" not in " ".join(story.telling)

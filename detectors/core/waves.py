@@ -23,9 +23,10 @@ def step_over_mean(rows: Float64[Tensor, "number d"]) -> float:
     them, over the mean one: 1 of a circle, whatever its harmonics. Beyond what noise has, and as little as it is in one
     of twenty random halves of the decades.
 
-    >>> turn = 2 * torch.pi * torch.arange(100).double() / 10
-    >>> round(step_over_mean(torch.stack([turn.cos(), turn.sin()], 1)), 6)
-    1.0
+    >>> turn, digit = 2 * torch.pi * torch.arange(100).double() / 10, (torch.arange(100) % 10).double()
+    >>> circle, line = torch.stack([turn.cos(), turn.sin()], 1), digit[:, None]
+    >>> round(step_over_mean(circle), 1), round(step_over_mean(line), 1)
+    (1.0, 9.0)
     """
     a = torch.arange(NUMBERS, dtype=torch.float64)
     line = torch.linalg.qr(torch.stack([torch.ones_like(a), a], dim=1)).Q

@@ -39,7 +39,13 @@ def test_renamed_tokens_drop_to_the_null_and_come_back_with_the_table(name, case
     before = detectors.run(view, names=[name], draws=39)[0]
     other = permuted_vocabulary(view, seed)
     wrong = ModelView(other.network, view.task, train_mask=other.train_mask)
-    assert detectors.run(wrong, names=[name], draws=39)[0].score < before.score / 2
+    left = detectors.run(wrong, names=[name], draws=39)[0]
+    if (
+        left.score is None
+    ):  # so few tokens that the right answers are on top all the same: it is told for another table's
+        assert "the answers of another task" in left.reason
+    else:
+        assert left.score < before.score / 2
     table = Task.of_table("table:found", other.task.answer)  # a group in disguise, recognised
     back = detectors.run(ModelView(other.network, table, train_mask=other.train_mask), names=[name], draws=39)[0]
     assert back.score == pytest.approx(before.score, abs=0.03)

@@ -72,6 +72,8 @@ def load_language(
     rows of words do, of a model too large for memory. Errors: CheckpointError for what `transformers` does not read,
     MemoryBudget before anything large is.
     """
+    if text is not None:  # a name that is no file is said before a large model is read
+        _content(text)
     try:
         model, tokenizer = _read(path)
     except MemoryBudget as error:
@@ -240,11 +242,7 @@ def _task(
     if text is not None:
         if tokenizer is None:
             raise TaskError(f"--text {text}: the model has no tokenizer beside it")
-        try:
-            content = read_text(Path(text), TEXT)
-        except (OSError, ValueError) as error:
-            raise TaskError(f"--text {text}: {first_line(error)}") from None
-        ids = _ids(tokenizer, content, text)
+        ids = _ids(tokenizer, _content(text), text)
         said = "scores were taken on a text of yours; asked is what follows a pair of tokens that stood there before"
         return SequenceTask(f"text:{Path(text).name}", windows(ids, bos)), said
     if task.startswith("data:"):
@@ -257,6 +255,13 @@ def _task(
         "from; they move with lag, length and how much of a chunk has come already"
     )
     return SequenceTask("repeat", repeats(words, bos)), said
+
+
+def _content(text: str | Path) -> str:
+    try:
+        return read_text(Path(text), TEXT)
+    except (OSError, ValueError) as error:
+        raise TaskError(f"--text {text}: {first_line(error)}") from None
 
 
 def _ids(tokenizer: Any, content: str, text: str | Path) -> Any:

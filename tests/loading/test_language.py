@@ -100,9 +100,12 @@ def test_a_folder_is_read_and_what_is_too_large_is_not(tmp_path, monkeypatch):
     model_of("llama").save_pretrained(tmp_path / "m")
     view = detectors.load(tmp_path / "m")
     assert (view.task.spec, view.architecture["model_type"]) == ("repeat", "llama")
+    (tmp_path / "text.txt").write_text("words")
     with pytest.raises(TaskError, match="no tokenizer beside it"):
         detectors.load(tmp_path / "m", text=tmp_path / "text.txt")
     monkeypatch.setenv("DETECTORS_MEMORY", "0.0001")
+    with pytest.raises(TaskError, match=r"--text .*none\.txt"):  # before anything is said of the model's size
+        detectors.load(tmp_path / "m", text=tmp_path / "none.txt")
     with pytest.raises(MemoryBudget, match="weights, and what passes keep would need about"):
         detectors.load(tmp_path / "m")
 

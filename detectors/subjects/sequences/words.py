@@ -79,7 +79,7 @@ def windows(text: Sequence[int], bos: int | None) -> Draw:
     size = WINDOW - (bos is not None)
     pieces = np.array(text[: len(text) // size * size], dtype=np.int64).reshape(-1, size)
     if len(pieces) < 8:
-        raise TaskError(f"the text has {len(text)} tokens: {8 * size} are needed at the least")
+        raise TaskError(f"the text (--text) has {len(text)} tokens: {8 * size} are needed at the least")
 
     def draw(rng: np.random.Generator, batch: int, d_vocab: int, n_ctx: int) -> Sequences:
         if n_ctx < WINDOW:

@@ -129,9 +129,9 @@ def _alike(
         for mine, theirs in zip(found, (detection_of(outcome, *other.size) for outcome in outcomes), strict=True):
             if mine.verdict != theirs.verdict:
                 raise CheckpointError(
-                    "the file does not show all of how it is to be read, and it matters: the model answers as well "
-                    f"under {reading.now} as under {reading.other}, and {mine.detector} is {mine.verdict} under the "
-                    f"one and {theirs.verdict} under the other. Pass the one that it was trained with"
+                    "the file does not show all of how it is to be read, and it matters: the model answers about as "
+                    f"well under {reading.now} as under {reading.other}, and {mine.detector} is {mine.verdict} under "
+                    f"the one and {theirs.verdict} under the other. Pass the one that it was trained with"
                 )
         alternatives.append(Alternative(reading=reading.other, accuracy=other.figures().accuracy))
     return alternatives

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, islice
+from math import comb
 
 import torch
 from torch import Tensor
 
-from detectors.loading.blocks import block, split
+from detectors.loading.blocks import MAX_LAYERS, block, split
 from detectors.loading.inputs import HEAD, SLOTS, Input, inputs
 from detectors.loading.paths import Module, is_mask, modules
 from detectors.loading.structure import Block, Dense, Norm, Structure, check_feed_forward, consistent, dense, norm
 
 POSITION = "pos.*|pe|wpe|abs"
-STEPS = 20_000  # of chains of layers: a second
+STEPS = 100_000  # layers looked at in chains: half a second
 FURTHER = 4  # layers out of the file's order beyond the least that fits: a trial tries no readings less usual than that
 NORM, GAINS = ".*norm.*|ln.*|rms.*|bn.*", ("weight", "w", "gamma", "gain", "g", "scale")
 
@@ -186,12 +187,14 @@ def _placed(plan: Structure, norms: Sequence[Module], places: Mapping[str, int])
 def plans(matrices: Sequence[Module], n_tokens: int, width: int | None, turn: bool) -> Iterator[tuple[int, Structure]]:
     """Inputs and the chains of layers from them to the logits. width: of the stream, None where there are no blocks."""
     steps = [STEPS]
+    if len(matrices) > MAX_LAYERS:
+        return
     for source in inputs(matrices, n_tokens, width, turn):
         rest = [m for m in matrices if m not in source.modules]
         stream = width or source.table.shape[1]
         for dropped in range(min(3, len(rest) + 1)):
-            some = list(combinations(rest, len(rest) - dropped))
-            for kept in some if len(some) <= 30 else some[:1]:
+            some = combinations(rest, len(rest) - dropped)
+            for kept in some if comb(len(rest), dropped) <= 30 else islice(some, 1):
                 yield from _planned(source, kept, stream, n_tokens, turn, 4 * dropped, width is None, steps)
 
 
@@ -242,13 +245,13 @@ def _chains(
             return
         tried = set()
         for i, module in enumerate(left if order < most else left[:1]):
+            steps[0] -= 1
             kind = (module.shape, module.bias is None, module.turned)
-            if kind in tried:
+            if kind in tried or steps[0] < 0:
                 continue
             tried.add(kind)
             for width in [chain[-1].out] if chain else starts:
-                if steps[0] > 0 and (layer := dense(module, width, None, turn)) is not None:
-                    steps[0] -= 1
+                if (layer := dense(module, width, None, turn)) is not None:
                     yield from longer([*chain, layer], left[:i] + left[i + 1 :], order + (i > 0), most)
 
     least = None

@@ -8,8 +8,8 @@ Score: what the circles of periods 2, 5 and 10 explain of the rows' variance bey
 the periods next to them; of an ellipse as much as the circle inside it (a sawtooth of the last digit is a line and has
 none), and of period 2, whose circle is two points on a line, nothing where there is no other. The number that no such
 period explains: 10/3, of which a table of last digits has as much as of the others. Nothing where the last digits lie
-on an open curve or in clusters: of ten steps in a circle none is longer than the mean, of three clusters one in ten is
-10/3 times as long, and the score is less by what the longest is over twice the mean.
+on an open curve or in clusters: times 3 less the longest squared step from a digit to the next over the mean one, cut
+to [0, 1]. In a circle no step is longer than the mean, of three clusters three are 10/3 times as long.
 Null: the same ratio to the periods beside for numbers permuted, for random periods, and for smooth random curves
 (Gaussian processes that turn over 3 to 50 numbers) of the same spread over directions; the largest p-value counts.
 Strongest place: the embedding, or the residual stream at a quarter, half or three quarters of the layers.

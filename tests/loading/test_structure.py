@@ -124,3 +124,11 @@ def test_orders_of_many_layers_are_tried_up_to_a_bound(monkeypatch):
     found = structures(weights, 13)
     assert len(tried) < 10 * assembly.STEPS
     assert [layer.name for layer in found[0][1].chain][:4] == [f"layer.0.{name}" for name in shapes]
+
+
+@pytest.mark.parametrize(("layers", "known"), [(60, True), (80, False), (1200, False)])
+def test_a_chain_of_many_layers_of_one_shape_ends(layers, known):
+    """Neither the recursion of the language nor all ways to leave one out are met."""
+    weights = {"emb.weight": torch.randn(13, 8)}
+    weights |= {f"layer{i}.weight": torch.randn(8, 8) for i in range(layers)} | {"out.weight": torch.randn(13, 8)}
+    assert bool(structures(weights, 13)) == known

@@ -41,7 +41,8 @@ def test_where_no_function_is_known_all_guesses_stay():
             return (1.7 * x).sin() + 0.3 * x
 
     torch.manual_seed(0)
-    module = nn.Sequential(
-        nn.Embedding(7, 8), nn.Flatten(), nn.Linear(16, 12), Own(), nn.Linear(12, 20), Own(), nn.Linear(20, 7)
-    )
-    assert detectors.wrap(module, "add:7").neuron_layers == [0, 1]
+    for second in (Own(), nn.ReLU()):  # nor does it where the other is known
+        module = nn.Sequential(
+            nn.Embedding(7, 8), nn.Flatten(), nn.Linear(16, 12), Own(), nn.Linear(12, 20), second, nn.Linear(20, 7)
+        )
+        assert detectors.wrap(module, "add:7").neuron_layers == [0, 1]

@@ -1,7 +1,8 @@
 """The logits contain a function of a b c^-1 that answers pairs the model was not trained on: S(a, b, c) = f(a b c^-1).
 
 Source: the restricted loss of arXiv:2301.05217, section 5, cross-fitted: f is estimated on pairs that are neither
-training pairs nor those that its temperature is chosen on, since an estimate on all pairs contains the answers.
+training pairs nor those that its temperature is chosen on, since an estimate on all pairs contains the answers. The
+logits of a pair are scaled down where it would count for more than ten of the loudest tenth (`operands.loud`).
 
 Score: G = 1 - CE / ln n, clipped to [0, 1]: 0 is chance, 1 a structured part that is certain and right. Unseen pairs
 are split in two at random, both ways, eight times, a pair and its flip together where they are one question. CE is the

@@ -1,6 +1,7 @@
 """The logits are characters of a b c^-1: for a + b mod p, sum over k of alpha_k cos(2 pi k (a + b - c) / p).
 
-Source: arXiv:2301.05217, section 4.1 (cos(w(a+b-c))); arXiv:2302.03025, section 5 (trace similarity, any group).
+Source: arXiv:2301.05217, section 4.1 (cos(w(a+b-c))); arXiv:2302.03025, section 5 (trace similarity, any group). The
+logits of a pair are scaled down where it would count for more than ten of the loudest tenth (`operands.loud`).
 
 Score: 0 is what logits with shuffled labels explain, 1 all of the logits centred over c, by few irreps. The value rests
 on the share of their squares that characters explain, positive similarities alone, times the concentration of that

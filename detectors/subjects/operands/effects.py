@@ -18,7 +18,7 @@ from torch import Tensor
 from detectors.core.device import gradient
 from detectors.core.nulls import subset
 from detectors.subjects.operands.idle import idle
-from detectors.subjects.operands.loud import heard, quieted
+from detectors.subjects.operands.loud import ROWS, heard, quieted
 from detectors.subjects.operands.once import once
 from detectors.subjects.operands.view import ModelView
 
@@ -26,7 +26,6 @@ from detectors.subjects.operands.view import ModelView
 PROBED, PROBES = 256, 8
 PAIRS = 2048  # for inner products of what neurons add
 POWER_ALONE = "power alone, since nothing is known of what they do to the logits (no gradient reaches them)"
-ROWS = 512
 ROUNDING = 1e-5  # of a preactivation's largest value: sums of float32 in another order
 
 

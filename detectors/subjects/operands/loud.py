@@ -16,9 +16,9 @@ from torch import Tensor
 
 # Of 680 networks of the zoo one, which is pruned, has a pair above the bound, by 1.7; 28 published ones stay under a
 # quarter of it. A training set is more than a tenth of the pairs.
-LOUD, TENTH = 10.0, 0.1
+TIMES, TENTH = 10.0, 0.1
 ROUNDS = 4  # until no other pair is loud; each leaves those before out of the means
-ROWS = 512
+ROWS = 512  # pairs at a time, in float64: a processor keeps them at hand
 
 
 def bound(sizes: Float64[Tensor, " pairs"]) -> float:
@@ -28,7 +28,7 @@ def bound(sizes: Float64[Tensor, " pairs"]) -> float:
     (100.0, inf)
     """
     least = float(sizes.kthvalue(len(sizes) - int(TENTH * len(sizes))).values)
-    return LOUD * least if least > 0 else math.inf
+    return TIMES * least if least > 0 else math.inf
 
 
 class Heard(NamedTuple):

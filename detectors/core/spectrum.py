@@ -77,7 +77,7 @@ def permuted_block_power(group: Group, rows: Tensor, permutations: Tensor) -> Te
     along = torch.from_numpy(group.table)  # [a, g] -> a*g
     r = torch.empty(len(permutations), group.order, dtype=torch.float64)
     for each, perm in zip(r, permutations, strict=True):
-        each.copy_(gram[perm[:, None], perm[along]].sum(0))
+        each.copy_(gram.index_select(0, perm).index_select(1, perm).gather(1, along).sum(0))
     power: Tensor = (r @ torch.from_numpy(group.idempotents[1:]).T).clamp_min(0)
     return power
 

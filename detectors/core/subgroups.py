@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from detectors.core.groups import Group
 from detectors.core.spectrum import BUDGET
@@ -53,7 +54,7 @@ def alignments(group: Group, functions: Float[Tensor, "n m"], masks: Masks, side
     chance = (n / orders - 1) / (n - 1)
     found = []
     for some in f.split(max(1, BUDGET // n**2), dim=1):
-        correlated = some[table].mul_(some).sum(1)
+        correlated = embedding(table, some).mul_(some).sum(1)
         total = some.square().sum(0).clamp_min(torch.finfo(f.dtype).tiny)
         explained = (counted @ correlated).T / orders / total[:, None]
         found.append((explained - chance) / (1 - chance))
@@ -61,12 +62,17 @@ def alignments(group: Group, functions: Float[Tensor, "n m"], masks: Masks, side
 
 
 def coset_means(
-    group: Group, functions: Float[Tensor, "n m"], of: Bool[np.ndarray, "m n"], side: str
+    group: Group, functions: Float[Tensor, "n m"], masks: Masks, own: Int[Tensor, " m"], side: str
 ) -> Float[Tensor, "n m"]:
-    """Every function's mean over the cosets of its own subgroup."""
+    """Every function's mean over the cosets of its own subgroup, a row of the masks."""
     table = torch.from_numpy(group.table if side == "Hg" else group.table.T.copy())
-    means = [functions[table[torch.from_numpy(mask)], i].mean(0) for i, mask in enumerate(of)]
-    return torch.stack(means, dim=1) if means else functions[:, :0]
+    found = torch.zeros_like(functions)
+    for i in own.unique().tolist():
+        mask, of = torch.from_numpy(masks[i]), (own == i).nonzero()[:, 0]
+        coset = table[mask].amin(0)  # by its least element
+        sums = functions.new_zeros(group.order, len(of)).index_add_(0, coset, functions[:, of])
+        found[:, of] = sums[coset] / mask.sum()
+    return found
 
 
 @lru_cache(maxsize=8)

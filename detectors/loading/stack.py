@@ -80,7 +80,7 @@ class Stack:
 
     def forward(self, tokens: Int[Tensor, "batch operands"], hook: Hook) -> Float[Tensor, "batch answers"]:
         s, r = self.structure, self.reading
-        embedded = s.table[self._rows(r.tokens.sequence(tokens))]
+        embedded = F.embedding(self._rows(r.tokens.sequence(tokens)), s.table)
         x = hook("hook_embed", embedded[:, self.order])[:, self.back]
         if s.blocks and s.bias is not None:
             x = x + s.bias

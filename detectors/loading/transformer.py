@@ -95,7 +95,7 @@ class Transformer:
 
     def through(self, sequence: Int[Tensor, "batch pos"], hook: Hook) -> Float[Tensor, "batch _ _"]:
         """Logits at the last position."""
-        embedded = hook("hook_embed", self.weights["embed.W_E"][sequence])
+        embedded = hook("hook_embed", F.embedding(sequence, self.weights["embed.W_E"]))
         positions = self.weights["pos_embed.W_pos"][: sequence.shape[1]]
         x = hook("blocks.0.hook_resid_pre", embedded + positions)
         for layer in range(self.config.n_layers):
@@ -119,14 +119,13 @@ class Transformer:
         key at every position.
         """
         asked = torch.einsum("bqhd,hed->bqhe", q, self.weights[name + "W_K"])
-        scores = torch.einsum("bqhe,bke->bhqk", asked, x)
+        scores = (asked.flatten(1, 2) @ x.mT).unflatten(1, asked.shape[1:3]).transpose(1, 2)
         bias = self.weights.get(name + "b_K")
         return scores if bias is None else scores + torch.einsum("bqhd,hd->bhq", q, bias)[..., None]
 
     def heads(self, x: Stream, name: str, which: str) -> Heads:
         """Queries, keys or values, one matrix product for all heads."""
-        matrix = self.weights[name + "W_" + which].permute(1, 0, 2)
-        product = (x @ matrix.flatten(1)).unflatten(-1, matrix.shape[1:])
+        product = torch.einsum("bpe,hed->bphd", x, self.weights[name + "W_" + which])
         return product + self.weights.get(name + "b_" + which, 0.0)
 
     def pattern(self, scores: Pattern) -> Pattern:
@@ -143,7 +142,9 @@ class Transformer:
 
     def mix(self, pattern: Pattern, x: Stream, name: str) -> Read:
         """What the heads write: the stream mixed by their patterns, and then its values."""
-        z = torch.einsum("bqhe,hed->bqhd", torch.einsum("bhqk,bke->bqhe", pattern, x), self.weights[name + "W_V"])
+        by_query = pattern.transpose(1, 2)
+        mixed = (by_query.flatten(1, 2) @ x).unflatten(1, by_query.shape[1:3])
+        z = torch.einsum("bqhe,hed->bqhd", mixed, self.weights[name + "W_V"])
         if (bias := self.weights.get(name + "b_V")) is not None:
             z = z + pattern.sum(-1).mT[..., None] * bias  # patterns of attn_coeff do not sum to 1
         return self.written(z, name)
@@ -156,13 +157,16 @@ class Transformer:
         """The residual stream after the neurons of a block; as it is where the block has none."""
         if name + "mlp.W_in" not in self.weights:
             return x
-        pre = self.norm(x, name + "ln2") @ self.weights[name + "mlp.W_in"] + self.weights.get(name + "mlp.b_in", 0.0)
+        pre = self.affine(self.norm(x, name + "ln2"), name + "mlp.W_in", name + "mlp.b_in")
         post = hook(name + "mlp.hook_post", self.act(hook(name + "mlp.hook_pre", pre)))
-        out = post @ self.weights[name + "mlp.W_out"] + self.weights.get(name + "mlp.b_out", 0.0)
-        return x + hook(name + "hook_mlp_out", out)
+        return x + hook(name + "hook_mlp_out", self.affine(post, name + "mlp.W_out", name + "mlp.b_out"))
 
     def unembed(self, x: Read) -> Float[Tensor, "batch query d_vocab_out"]:
-        return self.norm(x, "ln_final") @ self.weights["unembed.W_U"] + self.weights.get("unembed.b_U", 0.0)
+        return self.affine(self.norm(x, "ln_final"), "unembed.W_U", "unembed.b_U")
+
+    def affine(self, x: Float[Tensor, "... inputs"], matrix: str, bias: str) -> Float[Tensor, "... outputs"]:
+        """One pass over the outputs, where a sum of two takes two."""
+        return F.linear(x, self.weights[matrix].mT, self.weights.get(bias))
 
     def norm(self, x: Float[Tensor, "... d_model"], name: str) -> Float[Tensor, "... d_model"]:
         kind = self.config.normalization_type
@@ -193,7 +197,7 @@ class SequenceTransformer(Transformer):
         return self.config.n_ctx
 
     def forward(self, tokens: Int[Tensor, "batch pos"], hook: Hook) -> Float[Tensor, "batch ..."]:
-        x = hook("hook_embed", self.weights["embed.W_E"][tokens])
+        x = hook("hook_embed", F.embedding(tokens, self.weights["embed.W_E"]))
         if self.config.positional_embedding_type != "shortformer":
             x = x + self.places(tokens)
         keys = allowed(tokens, self.config.causal is not False, self.config.pad_token)[:, None]

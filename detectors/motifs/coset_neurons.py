@@ -35,9 +35,8 @@ from detectors.core.registry import FREE, detector
 from detectors.core.score import Causal, Score
 from detectors.core.spectrum import BUDGET
 from detectors.core.subgroups import SIDES, Masks, coset_means, subgroups
-from detectors.core.turns import turned
 from detectors.subjects.operands.columns import NULL_COLUMNS, Columns, cause_of_columns, columns, share
-from detectors.subjects.operands.cosets import Best, aligned, best_of, by_order
+from detectors.subjects.operands.cosets import Best, aligned, best_of, by_order, by_order_turned
 from detectors.subjects.operands.swaps import flipped, swapped
 from detectors.subjects.operands.view import ModelView
 
@@ -109,7 +108,7 @@ def coset_neurons(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Co
     to_each = aligned(group, found.values, found.on_left, every)
     strongest = found.strongest(min(NULL_COLUMNS, max(4, BUDGET // (4 * group.order) ** 2)))
     some, on_left, by = (x[..., strongest] for x in (found.values, found.on_left, found.weight))
-    drawn = (by_order(group, aligned(group, x, on_left, every), every) for x in turned(group, some, draws, seed))
+    drawn = by_order_turned(group, some, on_left, every, draws, seed)
     null, of_two = torch.tensor([[share(by, x) for x in both] for both in drawn], dtype=torch.float64).T
     most, near_two = by_order(group, to_each, every)
     observed, by_chance = share(found.weight, most), float(null.mean())
@@ -167,7 +166,7 @@ def _cause(model: ModelView, found: Columns, best: Best, masks: Masks, seed: int
     def means(values: Float[Tensor, "n columns"], order: Int[Tensor, " n"]) -> Float[Tensor, "n columns"]:
         inside, back = torch.zeros_like(values), order.argsort()
         for side, of in zip(SIDES, (counted[on_left], counted[~on_left]), strict=True):
-            mean = coset_means(model.group, values[order][:, of], masks[best.subgroup[of].numpy()], side)
+            mean = coset_means(model.group, values[order][:, of], masks, best.subgroup[of], side)
             inside[:, of] = mean[back]
         return inside
 

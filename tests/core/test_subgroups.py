@@ -47,7 +47,7 @@ def test_functions_on_cosets_of_one_side_align_with_that_side(side):
     here, there = (alignments(group, f, masks, s)[0] for s in (side, SIDES[1 - SIDES.index(side)]))
     assert here[h] == pytest.approx(1, abs=1e-12)
     assert there[h] < 0.9
-    means = coset_means(group, f, masks[h : h + 1], side)
+    means = coset_means(group, f, masks, torch.tensor([h]), side)
     assert torch.allclose(means, f)
 
 
@@ -61,7 +61,7 @@ def test_alignment_is_the_corrected_share_that_coset_means_explain(seed, name):
         for mask, one in zip(masks, found, strict=True):
             if mask.sum() == 1:
                 continue
-            mean = coset_means(group, f - f.mean(), mask[None], side)
+            mean = coset_means(group, f - f.mean(), mask[None], torch.tensor([0]), side)
             explained = float(mean.square().sum() / (f - f.mean()).square().sum())
             chance = (n / mask.sum() - 1) / (n - 1)
             assert float(one) == pytest.approx((explained - chance) / (1 - chance), abs=1e-9)

@@ -14,6 +14,7 @@ import torch
 
 import detectors
 from detectors.core.errors import CheckpointError
+from detectors.core.registry import builtin
 
 SIZES = {
     "n_layers": 1,
@@ -146,4 +147,4 @@ def test_a_hooked_transformer_of_2x(tmp_path):
     run = [str(env / "bin" / "python"), "-c", SCRIPT, str(ROOT), json.dumps(SIZES)]
     done = subprocess.run(run, capture_output=True, text=True, check=False, env=os.environ | {"HF_HUB_OFFLINE": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
-    assert len(json.loads(done.stdout.splitlines()[-1])) == 6
+    assert len(json.loads(done.stdout.splitlines()[-1])) == len(builtin("operands"))

@@ -65,7 +65,7 @@ def test_two_factors_of_a_readout_are_one_map(saved):
     assert view.figures().accuracy.all == 1
     torch.testing.assert_close(view.logits(), exact.logits(), rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(view.readout(0), exact.readout(0), rtol=1e-3, atol=1e-3)
-    other = detectors.load(saved(weights, "said.pt"), task="add:19", arch={"linear_head": "false"})
+    other = detectors.load(saved(weights, "said.pt"), task="add:19", arch={"linear_head": "false", "readout": "sum"})
     assert other.architecture["n_layers"] == 2
 
 

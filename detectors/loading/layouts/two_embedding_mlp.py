@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from detectors.core.activations import activation
 from detectors.core.errors import CheckpointError
@@ -66,12 +67,12 @@ class TwoEmbeddingMLP:
         }
 
     def forward(self, tokens: Int[Tensor, "batch operands"], hook: Hook) -> Float[Tensor, "batch d_vocab_out"]:
-        w = self.weights
-        embedded = torch.stack([w["W_x"][tokens[:, 0]], w["W_y"][tokens[:, 1]]], dim=1)
-        pre = hook("hook_embed", embedded).flatten(1) @ w["W"] + w.get("b_in", 0.0)
+        w, (a, b) = self.weights, tokens.unbind(1)
+        embedded = torch.stack([F.embedding(a, w["W_x"]), F.embedding(b, w["W_y"])], dim=1)
+        pre = F.linear(hook("hook_embed", embedded).flatten(1), w["W"].mT, w.get("b_in"))
         pre = hook("blocks.0.mlp.hook_pre", pre[:, None])
         post = hook("blocks.0.mlp.hook_post", self.act(pre))[:, 0]
-        return post @ w["W_U"] + w.get("b_U", 0.0)
+        return F.linear(post, w["W_U"].mT, w.get("b_U"))
 
     def embedding(self, operand: int) -> Float[Tensor, "n_tokens d_mlp"]:
         if operand == 0:

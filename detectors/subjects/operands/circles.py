@@ -45,7 +45,7 @@ def circles(model: ModelView, frequencies: Sequence[int], seed: int) -> tuple[li
         with torch.no_grad():
             return intervene(pairs, of_irreps(model.group, of)).logits(keep)
 
-    whole, found = model.logits()[pairs][:, model.plane.answers], []
+    whole, found = model.logits().index_select(0, pairs)[:, model.plane.answers], []
     for k in frequencies:
         alone = logits([k], True)
         own, a, b = alone[:, model.plane.answers], some // n, some % n
@@ -61,8 +61,9 @@ def clock_form(n: int, k: int, a: Int[Tensor, " pairs"], b: Int[Tensor, " pairs"
     >>> clock_form(4, 1, torch.tensor([1]), torch.tensor([2])).argmax(1)
     tensor([3])
     """
-    wave = (2 * torch.pi * k / n * torch.arange(n, dtype=torch.float64)).cos()
-    return wave[(a[:, None] + b[:, None] - torch.arange(n)) % n]
+    every = torch.arange(n)
+    wave = (2 * torch.pi * k / n * every.double()).cos()
+    return wave[(every[:, None] - every) % n][(a + b) % n]
 
 
 def pizza_form(

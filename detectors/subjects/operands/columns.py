@@ -18,7 +18,7 @@ from detectors.core.errors import Undetermined
 from detectors.core.score import Causal
 from detectors.core.spectrum import in_turn
 from detectors.subjects.operands.controls import CONTROLS, Controls, Edited, Parts
-from detectors.subjects.operands.edits import cause, elements, of_irreps
+from detectors.subjects.operands.edits import at_answer, cause, elements, of_irreps
 from detectors.subjects.operands.effects import effects_before
 from detectors.subjects.operands.families import DEAD
 from detectors.subjects.operands.once import once
@@ -84,6 +84,18 @@ def share(of: Float[Tensor, " columns"], where: Tensor) -> float:
     return float((of * where).sum() / of.sum().clamp_min(torch.finfo(of.dtype).tiny))
 
 
+def without(
+    model: ModelView, found: Columns, pairs: Int[Tensor, " batch"], out: Float64[Tensor, "n columns"]
+) -> Float[Tensor, "batch answers"]:
+    """Logits of the pairs with a part of the columns taken out of the preactivations."""
+    a, b = elements(model, pairs)
+    left, right = out[:, found.on_left].float(), out[:, ~found.on_left].float()
+    name = f"blocks.{found.layer}.mlp.hook_pre"
+    return at_answer(
+        model, pairs, name, lambda some, x: x - left.index_select(0, a[some]) - right.index_select(0, b[some])
+    )
+
+
 def cause_of_columns(
     model: ModelView,
     found: Columns,
@@ -96,16 +108,10 @@ def cause_of_columns(
     """inside: the part of every column that is kept or removed. others: another part of as many dimensions, a control;
     with draws of its own.
     """
-    name, on_left = f"blocks.{found.layer}.mlp.hook_pre", found.on_left
 
     def edited(pairs: Int[Tensor, " batch"], part: Float64[Tensor, "n columns"]) -> Edited:
-        a, b = elements(model, pairs)
-
         def logits(keep: bool) -> Tensor:
-            out = found.values - part if keep else part
-            away = (out[:, on_left][a] + out[:, ~on_left][b]).float()
-            answer = {name: lambda x: torch.cat([x[:, :-1], x[:, -1:] - away[:, None].to(x.dtype)], dim=1)}
-            return model.run(model.tokens_of(pairs), edit=answer)[0]
+            return without(model, found, pairs, found.values - part if keep else part)
 
         return Edited(logits, float(part.square().sum() / found.energy.sum().clamp_min(torch.finfo(part.dtype).tiny)))
 

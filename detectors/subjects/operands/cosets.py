@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -11,8 +13,10 @@ from torch import Tensor
 from detectors.core.device import accelerated
 from detectors.core.groups import Group
 from detectors.core.subgroups import SIDES, Masks, alignments
+from detectors.core.turns import turned
 
 TIED = 0.01  # the largest subgroup as good as the best, which a column constant on its cosets is for all within it too
+AT_ONCE = 8  # draws: what is made of the table for each call costs as much as one
 
 
 @accelerated
@@ -35,6 +39,21 @@ def by_order(
     two = most[:, (order == 2) & ~central]
     judged = most[:, (order > 2) & (order * 2 < masks.shape[1])]
     return judged.amax(1), two.amax(1) if two.shape[1] else torch.zeros_like(judged[:, 0])
+
+
+def by_order_turned(
+    group: Group,
+    values: Float[Tensor, "n columns"],
+    on_left: Bool[Tensor, " columns"],
+    masks: Masks,
+    draws: int,
+    seed: int,
+) -> Iterator[tuple[Float[Tensor, " columns"], Float[Tensor, " columns"]]]:
+    """`by_order` of what the columns are once `turned`, of each draw."""
+    drawn, many = turned(group, values, draws, seed), values.shape[1]
+    while some := list(islice(drawn, AT_ONCE)):
+        to_each = aligned(group, torch.cat(some, dim=1), on_left.repeat(len(some)), masks)
+        yield from zip(*(x.split(many) for x in by_order(group, to_each, masks)), strict=True)
 
 
 class Best(NamedTuple):

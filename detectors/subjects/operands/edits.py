@@ -8,7 +8,8 @@ still right with a tenth of its own margin.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from detectors.subjects.operands.controls import (
     controls,
     other_products,
 )
+from detectors.subjects.operands.network import CHUNK
 from detectors.subjects.operands.once import once
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.right import answered, enough, still_answered
@@ -51,7 +53,7 @@ def eligible_pairs(model: ModelView) -> tuple[Int[Tensor, " pairs"], str] | None
     answers = grid.answers[grid.product]
     right, predicted = torch.empty_like(answers, dtype=torch.bool), torch.empty_like(answers)
     for k in grid.batches(grid.everything):
-        rows = logits[grid.pairs[k]]
+        rows = logits.index_select(0, grid.pairs[k])
         right[k], predicted[k] = answered(rows, answers[k]), element[rows.argmax(1)]
     right &= torch.from_numpy(model.task.answer.ravel())[grid.pairs] == answers  # no hole of a table
     offset = torch.from_numpy(group.table)[grid.product, torch.from_numpy(group.inverse)[predicted]]
@@ -92,7 +94,7 @@ def cause(
     if not motif or found is None or (leaks and found[1] == "all_pairs" and not model.split.assumption):
         return None
     pairs = found[0][subset(len(found[0]), MAX_PAIRS, seed)]
-    answers, whole = torch.from_numpy(model.task.answer.ravel())[pairs], model.logits()[pairs]
+    answers, whole = torch.from_numpy(model.task.answer.ravel())[pairs], model.logits().index_select(0, pairs)
 
     def kept(logits: Tensor) -> Bool[np.ndarray, " pairs"]:
         right: Bool[np.ndarray, " pairs"] = still_answered(logits, answers, whole).numpy()
@@ -152,7 +154,6 @@ def edit_embedding(model: ModelView) -> Intervention:
     def intervene(pairs: Int[Tensor, " batch"], parts: Parts) -> Edited:
         columns = torch.cat(list(parts), dim=1)
         inside = [columns @ (columns.T @ table[order, p]) for p, order in enumerate(tokens)]
-        a, b = model.tokens_of(pairs).unbind(1)
 
         def logits(keep: bool) -> Tensor:
             edited = table.clone()
@@ -160,11 +161,11 @@ def edit_embedding(model: ModelView) -> Intervention:
                 rows = table[order, p]
                 edited[order, p] = rows.mean(0) + inside[p] if keep else rows - inside[p]
 
-            def edit(embedded: Tensor) -> Tensor:
-                operands = torch.stack([edited[a, 0], edited[b, 1]], dim=1).to(embedded.dtype)
-                return torch.cat([operands, embedded[:, 2:]], dim=1)
+            def edit(some: Int[Tensor, " some"], embedded: Tensor) -> Tensor:
+                (a, b), rows = model.tokens_of(pairs[some]).unbind(1), edited.to(embedded.dtype)
+                return torch.cat([torch.stack([rows[a, 0], rows[b, 1]], dim=1), embedded[:, 2:]], dim=1)
 
-            return model.run(torch.stack([a, b], 1), edit={"hook_embed": edit})[0]
+            return edited_logits(model, pairs, "hook_embed", edit)
 
         return Edited(logits, sum(float(x.square().sum()) for x in inside) / total if total > 0 else 0.0)
 
@@ -179,34 +180,35 @@ def edit_neurons(model: ModelView, layer: int = -1) -> Intervention:
     group, neurons = model.group, model.neurons(layer)
     n, flat = group.order, model.grid.reshape(-1)
     some = flat.split(max(1, CACHE // max(1, neurons.shape[1])))
-    mean = (torch.stack([neurons[k].double().sum(0) for k in some]).sum(0) / len(flat)).float()
-    total = float(sum((neurons[k] - mean).double().square().sum() for k in some))
+    mean = (torch.stack([neurons.index_select(0, k).double().sum(0) for k in some]).sum(0) / len(flat)).float()
+    total = float(sum((neurons.index_select(0, k) - mean).double().square().sum() for k in some))
     constant = torch.full((n, 1), n**-0.5, dtype=neurons.dtype)
-
-    def along_a(q: Float[Tensor, "n j"]) -> Float[Tensor, "j n m"]:
-        """Coefficients in a of the neurons about their means, some a at a time."""
-        found = torch.zeros(q.shape[1], n * neurons.shape[1])
-        for some in torch.arange(n).split(max(1, BUDGET // (n * neurons.shape[1]))):
-            found.addmm_(q[some].T, (neurons[model.grid[some].reshape(-1)] - mean).reshape(len(some), -1))
-        return found.reshape(q.shape[1], n, -1)
 
     def family(pairs: Int[Tensor, " batch"], parts: Parts) -> tuple[Float[Tensor, "batch m"], float]:
         """What the neurons' families contribute at the pairs, the mean left out, and their share of the power."""
-        out, power = torch.zeros(len(pairs), neurons.shape[1]), 0.0
         a, b = elements(model, pairs)
-        for part in parts:
-            q = torch.cat([constant, part.to(neurons.dtype)], dim=1)
-            core = torch.einsum("bj,ibm->ijm", q, along_a(q))
-            power += float(core.double().square().sum())
-            for some in torch.arange(neurons.shape[1]).split(max(1, BUDGET // (len(pairs) * q.shape[1]))):
-                at_a = torch.einsum("pi,ijm->pjm", q[a], core[..., some])
-                out[:, some] += torch.einsum("pj,pjm->pm", q[b], at_a)
+        of_a = a.argsort(stable=True).split(torch.bincount(a, minlength=n).tolist())
+        several = [torch.cat([constant, part.to(neurons.dtype)], dim=1) for part in parts]
+        q = torch.cat(several, dim=1)
+        out, power = torch.zeros(len(pairs), neurons.shape[1]), 0.0
+        at_once = max(1, BUDGET // (n * max(n, q.shape[1])))
+        for few, middle, inside in zip(*(x.split(at_once, -1) for x in (neurons, mean, out)), strict=True):
+            centred = few.index_select(0, flat).sub_(middle).reshape(n, -1)
+            along = (q.T @ centred).reshape(q.shape[1], n, -1)
+            cores = [of.T @ x for of, x in zip(several, along.split([x.shape[1] for x in several]), strict=True)]
+            power += float(sum(core.double().square().sum() for core in cores))
+            at = torch.cat([torch.tensordot(of, core, 1) for of, core in zip(several, cores, strict=True)], dim=1)
+            for some, from_a in zip(of_a, at, strict=True):
+                inside[some] = q.index_select(0, b[some]) @ from_a
         return out, power / total if total > 0 else 0.0
 
     def intervene(pairs: Int[Tensor, " batch"], parts: Parts) -> Edited:
         inside, power = family(pairs, parts)
         return Edited(
-            lambda keep: with_neurons(model, layer, pairs, mean + inside if keep else neurons[pairs] - inside), power
+            lambda keep: with_neurons(
+                model, layer, pairs, mean + inside if keep else neurons.index_select(0, pairs) - inside
+            ),
+            power,
         )
 
     return intervene
@@ -217,15 +219,16 @@ def other_neurons(model: ModelView, layer: int = -1) -> Elsewhere:
 
     def elsewhere(pairs: Int[Tensor, " batch"], motif: Parts, rng: np.random.Generator) -> Controls:
         n, neurons, flat = model.group.order, model.neurons(layer), model.grid.reshape(-1)
-        centred = (neurons[flat] - neurons[flat].mean(0)).double()
-        a, b = elements(model, pairs)
+        centred = neurons.index_select(0, flat)
+        centred = (centred - centred.mean(0)).double()
+        (a, b), before = elements(model, pairs), neurons.index_select(0, pairs)
         draws, own, others = other_products(centred.reshape(n, n, -1), rng, motif)
         total = float(centred.square().sum())
 
         def edited(along: Along) -> Edited:
             inside = along.at(a, b).to(neurons.dtype)
             return Edited(
-                lambda keep: with_neurons(model, layer, pairs, inside if keep else neurons[pairs] - inside),
+                lambda keep: with_neurons(model, layer, pairs, inside if keep else before - inside),
                 along.power / total if total > 0 else 0.0,
             )
 
@@ -238,10 +241,29 @@ def with_neurons(model: ModelView, layer: int, pairs: Int[Tensor, " batch"], neu
     """Logits [batch, answers] of the pairs with other neurons [batch, m] in a layer, at the answer position."""
     readout = model.readout(layer)
     if readout is not None:
-        return model.logits()[pairs] + (neurons - model.neurons(layer)[pairs]) @ readout
+        before, own = (x.index_select(0, pairs) for x in (model.logits(), model.neurons(layer)))
+        return before + (neurons - own) @ readout
     name = f"blocks.{layer % model.network.n_layers}.mlp.hook_post"
-    at_answer = {name: lambda x: torch.cat([x[:, :-1], neurons[:, None].to(x.dtype)], dim=1)}
-    return model.run(model.tokens_of(pairs), edit=at_answer)[0]
+    return at_answer(model, pairs, name, lambda some, _: neurons.index_select(0, some))
+
+
+def at_answer(
+    model: ModelView, pairs: Int[Tensor, " batch"], name: str, edit: Callable[[Int[Tensor, " some"], Tensor], Tensor]
+) -> Tensor:
+    """`edited_logits` of an edit of the answer position, [some, m] to [some, m]."""
+    return edited_logits(
+        model, pairs, name, lambda some, x: torch.cat([x[:, :-1], edit(some, x[:, -1])[:, None].to(x.dtype)], dim=1)
+    )
+
+
+def edited_logits(
+    model: ModelView, pairs: Int[Tensor, " batch"], name: str, edit: Callable[[Int[Tensor, " some"], Tensor], Tensor]
+) -> Tensor:
+    """Logits [batch, answers] of the pairs with the tensor at a hook replaced by what `edit` makes of it and of the
+    places of its pairs in `pairs`: some at a time, since what a pass makes then stays in a cache.
+    """
+    several = torch.arange(len(pairs)).split(CHUNK)
+    return torch.cat([model.run(model.tokens_of(pairs[k]), edit={name: partial(edit, k)})[0] for k in several])
 
 
 def edit_logits(model: ModelView, fitted: Int[Tensor, " fitted"]) -> Intervention:

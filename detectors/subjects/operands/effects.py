@@ -46,9 +46,10 @@ def effects_before(model: ModelView, layer: int) -> Float[Tensor, " m"]:
 
 def _variance(model: ModelView, neurons: Float[Tensor, "pairs m"]) -> Float[Tensor, " m"]:
     """Over the pairs that have an answer, in parts that a processor keeps at hand: a third of the time of one."""
-    some = torch.from_numpy(model.task.domain).split(ROWS)
-    mean = torch.stack([neurons[k].double().sum(0) for k in some]).sum(0) / len(model.task.domain)
-    return torch.stack([(neurons[k] - mean).square().sum(0) for k in some]).sum(0) / len(model.task.domain)
+    domain = torch.from_numpy(model.task.domain)
+    some = domain.split(ROWS)
+    mean = torch.stack([neurons.index_select(0, k).double().sum(0) for k in some]).sum(0) / len(domain)
+    return torch.stack([(neurons.index_select(0, k) - mean).square().sum(0) for k in some]).sum(0) / len(domain)
 
 
 @once
@@ -79,8 +80,9 @@ def embedded_effects(model: ModelView) -> Float[Tensor, " d"] | None:
     most, least = torch.full_like(largest, -torch.inf), torch.full_like(largest, torch.inf)
     for k in torch.from_numpy(model.task.domain).split(ROWS):
         a, b = model.tokens_of(k).unbind(1)
-        rest = before[k] - left[a] - right[b]
-        largest = largest.maximum(before[k].abs().amax(0))
+        own = before.index_select(0, k)
+        rest = own - left.index_select(0, a) - right.index_select(0, b)
+        largest = largest.maximum(own.abs().amax(0))
         most, least, total = most.maximum(rest.amax(0)), least.minimum(rest.amin(0)), total + rest.double().sum(0)
     mean = total / len(model.task.domain)
     if bool((torch.maximum(most - mean, mean - least) > ROUNDING * largest).any()):

@@ -52,7 +52,7 @@ class _Against(NamedTuple):
 def _against(grid: LogitGrid, pairs: Int[Tensor, " pairs"], expected: Int[Tensor, " pairs"]) -> _Against:
     lead, ahead, given = [torch.empty(0)], [torch.empty(0)], [expected[:0]]
     for k in grid.batches(torch.arange(len(pairs))):
-        rows = grid.logits[pairs[k]].double()
+        rows = grid.logits.index_select(0, pairs[k]).double()
         top = rows.topk(min(2, rows.shape[1]), dim=1)
         lead.append(top.values[:, 0] - top.values[:, -1])
         ahead.append(top.values[:, 0] - rows.gather(1, expected[k, None]).squeeze(1))

@@ -52,7 +52,7 @@ def heard(neurons: Float[Tensor, "all m"], pairs: Int[Tensor, " pairs"], effect:
     loud = torch.zeros(len(pairs), dtype=torch.bool)
     for _ in range(ROUNDS):
         mean = _sum(neurons, pairs[~loud]) / (~loud).sum()
-        size = torch.cat([(neurons[k].double() - mean).square() @ effect for k in pairs.split(ROWS)])
+        size = torch.cat([(neurons.index_select(0, k).double() - mean).square() @ effect for k in pairs.split(ROWS)])
         most = bound(size)
         before, loud = loud, loud | (size > most)
         if torch.equal(before, loud):
@@ -70,10 +70,10 @@ def quieted(
     everything = _sum(neurons, pairs) / len(pairs)
     left, own = torch.zeros_like(effect), torch.zeros_like(effect)
     for k, by in zip(pairs.split(ROWS), weight.split(ROWS), strict=True):
-        left += by @ (neurons[k].double() - mean).square()
-        own += (neurons[k].double() - everything).square().sum(0)
+        left += by @ (neurons.index_select(0, k).double() - mean).square()
+        own += (neurons.index_select(0, k).double() - everything).square().sum(0)
     return left / own.clamp_min(torch.finfo(own.dtype).tiny)
 
 
 def _sum(neurons: Float[Tensor, "all m"], pairs: Int[Tensor, " pairs"]) -> Float64[Tensor, " m"]:
-    return torch.stack([neurons[k].double().sum(0) for k in pairs.split(ROWS)]).sum(0)
+    return torch.stack([neurons.index_select(0, k).double().sum(0) for k in pairs.split(ROWS)]).sum(0)

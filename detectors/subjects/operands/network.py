@@ -56,7 +56,7 @@ def check_finite(task: Task, logits: Float[Tensor, "pairs answers"]) -> None:
     domain = torch.from_numpy(np.union1d(task.domain, labelled))  # a group labels the holes of its table too
     finite = torch.empty(len(logits), dtype=torch.bool)
     for some in torch.arange(len(logits)).split(CHUNK):
-        finite[some] = logits[some].isfinite().all(1)
+        finite[some] = logits.index_select(0, some).isfinite().all(1)
     wrong = domain[~finite[domain]]
     if len(wrong):
         some = ", ".join(f"({k // task.n_tokens}, {k % task.n_tokens})" for k in wrong[:5].tolist())

@@ -92,7 +92,7 @@ class LogitGrid:
             wrong = rows.index_fill_(1, torch.tensor([identity]), -math.inf).max(1)
             apart = right - wrong.values
             # a tie is none, whichever way it was rounded
-            smallest = rounding(self.logits[self.pairs[k]], self.answers[self.product[k]])
+            smallest = rounding(self.logits.index_select(0, self.pairs[k]), self.answers[self.product[k]])
             margin[k] = torch.where(apart.abs() > smallest, apart, 0.0)
             place[k] = wrong.indices
         return Rows(margin, place, loss, power)
@@ -116,7 +116,7 @@ class LogitGrid:
 
     def whole(self, k: Tensor) -> Tensor:
         """[batch, n] the centred logits of pairs k."""
-        rows = self.logits[self.pairs[k]][:, self._columns].double()
+        rows = self.logits.index_select(0, self.pairs[k])[:, self._columns].double()
         return rows.sub_(rows.mean(1, keepdim=True))
 
     def rows(self, k: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ class LogitGrid:
 
     def along(self, rows: Tensor, k: Tensor) -> Tensor:
         """[batch, n] rows of pairs k read over g = a b c^-1; the right answer stands at the identity."""
-        return rows.gather(1, self.shift[self.product[k]])
+        return rows.gather(1, self.shift.index_select(0, self.product[k]))
 
     def aligned(self, k: Tensor) -> Tensor:
         """[batch, n] `rows` so read."""

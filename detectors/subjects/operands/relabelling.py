@@ -58,7 +58,7 @@ def relabelled_g(
     sums = torch.zeros(draws + 1, BLOCKS, grid.n, dtype=torch.float64)
     for each, perm in zip(sums, [torch.arange(grid.n), *permutations(grid.n, draws, seed)], strict=True):
         product, shift = relabelled(grid, pairs, perm)
-        each.index_add_(0, block, rows.gather(1, shift[product]))
+        each.index_add_(0, block, rows.gather(1, shift.index_select(0, product)))
     counts = torch.bincount(block, minlength=BLOCKS)
     loss = cross_fitted(sums, counts, grid.group.identity, steepest, 1, rng).loss.mean((1, 2))
     g = g_of_loss(loss, grid.n)

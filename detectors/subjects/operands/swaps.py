@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from detectors.core.activations import activation
 from detectors.core.nulls import subset
-from detectors.subjects.operands.columns import Columns
-from detectors.subjects.operands.edits import elements, with_neurons
+from detectors.subjects.operands.columns import Columns, without
+from detectors.subjects.operands.edits import with_neurons
 from detectors.subjects.operands.view import ModelView
 from detectors.subjects.right import answered
 
@@ -30,7 +30,7 @@ def swapped(model: ModelView, layer: int, seed: int) -> Mapping[str, float]:
     """
     some = some_pairs(model, seed)
     pairs = model.plane.pairs[some]
-    before = model.preactivations(layer)[pairs]
+    before = model.preactivations(layer).index_select(0, pairs)
     with torch.no_grad():
         return {
             name: share_right(model, some, with_neurons(model, layer, pairs, activation(name)(before)))
@@ -43,16 +43,14 @@ def flipped(model: ModelView, found: Columns, seed: int) -> Mapping[str, float]:
     both; means stay.
     """
     some = some_pairs(model, seed)
-    pairs, name = model.plane.pairs[some], f"blocks.{found.layer}.mlp.hook_pre"
-    a, b = elements(model, pairs)
-    left, right = (2 * found.values[a][:, found.on_left]).float(), (2 * found.values[b][:, ~found.on_left]).float()
+    pairs = model.plane.pairs[some]
 
-    def right_without(away: Float[Tensor, "pairs m"]) -> float:
-        edit = {name: lambda x: torch.cat([x[:, :-1], x[:, -1:] - away[:, None].to(x.dtype)], dim=1)}
+    def right_without(of: Bool[Tensor, " columns"]) -> float:
         with torch.no_grad():
-            return share_right(model, some, model.run(model.tokens_of(pairs), edit=edit)[0])
+            return share_right(model, some, without(model, found, pairs, 2 * found.values * of))
 
-    return {"one_sign": min(map(right_without, (left, right))), "both_signs": right_without(left + right)}
+    one, both = map(right_without, (found.on_left, ~found.on_left)), torch.ones_like(found.on_left)
+    return {"one_sign": min(one), "both_signs": right_without(both)}
 
 
 def some_pairs(model: ModelView, seed: int) -> Int[Tensor, " pairs"]:
@@ -63,5 +61,5 @@ def some_pairs(model: ModelView, seed: int) -> Int[Tensor, " pairs"]:
 
 def share_right(model: ModelView, some: Int[Tensor, " pairs"], logits: Float[Tensor, "pairs answers"]) -> float:
     plane = model.plane
-    whole = model.logits()[plane.pairs[some]]
+    whole = model.logits().index_select(0, plane.pairs[some])
     return float(answered(logits, plane.answers[plane.product[some]], of=whole).double().mean())

@@ -75,7 +75,7 @@ def some_pairs(model: ModelView, k: Int[Tensor, " pairs"]) -> Pairs:
     grid = model.plane
     place = torch.full((grid.logits.shape[1],), -1)
     place[grid.answers] = torch.arange(grid.n)
-    return Pairs(k // grid.n, k % grid.n, grid.whole(k), place[grid.logits[grid.pairs[k]].argmax(1)])
+    return Pairs(k // grid.n, k % grid.n, grid.whole(k), place[grid.logits.index_select(0, grid.pairs[k]).argmax(1)])
 
 
 def discs(model: ModelView) -> frozenset[int]:

@@ -123,7 +123,7 @@ class ModelView:
         logits = self.logits()
         right, losses = torch.empty(len(domain), dtype=torch.bool), torch.empty(len(domain), dtype=torch.float64)
         for some in torch.arange(len(domain)).split(CHUNK):
-            rows, a = logits[domain[some]], answers[some]
+            rows, a = logits.index_select(0, domain[some]), answers[some]
             right[some] = answered(rows, a)
             losses[some] = torch.nn.functional.cross_entropy(rows.double(), a, reduction="none")
         masks: dict[str, Tensor] = {}

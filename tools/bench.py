@@ -1,7 +1,9 @@
 """CPU seconds, on one thread, of the detectors' suite against one forward pass, and peak memory. `make bench`.
 
 Ratios are what to compare: machines are noisy. Each model runs in a process of its own, so that peak memory is its.
-Then what a user waits for: the whole command on a p = 113 model, from its start to the HTML file, by the wall.
+`what` and `how` are the motifs that say what there is, those of version 0.1, and those that say how it is done, of a
+file read one way; "199 draws" is all of them under every reading that ties. Then what a user waits for: the whole
+command on a p = 113 model, from its start to the HTML file, by the wall.
 
 The figures are appended to tools/bench.jsonl, a line a run with machine, versions and commit, and each is printed again
 as its ratio to that of the line before, whose machine is named where it is another.
@@ -40,6 +42,8 @@ def measure(name: str) -> dict[str, float]:
 
     import detectors
     import models_zoo
+    from detectors.core.registry import builtin, spec_of
+    from detectors.core.registry import load as motif
 
     torch.set_num_threads(1)
     file, task, split = MODELS[name]
@@ -55,13 +59,22 @@ def measure(name: str) -> dict[str, float]:
     def view():  # type: ignore[no-untyped-def]
         return detectors.load(path, task=task, train_split=split)
 
+    def by_question() -> list[float]:
+        """Motifs that say what there is, then those that say how, of one model under the reading that was taken."""
+        m = view()
+        m.tied = ()
+        asked = {q: [n for n in builtin(m.kind) if spec_of(motif(n)).question == q] for q in ("what", "how")}
+        return [seconds(lambda names=names: detectors.run(m, names=names, draws=199)) for names in asked.values()]
+
     detectors.run(view())
     # of a view of its own, since a checkpoint that was loaded has made its pass already
     forward = median(seconds(detectors.ModelView(m.network, m.task).logits) for m in [view()] * REPEATS)
+    what, how = (median(of) for of in zip(*(by_question() for _ in range(REPEATS)), strict=True))
     few = median(seconds(lambda m=view(): detectors.run(m, draws=1)) for _ in range(REPEATS))
     full = median(seconds(lambda m=view(): detectors.run(m)) for _ in range(REPEATS))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"forward": forward, "one draw": few, "199 draws": full, "ratio": full / forward, "peak GiB": peak}
+    figures = {"forward": forward, "what": what, "how": how, "one draw": few, "199 draws": full}
+    return figures | {"ratio": full / forward, "peak GiB": peak}
 
 
 def main() -> None:
@@ -69,7 +82,7 @@ def main() -> None:
         print(json.dumps(measure(sys.argv[1])))
         return
     figures: Figures = {}
-    columns = ("forward", "one draw", "199 draws", "ratio", "peak GiB")
+    columns = ("forward", "what", "how", "one draw", "199 draws", "ratio", "peak GiB")
     print(f"{'CPU seconds, one thread':<24}" + "".join(f"{c:>12}" for c in columns))
     for name, (file, _, _) in MODELS.items():
         if file and not (EXTERNAL / file).exists():

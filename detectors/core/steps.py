@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from detectors.core.errors import CheckpointError
 
 _STEM = re.compile(r"\.(safetensors|pth?|ckpt|bin|npz|npy|pkl|pickle)$")
-_NUMBER = r"[ =_.-]?(\d{1,18})(?!\d)"  # as many digits as Parquet's whole numbers have
+# as many digits as Parquet's whole numbers have; 10k is 10,000, and 0.5 no step
+_TIMES = {"": 1, "k": 1_000, "m": 1_000_000}
+_NUMBER = r"[ =_.-]?(\d{1,18}(?:\.\d{1,9})?)(?!\d)([km](?![a-z0-9]))?"
 _NAMES = (  # a step is finer than an epoch; else the last number that is no part of a decimal
     re.compile(rf"(?<![a-z])(?:global_?step|step|iteration|iter|it|update)s?{_NUMBER}", re.I),
     re.compile(rf"(?<![a-z])(?:epoch|ep|e)s?{_NUMBER}", re.I),
-    re.compile(r"(?<!\d)(?<!\d\.)(\d{1,18})(?!\d|\.\d)"),
+    re.compile(r"(?<!\d)(?<!\d\.)(\d{1,18}(?:\.\d{1,9}(?=[km]))?)(?!\d|\.\d)([km](?![a-z0-9]))?", re.I),
 )
 KEYS = ("global_step", "step", "steps", "iteration", "iter", "epoch", "epochs")
 
@@ -23,9 +26,18 @@ def step_in(name: str) -> int | None:
 
     >>> step_in("step_000100.pt"), step_in("epoch=12-step=4800-loss=0.31.ckpt"), step_in("100.pth"), step_in("last.pt")
     (100, 4800, 100, None)
+    >>> step_in("step_10k.pt"), step_in("1.5M.pt"), step_in("epoch_0.5.pt")
+    (10000, 1500000, None)
     """
     stem = _STEM.sub("", name.rstrip("/").rsplit("/", 1)[-1])
-    return next((int(found[-1]) for pattern in _NAMES if (found := pattern.findall(stem))), None)
+    found = (_whole(*each[-1]) for pattern in _NAMES if (each := pattern.findall(stem)))
+    return next((step for step in found if step is not None), None)
+
+
+def _whole(number: str, suffix: str) -> int | None:
+    """Exactly, or None where it is no whole number."""
+    step = Decimal(number) * _TIMES[suffix.lower()]
+    return int(step) if step == int(step) else None
 
 
 def step_said(says: Mapping[str, Any]) -> int | None:

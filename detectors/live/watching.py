@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +91,23 @@ def watch(
         },
         logs=loggers(log),
         conditions=conditions(held, beside) if held else [],
-        parts=Parts(Path(folder)) if folder is not None else None,
+        parts=None,
     )
     with undisturbed(inner):  # what cannot work is better known before the training
-        watching.view()
+        first = watching.view()
+    watching.parts = Parts(Path(folder), _run(first)) if folder is not None else None
     return watching
+
+
+def _run(view: ModelView) -> dict[str, str]:
+    """What stays the same from the first step to the last, and when a run goes on."""
+    shapes = sorted((name, *w.shape) for name, w in view.weights.items())
+    mask = None if view.train_mask is None else view.train_mask.tobytes()
+    return {
+        "task": view.task.spec,
+        "parameters": sha256(repr(shapes).encode()).hexdigest(),
+        "training pairs": sha256(repr(mask).encode()).hexdigest(),
+    }
 
 
 def _detector(one: str | Detector) -> Detector:

@@ -65,6 +65,9 @@ def kept_in(columns: Mapping[str, list[float]]) -> Kept | None:
     return None
 
 
+HOLES = ("", "-", "n/a", "na", "none", "null")  # cells of a table that hold no number
+
+
 def curves_in(tree: Any, storages: Storages | None = None) -> dict[str, list[float]]:
     """Lists and arrays of numbers by their keys, at the top of a file or one level down."""
     found: dict[str, list[float]] = {}
@@ -96,9 +99,13 @@ def _named(tree: Any) -> Iterable[tuple[Any, Any]]:
 def _numbers(values: Iterable[Any]) -> list[float] | None:
     """As floats, holes as NaN; None where a value is none."""
     try:
-        return [math.nan if v is None or v == "" else float(v.item() if hasattr(v, "item") else v) for v in values]
+        return [math.nan if _is_hole(v) else float(v.item() if hasattr(v, "item") else v) for v in values]
     except (TypeError, ValueError, AttributeError):
         return None
+
+
+def _is_hole(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in HOLES)
 
 
 def _text(text: str, suffix: str) -> dict[str, list[float]]:
@@ -127,7 +134,7 @@ def _columns(rows: list[Mapping[str, Any]]) -> dict[str, list[float]]:
     if step is not None:
         merged: dict[Any, dict[str, Any]] = {}
         for row in rows:
-            told = {k: v for k, v in row.items() if v not in (None, "")}
+            told = {k: v for k, v in row.items() if not _is_hole(v)}
             merged.setdefault(row.get(step), {}).update(told)
         rows = [row for key, row in merged.items() if key not in (None, "")]
     found = {name: _numbers(row.get(name) for row in rows) for name in names}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -33,18 +34,29 @@ class _Kept(NamedTuple):
     means: dict[str, Tensor]
 
 
+def _own(model: Any) -> Any:
+    tensors = [*model.parameters(), *model.buffers()]
+    usual = all(x.dtype == torch.float32 or not x.is_floating_point() for x in tensors)
+    if usual and all(x.device.type == "cpu" for x in tensors):
+        return deepcopy(model, {id(x): x for x in tensors}).eval()
+    return deepcopy(model).float().cpu().eval()
+
+
 class LanguageNetwork:
     """As `SequenceNetwork`: tokens [batch, pos] to logits [batch, pos, vocabulary]; `run` makes less of both.
 
-    bos: the token that sequences start with, if any. The model is put in evaluation mode and gets our attention, which
-    is its eager one; what its passes give is kept, so a model that is trained on needs a network anew.
+    bos: the token that sequences start with, if any. What passes is a copy that shares the model's float32 tensors, in
+    evaluation mode and with our attention, which is its eager one: the model stays as it is. What passes give is kept,
+    so a model that is trained on needs a network anew.
     """
 
     def __init__(self, model: Any, bos: int | None = None) -> None:
         if getattr(model, "get_output_embeddings", lambda: None)() is None:
             raise CheckpointError(f"{type(model).__name__} has no language head: load it with AutoModelForCausalLM")
-        self.model, self.bos = model.eval(), bos
+        self.model, self.bos = _own(model), bos
         config = model.config.get_text_config()
+        if not getattr(config, "num_attention_heads", None):
+            raise CheckpointError(f"{type(model).__name__} has no attention heads, and those alone are scored")
         self.n_layers, heads = int(config.num_hidden_layers), int(config.num_attention_heads)
         self.n_tokens = int(model.get_input_embeddings().weight.shape[0])
         self.n_ctx = int(getattr(config, "max_position_embeddings", None) or 2**20)

@@ -18,13 +18,15 @@ from detectors.core.visible import visible
 _NESTED = re.compile(r"^(.*?)parametrizations\.([^.]+)\.(original[01]?|0\._[uv])$")
 _PART = {"original0": "g", "original1": "v", "original": "orig", "0._u": "u", "0._v": "v"}
 _FLAT = re.compile(r"^(.*)_(orig|mask|g|v|u)$")
-_ADAPTER = re.compile(r"(^|\.)lora_(A|B|embedding_[AB])(\.|$)")
+_ADAPTER = re.compile(r"(^|\.)lora_(A|B|down|up|magnitude\w*|embedding_[AB])(\.|$)")
+_PRELU = re.compile(r"(^|\.)prelu\w*\.weight$", re.IGNORECASE)
 
 
 def folded(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     """The weights themselves, in the order of the file, and which were computed, empty of none.
 
-    Errors: CheckpointError for adapters, whose scale no file holds, and for parametrizations of other kinds.
+    Errors: CheckpointError for adapters, whose scale no file holds, for slopes of PReLU, and for parametrizations of
+    other kinds.
 
     >>> import torch
     >>> pruned = {"fc.weight_orig": torch.ones(2, 2), "fc.weight_mask": torch.eye(2)}
@@ -35,6 +37,11 @@ def folded(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
         raise CheckpointError(
             f"it holds adapters, such as {visible(adapters[0])}, and no file says by what they are multiplied. "
             "Merge them where you have the model, as peft's merge_and_unload() does, and save its state dict"
+        )
+    if slopes := [name for name in weights if _PRELU.search(name)]:
+        raise CheckpointError(
+            f"it holds slopes of PReLU, {visible(slopes[0])}, an activation function that is not read from files. "
+            "Where you have the model: detectors.wrap(module, task)"
         )
     parts: dict[str, dict[str, Tensor]] = {}
     of: dict[str, str] = {}

@@ -66,12 +66,13 @@ class Wrapped:
         return {name: w.detach().float().cpu() for name, w in self.module.named_parameters()}
 
     def forward(self, tokens: Int[Tensor, "batch operands"], hook: Hook) -> Float[Tensor, "batch answers"]:
-        given = next((p.device for p in self.module.parameters()), torch.device("cpu"))
+        first = next(self.module.parameters(), torch.zeros(0))
         with _as_it_was(self.module), ExitStack() as hooks:
             for handle in self._hooks(hook, tokens):
                 hooks.callback(handle.remove)
-            out = self.module(*(x.to(given) for x in self.way.feed(tokens)))
-        logits = self._answered(_logits(out), len(tokens))
+            fed = (x.to(first.device, first.dtype if x.is_floating_point() else x.dtype) for x in self.way.feed(tokens))
+            out = self.module(*fed)
+        logits = self._answered(_logits(out, self.task.n_answers), len(tokens))
         if logits.ndim != 2 or logits.shape[1] < self.task.n_answers or len(logits) != len(tokens):
             raise CheckpointError(
                 f"it gives {tuple(logits.shape)} for {len(tokens)} pairs, where [batch, {self.task.n_answers} or more] "
@@ -121,21 +122,22 @@ class Wrapped:
             yield module.register_forward_pre_hook(looked)
 
     def _two_tables(self, hook: Hook, tokens: Int[Tensor, "batch operands"]) -> Iterator[Any]:
-        """Both are seen when the first of them is asked, as what the second will give is known."""
-        first, second = self.found.embedding
-        kept: list[Tensor] = []
+        """Both are seen when either of them is asked first, as what the other will give is known."""
+        kept: dict[int, Tensor] = {}
 
-        def both(m: nn.Module, args: Any, out: Tensor) -> Tensor:
-            rows = self.rows(1, tokens).to(out.device)
-            other = second.weight[rows]  # type: ignore[index]
-            if out.shape != other.shape:
+        def both(operand: int, m: nn.Module, args: Any, out: Tensor) -> Tensor:
+            if operand in kept:
+                return kept.pop(operand)
+            other = 1 - operand
+            rows = self.found.embedding[other].weight[self.rows(other, tokens).to(out.device)]  # type: ignore[index]
+            if out.shape != rows.shape:
                 return out
-            seen = hook("hook_embed", torch.stack([out, other], dim=1))
-            kept.append(seen[:, 1])
-            return seen[:, 0]
+            seen = hook("hook_embed", torch.stack([rows, out] if operand else [out, rows], dim=1))
+            kept[other] = seen[:, other]
+            return seen[:, operand]
 
-        yield first.register_forward_hook(both)
-        yield second.register_forward_hook(lambda m, args, out: kept.pop() if kept else out)
+        for operand, table in enumerate(self.found.embedding):
+            yield table.register_forward_hook(partial(both, operand))
 
     def rows(self, operand: int, tokens: Int[Tensor, "batch operands"]) -> Int[Tensor, " batch"]:
         """Of the table of an operand."""
@@ -205,6 +207,9 @@ class Wrapped:
 def _as_it_was(module: nn.Module) -> Iterator[None]:
     """In evaluation mode inside; every submodule's mode, and the random states, as before behind."""
     modes = {m: m.training for m in module.modules()}
+    # those that do more than to change their mode, as adapters that are merged into a weight, and what they may change
+    own = [m for m in modes if type(m).train is not nn.Module.train] if any(modes.values()) else []
+    held = [(x, x.detach().clone()) for m in own for x in (*m.parameters(), *m.buffers())]
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (the user's may draw from it)
     module.eval()
     try:
@@ -213,17 +218,27 @@ def _as_it_was(module: nn.Module) -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
+        for m in own:
+            m.train(modes[m])
         for m, training in modes.items():
             m.training = training
+        for x, before in held:
+            if not torch.equal(x, before):
+                x.data.copy_(before)
 
 
-def _logits(out: Any) -> Tensor:
-    """The tensor, or the first of several, or what is named so."""
+def _logits(out: Any, n_answers: int) -> Tensor:
+    """The tensor, or what is named so, or of several the first with as many entries as there are answers, or the first
+    of all.
+    """
     if isinstance(out, Tensor):
         return out
-    named = getattr(out, "logits", None)
+    named = out.get("logits") if isinstance(out, Mapping) else getattr(out, "logits", None)
+    if isinstance(named, Tensor):
+        return named
     several = out.values() if isinstance(out, Mapping) else out if isinstance(out, list | tuple) else ()
-    found = named if isinstance(named, Tensor) else next((x for x in several if isinstance(x, Tensor)), None)
+    tensors = [x for x in several if isinstance(x, Tensor)]
+    found = next((x for x in tensors if n_answers in x.shape[1:]), tensors[0] if tensors else None)
     if found is None:
         raise CheckpointError(f"it gives {type(out).__name__} without a tensor")
     return found

@@ -75,6 +75,8 @@ def sentences(curves: Curves) -> list[str]:
         "training pairs alone": f"Training pairs are learnt at {train} ({bar}), test pairs never: no grokking here.",
         "nothing": f"The {curves.unit} of training pairs never reaches {bar}: nothing is learnt here.",
     }[curves.kind]
+    if curves.kind == "training pairs alone" and all(point[2] is None for point in curves.points):
+        said = f"Training pairs are learnt at {train} ({bar})."
     peak = ""
     if curves.peak and curves.kind == "grokking":
         peak = f" The test loss is highest at {curves.peak[0]:,} ({curves.peak[1]:.2f})."

@@ -44,6 +44,19 @@ def lost(steps: Sequence[int], there: Sequence[bool | None]) -> Interval | None:
     return (known[last][0], known[last + 1][0]) if last + 1 < len(known) else None
 
 
+def gaps(steps: Sequence[int], there: Sequence[bool | None]) -> list[tuple[int, int]]:
+    """Of each stretch without it, between its onset and a checkpoint that has it again, the first step and the last.
+    One checkpoint alone may flicker, and is none.
+
+    >>> gaps([0, 10, 20, 30, 40, 50, 60], [False, True, True, True, False, False, True])
+    [(40, 50)]
+    """
+    first = onset(steps, there)
+    known = [(s, t) for s, t in zip(steps, there, strict=True) if t is not None and first is not None and s >= first[1]]
+    runs = [(is_there, [s for s, _ in run]) for is_there, run in groupby(known, key=lambda pair: pair[1])]
+    return [(run[0], run[-1]) for is_there, run in runs[:-1] if not is_there and len(run) > 1]
+
+
 def lead(first: Interval | None, then: Interval | None) -> tuple[int, int | None] | None:
     """Steps from one event to another, at least and at most; None at most where the first was there from the start, and
     None of an event that was over by the first checkpoint: any other may have been before it or behind it.

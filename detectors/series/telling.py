@@ -8,7 +8,7 @@ from detectors.core.phases import HALF, TRACE
 from detectors.core.registry import known, spec_of
 from detectors.core.verdict import Verdict
 from detectors.series.curves import sentences
-from detectors.series.events import lead, lost, onset, phases, rise
+from detectors.series.events import gaps, lead, lost, onset, phases, rise
 from detectors.series.story import Convergence, Course, Figures, Interval, Spectrum, Story, axes, last_known
 
 SETTLED = 0.01  # of an accuracy: within that of its last value it has stopped
@@ -85,8 +85,8 @@ def _accuracy(story: Story) -> Iterator[str]:
             "the pairs that its own loss shows."
         )
     early = rise(story.steps, test) if story.rise_of == "unseen" else None
-    if early is not None and (story.rise is None or early[1] < story.rise[1]):
-        i = story.steps.index(early[1])
+    i = story.steps.index(early[1]) if early is not None else 0
+    if early is not None and (story.rise is None or early[1] < story.rise[1]) and (unseen[i] or 0.0) <= HALF:
         none = "not one unseen pair is" if unseen[i] == 0 else f"of the unseen pairs {unseen[i]:.1%} are"
         yield (
             f"Accuracy on test pairs leaps to {test[i]:.2f} at {grouped(early[1])}, where {none} answered: these are "
@@ -99,11 +99,14 @@ def _accuracy(story: Story) -> Iterator[str]:
     of = {"unseen": "unseen pairs", "test": "test pairs", "all": "all pairs, trained on or not,"}[story.rise_of]
     of = of if of_pairs else "what is asked"
     accuracy = story.accuracy[story.rise_of]
-    end, gone = last_known(accuracy), lost(story.steps, [None if a is None else a > HALF for a in accuracy])
+    over = [None if a is None else a > HALF for a in accuracy]
+    end, gone = last_known(accuracy), lost(story.steps, over)
     if story.rise is None:
         yield f"Accuracy on {of} never passes one half for good; it ends at {end:.3f}."
         return
     yield f"Accuracy on {of} passes one half {between(story.rise)}."
+    for without in gaps(story.steps, over):
+        yield f"It is under one half {_from_to(without)}, and comes back."
     if gone is not None:
         yield f"It falls under one half again {between(gone)}, and ends at {end:.3f}."
 
@@ -124,6 +127,8 @@ def _circuit(story: Story) -> Iterator[str]:
         yield f"{name} sets in {between(first)}{before}."
         course = story.motifs[name]
         said = [v is Verdict.PRESENT if v in (Verdict.PRESENT, Verdict.ABSENT) else None for v in course.verdict]
+        for without in gaps(story.steps, said):
+            yield f"{name} is absent {_from_to(without)}, and comes back."
         if gone := lost(story.steps, said):
             yield f"{name} is absent again {between(gone)}."
 
@@ -219,6 +224,10 @@ def between(interval: Interval) -> str:
         if before is None
         else f"between {grouped(before)} and {grouped(then)}"
     )
+
+
+def _from_to(stretch: tuple[int, int]) -> str:
+    return f"from {grouped(stretch[0])} to {grouped(stretch[1])}"
 
 
 def grouped(step: int) -> str:

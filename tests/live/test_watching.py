@@ -207,3 +207,25 @@ def test_a_call_that_cannot_work_is_known_before_the_training():
     for model, task in ((nn.Linear(3, 4), f"add:{P}"), (net(), "repeat")):
         with pytest.raises(CheckpointError):
             detectors.watch(model, task)
+
+
+@pytest.mark.parametrize(
+    ("task", "width", "masked", "unlike"),
+    [("sub:11", 32, True, "task"), ("add:11", 16, True, "parameters"), ("add:11", 32, False, "training pairs")],
+)
+def test_another_run_does_not_take_up_a_series(tmp_path, task, width, masked, unlike):
+    """It counts from the second step on, as one that goes on does: nothing that is there is lost."""
+
+    def watch(task, width, masked):
+        model = nn.Sequential(nn.Embedding(P, 12), nn.Flatten(), nn.Linear(24, width), nn.ReLU(), nn.Linear(width, P))
+        mask = MASK.numpy() if masked else None
+        return detectors.watch(model, task, every=5, train_mask=mask, folder=tmp_path, names=["trig_logits"])
+
+    first = watch("add:11", 32, True)
+    for step in (0, 5, 10):
+        first.step(step)
+    with pytest.raises(DetectorsError, match=f"another run: its {unlike} are not those"):
+        watch(task, width, masked).step(1)
+    assert {row["step"] for row in read_rows(tmp_path)} == {0, 5, 10}
+    watch("add:11", 32, True).step(5)
+    assert {row["step"] for row in read_rows(tmp_path)} == {0, 5}

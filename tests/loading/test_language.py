@@ -237,3 +237,35 @@ def test_circuits_are_of_values_outputs_and_the_unembedding():
             expected = values[:, head // 2] @ write
             expected = expected - expected.mean(0) - (expected - expected.mean(0)).mean(1, keepdim=True)
             assert torch.allclose((found[head].read @ found[head].write).float(), expected, atol=1e-6)
+
+
+def test_a_model_in_memory_stays_as_it_is():
+    """Mode, attention and tensors; a refused one too."""
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES, **HEADS)).train()
+    before = (model.training, model.config._attn_implementation, [p.data_ptr() for p in model.parameters()])
+    view = detectors.from_transformers(model)
+    view.run(view.few(2))
+    assert (model.training, model.config._attn_implementation, [p.data_ptr() for p in model.parameters()]) == before
+    assert next(view.network.model.parameters()) is next(model.parameters())  # nothing is held twice
+    bloom = transformers.BloomForCausalLM(transformers.BloomConfig(vocab_size=200, hidden_size=32, n_layer=2, n_head=4))
+    with pytest.raises(CheckpointError):
+        detectors.from_transformers(bloom.train())
+    assert bloom.training
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_of_half_precision_is_read_in_float32(dtype):
+    model = model_of("llama").to(dtype)
+    view = detectors.from_transformers(model)
+    whole = model_of("llama").to(dtype).float()
+    tokens = view.few(2)
+    with torch.no_grad():
+        assert torch.allclose(view.run(tokens)[0], whole(tokens).logits, atol=1e-5)
+    assert model.dtype == dtype
+
+
+def test_a_model_without_attention_is_refused_in_words():
+    config = transformers.MambaConfig(vocab_size=200, hidden_size=32, num_hidden_layers=2)
+    with pytest.raises(CheckpointError, match="MambaForCausalLM has no attention heads"):
+        detectors.from_transformers(transformers.MambaForCausalLM(config))

@@ -92,3 +92,16 @@ def test_what_cannot_be_computed_is_refused_with_what_to_do():
     }
     with pytest.raises(CheckpointError, match="merge_and_unload"):
         folded(adapter)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("fc1.lora_down.weight", "adapters.*Merge them"),
+        ("fc1.lora_magnitude_vector.default.weight", "adapters.*Merge them"),
+        ("act.prelu.weight", "PReLU.*wrap"),
+    ],
+)
+def test_what_no_file_is_read_with_is_refused_in_words(name, said):
+    with pytest.raises(CheckpointError, match=said):
+        folded({"fc1.weight": torch.ones(2, 2), name: torch.ones(2)})

@@ -1,6 +1,7 @@
 """Phases from curves alone: made ones, published ones, and files that hold them."""
 
 import json
+import math
 import pickle
 
 import numpy as np
@@ -145,3 +146,24 @@ def test_published_curves_grok(external, name, learnt):
     assert story.curves.kind == "grokking"
     assert story.curves.learnt[1] == pytest.approx(learnt, rel=0.02)
     assert [p.phase for p in story.phases][::3] == ["initial", "generalisation"]
+
+
+@pytest.mark.parametrize("hole", ["n/a", "-", "None", ""])
+def test_a_cell_without_a_number_is_a_hole_of_its_column(tmp_path, hole):
+    """One among three hundred: the curve stays."""
+    file = tmp_path / "run.csv"
+    lines = [
+        f"{s},{2 * math.exp(-s / 50)},{hole if s == 10 else 2.0 if s < 2000 else 0.01}" for s in range(0, 3000, 10)
+    ]
+    file.write_text("\n".join(["step,train_loss,test_loss", *lines]))
+    assert detectors.track(file).story.curves.kind == "grokking"
+
+
+def test_without_a_curve_of_test_pairs_nothing_is_said_of_grokking(tmp_path):
+    file = tmp_path / "run.csv"
+    lines = [f"{s},{2 * math.exp(-s / 50)}" for s in range(0, 3000, 10)]
+    file.write_text("\n".join(["step,train_loss", *lines]))
+    told = " ".join(detectors.track(file).story.telling)
+    assert "Training pairs are learnt at" in told
+    assert "no curve" in told
+    assert "never" not in told

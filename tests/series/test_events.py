@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.core.phases import training_phase
-from detectors.series.events import lead, lost, onset, phases, rise
+from detectors.series.events import gaps, lead, lost, onset, phases, rise
 from detectors.series.story import Course, Story
 from detectors.series.telling import told
 
@@ -121,3 +121,28 @@ def test_a_circuit_that_is_lost_again_is_told():
     assert "again" not in " ".join(
         told(Story(**story, accuracy={**splits, "unseen": [0.0, *[1.0] * 4]}, motifs={"generalisation": kept})).telling
     )
+
+
+def test_what_is_lost_and_comes_back_is_a_gap():
+    """Two checkpoints or more without it, between its onset and one that has it again; one alone may flicker."""
+    there, gone = [True] * 3, [False] * 2
+    assert gaps(range(10), [False, *there, *gone, *there, True]) == [(4, 5)]
+    assert gaps(range(12), [*there, *gone, *there, False, *there]) == [(3, 4)]
+    assert gaps(range(8), [*there, *gone, *there]) == [(3, 4)]
+    assert gaps(range(5), [*there, *gone]) == []  # lost for good
+    assert gaps(range(8), [*there, None, False, None, *gone]) == []
+    assert gaps(range(5), [False] * 5) == []
+
+
+@pytest.mark.parametrize("dip", [1.0, 0.4], ids=["both", "one dip of unseen pairs"])
+def test_what_comes_back_is_told_and_a_dip_makes_no_echoes(dip):
+    """Echoes are where test pairs are answered and unseen ones are not."""
+    accuracy, none = [0.0, *[1.0] * 3, 0.0, 0.0, *[1.0] * 3], [None] * 9
+    verdict = ["present" if a else "absent" for a in accuracy]
+    course = Course(value=accuracy, verdict=verdict, p_adjusted=none, necessity=none, sufficiency=none, control=none)
+    splits = {"all": accuracy, "train": [1.0] * 9, "test": accuracy, "unseen": [*accuracy[:3], dip, *accuracy[4:]]}
+    story = Story(steps=list(range(0, 90, 10)), accuracy=splits, motifs={"generalisation": course})
+    said = " ".join(told(story).telling)
+    assert ("It is under one half from 40 to 50, and comes back." in said) == (dip == 1)
+    assert "generalisation is absent from 40 to 50, and comes back." in said
+    assert "echoes" not in said

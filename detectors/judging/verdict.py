@@ -91,8 +91,8 @@ def _by_cause(causal: Causal | None, margin: str, beyond: str) -> Judgement:
     if causal is None:
         return Judgement(
             Verdict.INCONCLUSIVE,
-            f"the structure is there ({margin}), but the model gives too few right answers, or none beyond chance, "
-            "on pairs that can show what removing it does",
+            f"the structure is there ({margin}), but on pairs that can show what removing it does, the model gives "
+            "too few right answers, or none beyond chance; it may be that nobody says which pairs those are",
         )
     if causal.control is None and not causal.of_loss:
         return Judgement(

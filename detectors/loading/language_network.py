@@ -36,8 +36,7 @@ class _Kept(NamedTuple):
 
 def _own(model: Any) -> Any:
     tensors = [*model.parameters(), *model.buffers()]
-    usual = all(x.dtype == torch.float32 or not x.is_floating_point() for x in tensors)
-    if usual and all(x.device.type == "cpu" for x in tensors):
+    if all(x.device.type == "cpu" and (x.dtype == torch.float32 or not x.is_floating_point()) for x in tensors):
         return deepcopy(model, {id(x): x for x in tensors}).eval()
     return deepcopy(model).float().cpu().eval()
 

@@ -23,7 +23,7 @@ from detectors.core.blame import told
 from detectors.core.errors import CheckpointError
 from detectors.loading.evidence import beyond_chance
 from detectors.loading.token_layout import TokenLayout, layouts
-from detectors.loading.wrapped import PARTS, Found, Way, Wrapped
+from detectors.loading.wrapped import PARTS, Found, Way, Wrapped, borne_out
 from detectors.subjects.operands.network import Network
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
@@ -201,7 +201,7 @@ def _tried(module: nn.Module, task: Task, found: Found, ways: Sequence[Way], nam
     networks = ((way.said, Wrapped(module, task, found, way)) for way in ways)
     network = answering(networks, task, type(module).__name__, 'detectors.wrap(module, task, tokens="a b =")')
     some = to_try(task)[0]
-    network = _borne_out(network, some)
+    network = borne_out(network, some)
     seen = _seen(module, network, some)
     if named:
         return Wrapped(module, task, _with_producers(network.found, seen), network.way)
@@ -209,34 +209,6 @@ def _tried(module: nn.Module, task: Task, found: Found, ways: Sequence[Way], nam
     # one that reads no function of what a linear map gave, as of the stream behind attention, reads no neurons
     behind = [i for i, m in enumerate(known.neurons) if known.before[i] is not None or _behind(seen, m)]
     return Wrapped(module, task, _only(known, behind or range(len(known.neurons))), network.way)
-
-
-def _borne_out(network: Wrapped, tokens: Tensor) -> Wrapped:
-    """With its two tables in the order of the operands that they are given; without tables at all where the pass with
-    them is not the module's own, as where one is asked twice.
-    """
-    found = network.found
-
-    def with_tables(tables: Sequence[int]) -> Wrapped:
-        names = {**found.names, "embedding": tuple(found.names["embedding"][i] for i in tables)}
-        own = replace(found, embedding=tuple(found.embedding[i] for i in tables), names=names)
-        return Wrapped(network.module, network.task, own, network.way)
-
-    def logits(of: Wrapped) -> Tensor:
-        calls.clear()
-        with torch.no_grad():
-            return of.forward(tokens, seen)
-
-    calls: list[str] = []
-
-    def seen(name: str, x: Tensor) -> Tensor:
-        calls.append(name)
-        return x
-
-    known = logits(with_tables(()))
-    orders = [range(len(found.embedding)), range(len(found.embedding))[::-1]]
-    borne_out = (w for w in map(with_tables, orders) if torch.equal(logits(w), known) and calls.count("hook_embed") < 2)
-    return next(borne_out, with_tables(()))
 
 
 class Seen(NamedTuple):

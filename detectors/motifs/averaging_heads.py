@@ -18,12 +18,12 @@ from detectors.subjects.sequences.heads import Scored, by_shape, distances
 from detectors.subjects.sequences.patterns import Looks, sample_of, uniform
 from detectors.subjects.sequences.view import SequenceView
 
-WEAK = 0.7  # a score below which no cause is asked for
+WEAK = 0.6  # a score below which no cause is asked for
 
 
 @detector(
     needs=("attention", "run"),
-    version=1,
+    version=2,
     source="ARENA, section 1.4",
     subject="sequences",
     formula=r"A_{qk} = \frac{1}{\text{number of keys of } q}",

@@ -18,7 +18,7 @@ from detectors.subjects.sequences.view import SequenceView
 
 @detector(
     needs=("attention", "run", "weights"),
-    version=1,
+    version=2,
     source="arXiv:2310.04625",
     subject="sequences",
     formula=r"-\frac{\sum_i \operatorname{Re}(\lambda_i)}{\sum_i |\lambda_i|} \text{ of } W_E W_{OV} W_U",

@@ -33,7 +33,7 @@ PLACES = (0, -1)
 
 @detector(
     needs=("attention", "run"),
-    version=1,
+    version=2,
     source="arXiv:2301.05217",
     subject="sequences",
     formula=r"A_{qk} \text{ on the digits } x_i \text{ and } y_i"

@@ -23,7 +23,7 @@ from detectors.subjects.sequences.view import SequenceView
 
 @detector(
     needs=("attention", "run"),
-    version=1,
+    version=2,
     source="arXiv:2211.00593",
     subject="sequences",
     formula=r"A_{qk} \text{ on } k < q \text{ with } t_k = t_q",

@@ -41,7 +41,7 @@ def clause(score: Heads) -> str:
 
 @detector(
     needs=("attention", "run"),
-    version=1,
+    version=2,
     source="arXiv:2209.11895",
     subject="sequences",
     formula=r"A_{qk} \text{ on } k \text{ with } t_{k-1} = t_q",

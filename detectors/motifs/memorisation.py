@@ -6,7 +6,8 @@ is special to the training pairs; the membership statistic is the Mann-Whitney A
 
 Score: M = mean share of the winning margin that S does not give, over training pairs, less its mean over unseen pairs,
 clipped to [0, 1]: 0 is a remainder that treats both alike, 1 a lookup table. S is louder on training pairs by the gain
-that fits, since that is no lookup. `membership_advantage` = 2 AUC - 1, the chance that R's loss on a training pair is
+that fits, since that is no lookup, and fainter where a lookup stands in its place; one that answers no pair right is
+none. `membership_advantage` = 2 AUC - 1, the chance that R's loss on a training pair is
 below that on an unseen pair, rescaled: the trace that cleanup wears away. Null: the training set is drawn anew, with
 the flips of its pairs, and S fitted anew; the statistic is M.
 
@@ -63,7 +64,7 @@ class Memorisation(Score):
 
 @detector(
     needs=("logits", "group", "split"),
-    version=4,
+    version=5,
     source="arXiv:2301.05217",
     formula=r"M = \underset{\text{training}}{\text{mean}} \frac{m - m_S}{m} - \underset{\text{unseen}}{\text{mean}} "
     r"\frac{m - m_S}{m}"
@@ -103,7 +104,7 @@ def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Mem
             f"{int(train.sum())} of {len(train)} labelled pairs are training pairs; {MIN_UNSEEN} are needed"
         )
     lookup = lookup_of(grid, train, unseen)
-    observed, null, sampled = redrawn(grid, train, draws, seed)
+    observed, null, sampled = redrawn(grid, train, model.split.images, draws, seed)
     loss, right = remainder_loss(grid, grid.fibre_mean(test))
     value, advantage = min(max(lookup.m, 0.0), 1.0), _advantage(loss[train].numpy(), loss[unseen].numpy())
     reach = CONFIDENCE * lookup.deviation

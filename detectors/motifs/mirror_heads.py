@@ -27,7 +27,7 @@ from detectors.subjects.sequences.view import SequenceView
 
 @detector(
     needs=("attention", "run"),
-    version=2,
+    version=3,
     source="ARENA, monthly problem of July 2023",
     subject="sequences",
     formula=r"A_{qk} \text{ on } k = L - 1 - q"

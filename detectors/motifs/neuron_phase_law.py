@@ -3,12 +3,12 @@
 Source: arXiv:2301.02679, section 3 (the analytic solution), arXiv:2311.07568, section 4 (networks of maximal margin);
 for one phase s of both operands it is the 2 s of arXiv:2306.17844.
 
-Score: mean over the neurons of cos(phi_a + phi_b - phi_c) times the share of the inputs' power at the neuron's
-frequency, each neuron weighed by what it does to the logits, none that reads one operand alone: 0 for phases that know
-nothing of each other, 1 where all are of one frequency and the law holds. A neuron cos(*wa* + phi_a) + cos(*wb* +
-phi_b), squared or rectified, holds cos(*w*(*a* + *b*) + phi_a + phi_b), and read out by cos(*wc* + phi_c) it adds cos
-*w*(*a* + *b* − *c*) where the law holds, and elsewhere for other answers. Null: rows of the readout exchanged among
-neurons of one frequency. It is a coordinate of a circuit and has no cause of its own.
+Score: mean over the neurons of cos(phi_a + phi_b - phi_c) times the shares of the inputs' and of the readout's power at
+the neuron's frequency, each neuron weighed by what it does to the logits, none that reads one operand alone: 0 for
+phases that know nothing of each other, 1 where all are of one frequency and the law holds. A neuron cos(*wa* + phi_a)
++ cos(*wb* + phi_b), squared or rectified, holds cos(*w*(*a* + *b*) + phi_a + phi_b), and read out by cos(*wc* + phi_c)
+it adds cos *w*(*a* + *b* − *c*) where the law holds, and elsewhere for other answers. Null: rows of the readout
+exchanged among neurons of one frequency. It is a coordinate of a circuit and has no cause of its own.
 
 What fools it: a lookup of pairs that were trained on has such phases too (mean cosines of 0.8 to 0.97 in networks that
 memorise), since its neurons answer a + b where they fire; what it lacks is one frequency a neuron. Few neurons of a
@@ -42,13 +42,15 @@ TINY = torch.finfo(torch.float64).tiny
 class NeuronPhaseLaw(Score):
     """Evidence. phases: of the 64 neurons of most weight `{neuron, frequency, phi_a, phi_b, phi_c}`, in radians.
     deviation: angle of the mean of exp(i (phi_a + phi_b - phi_c)), in radians, 0 where the law holds. mean_cosine: of
-    it, whatever else the neurons are. share: of the inputs' power, that at the neurons' own frequencies.
+    it, whatever else the neurons are. share, share_out: of the power of the inputs, and of the readout, that at the
+    neurons' own frequencies.
     """
 
     phases: tuple[Mapping[str, Any], ...]
     deviation: float
     mean_cosine: float
     share: float
+    share_out: float
 
 
 def clause(score: NeuronPhaseLaw) -> str:
@@ -57,7 +59,7 @@ def clause(score: NeuronPhaseLaw) -> str:
 
 @detector(
     needs=("neurons", "preactivations", "readout", "cyclic group"),
-    version=4,
+    version=5,
     source="arXiv:2301.02679",
     formula=r"\phi_a + \phi_b = \phi_c"
     "\n"
@@ -92,8 +94,8 @@ def neuron_phase_law(model: ModelView, /, *, draws: int = 199, seed: int = 0) ->
     left, right = found.weight.chunk(2)
     weight = (left + right) / found.weight.sum().clamp_min(TINY)
     energy = torch.stack(found.energy.chunk(2)).sum(0)
-    halved = torch.where(2 * (own + 1) == n, 2, 1)  # alone, with no wave beside it
-    pure = (2 * power[own, at] / (halved * n * energy.clamp_min(TINY))).clamp(0, 1)
+    pure = _share(power[own, at], own, energy, n)
+    pure_out = _share(c[own, at].abs().square(), own, (rows - rows.mean(0)).square().sum(0), n)
     # a neuron that reads one operand has no such phases, and what rounding leaves of the other obeys nothing
     weight = weight * (2 * a.abs() * b.abs() >= ONE_OPERAND * power[own, at])
 
@@ -103,7 +105,7 @@ def neuron_phase_law(model: ModelView, /, *, draws: int = 199, seed: int = 0) ->
         return angle.cos()
 
     def statistic(of: Int[Tensor, " m"]) -> float:
-        return float((weight * pure * cosines(of)).sum())
+        return float((weight * pure * pure_out[of] * cosines(of)).sum())
 
     null = torch.tensor([statistic(of) for of in _exchanges(own, draws, seed)], dtype=torch.float64)
     mean = (weight * torch.exp(1j * (a * b * c[own, at].conj()).angle())).sum()
@@ -116,7 +118,16 @@ def neuron_phase_law(model: ModelView, /, *, draws: int = 199, seed: int = 0) ->
         deviation=float(mean.angle()),
         mean_cosine=float(mean.real),
         share=float((weight * pure).sum()),
+        share_out=float((weight * pure_out).sum()),
     )
+
+
+def _share(
+    power: Float[Tensor, " m"], frequency: Int[Tensor, " m"], energy: Float[Tensor, " m"], n: int
+) -> Float[Tensor, " m"]:
+    """Of the energy of functions, from the squares of their coefficients at a frequency, counted from 0."""
+    halved = torch.where(2 * (frequency + 1) == n, 2, 1)  # alone, with no wave beside it
+    return (2 * power / (halved * n * energy.clamp_min(TINY))).clamp(0, 1)
 
 
 def _coefficients(functions: Float[Tensor, "n m"]) -> Complex[Tensor, "k m"]:

@@ -23,12 +23,12 @@ from detectors.subjects.sequences.patterns import Looks, mean_of_stratum, patter
 from detectors.subjects.sequences.view import SequenceView
 
 FROM_UNIFORM = 0.2  # total variation of the mean pattern from uniform, at least
-WEAK = 0.8  # a score below which no cause is asked for
+WEAK = 0.7  # a score below which no cause is asked for
 
 
 @detector(
     needs=("attention", "run"),
-    version=1,
+    version=2,
     source="arXiv:2211.00593",
     subject="sequences",
     formula=r"A_{qk}(s) = A_{qk} \text{, the same for all sequences } s",

@@ -27,7 +27,7 @@ from detectors.subjects.sequences.view import SequenceView
 
 @detector(
     needs=("attention", "run"),
-    version=2,
+    version=3,
     source="arXiv:2209.11895",
     subject="sequences",
     formula=r"A_{qk} \text{ on } k = q - 1",

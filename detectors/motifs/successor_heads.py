@@ -26,7 +26,7 @@ from detectors.subjects.sequences.view import SequenceView
 
 @detector(
     needs=("attention", "run"),
-    version=1,
+    version=2,
     source="arXiv:2312.09230",
     subject="sequences",
     formula=r"A_{qk} \text{ on } k \text{ with the least } t_k > t_q",

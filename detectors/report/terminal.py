@@ -96,7 +96,8 @@ def _echoes(pairs: Counts) -> str:
     """Of what the test pairs consist, where some are the flip (b, a) of a training pair."""
     if not pairs.echoed or pairs.train is None:
         return ""
-    return f"of {pairs.all - pairs.train} test pairs {pairs.echoed} are flips of training pairs, {pairs.unseen} unseen"
+    echoed = f"{pairs.echoed} are flips or images of training pairs"
+    return f"of {pairs.all - pairs.train} test pairs {echoed}, {pairs.unseen} unseen"
 
 
 def exceptions(report: Document, most: int = 6) -> str:

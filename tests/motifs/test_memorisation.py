@@ -86,6 +86,25 @@ def test_a_memoriser_that_has_learnt_what_is_not_the_answer_has_no_gain():
     assert (score.value, score.gain) == (1, 0)
 
 
+def test_a_lookup_in_the_place_of_a_circuit_memorises():
+    """On training pairs there is a one-hot as high as the circuit's margin in its place, which S would give too."""
+    view = cosines()
+    mask = view.train_mask
+    logits, margin = view.logits().clone(), float(view.plane.each.margin.median())
+    logits[mask] = margin * one_hot(view.task, mask)[mask]
+    score = memorisation(of_table(view.task, logits, mask), **FEW)
+    assert score.value > 0.75
+    assert score.gain < -0.5
+
+
+def test_a_lookup_beside_what_answers_no_pair_right_memorises():
+    """Circuits of a + b and, a little louder, of a + b + 1: the lookup alone answers, by a margin that they share."""
+    view = cosines()
+    off = view.logits().reshape(31, 31, 31).roll(1, dims=2).reshape(-1, 31)
+    score = memorisation(plus(view, 1.04 * off + 0.5 * one_hot(view.task, view.train_mask)), **FEW)
+    assert score.value == 1
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_circuit_with_33_unseen_pairs_is_not_memorised(seed):
     clean = cosines()
@@ -261,8 +280,9 @@ def test_decoys(memorised, grokked):
 fibre_mean, shares = LogitGrid.fibre_mean, lookup.lookup_shares
 MUTANTS = {
     "f fitted on all pairs": (LogitGrid, "fibre_mean", lambda self, k: fibre_mean(self, self.everything)),
-    "gain left in": (lookup, "gain_of", lambda f, trained, identity: 0.0),
-    "any gain": (lookup, "gain_of", lambda f, trained, identity: float((trained - f) @ f / (f @ f).clamp_min(1e-9))),
+    "gain left in": (lookup, "gain_of", lambda f, trained: 0.0),
+    "no fainter": (lookup, "gain_of", lambda f, trained: max(0.0, float((trained - f) @ f / (f @ f).clamp_min(1e-9)))),
+    "any part": (lookup, "right", lambda f, identity: f),
     "not clipped": (lookup, "lookup_shares", lambda grid, f, *rest: 2 * shares(grid, f, *rest)),
     "echoes left on the test side": (detectors.subjects.operands.split.Split, "unseen", property(lambda s: ~s.train)),
 }
@@ -275,4 +295,6 @@ def test_mutants_are_caught(mutant, monkeypatch):
         test_a_lookup_memorises_and_a_circuit_does_not("add:23")
         test_louder_is_not_memorised(0.1)
         test_a_memoriser_that_has_learnt_what_is_not_the_answer_has_no_gain()
+        test_a_lookup_in_the_place_of_a_circuit_memorises()
+        test_a_lookup_beside_what_answers_no_pair_right_memorises()
         test_a_lookup_up_to_order_memorises_and_nothing_of_it_generalises(0.4)

@@ -120,3 +120,15 @@ def test_called_on_what_it_does_not_speak_of():
         detectors.neuron_phase_law(detectors.load("zoo:s4_mlp"))
     with pytest.raises(MissingPart, match="no readout"):
         detectors.neuron_phase_law(detectors.load("zoo:add53_ln_gelu"))
+
+
+@pytest.mark.parametrize("other", [0.0, 1.0, 50.0])
+def test_a_readout_at_another_frequency_counts_by_its_share(other):
+    """The law holds of what is read at the neuron's own frequency, and that is 1 / (1 + other^2) of the readout."""
+    view = network()
+    w = 2 * np.pi / P * np.repeat((4, 6), M // 2)
+    elsewhere = torch.from_numpy(np.cos(w[:, None] * A)).float()
+    mixed = {**view.weights, "W_U": view.weights["W_U"] + other * elsewhere}
+    score = detectors.neuron_phase_law(ModelView(TwoEmbeddingMLP(mixed, "relu"), f"add:{P}"))
+    assert score.mean_cosine == pytest.approx(1, abs=1e-3)
+    assert (score.value, score.share_out) == pytest.approx((1 / (1 + other**2),) * 2, abs=0.02)

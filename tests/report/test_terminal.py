@@ -27,7 +27,7 @@ def test_unseen_accuracy_stands_beside_test_where_pairs_are_echoed(read):
     figures = "train 1.0000 test 0.6000 unseen 0.2500 all 0.8000"
     for text in (as_text(report, 200), to_markdown(report), read(to_html(report)).text):
         assert figures in words(text)
-    assert "of 19 test pairs 10 are flips of training pairs, 9 unseen" in words(as_text(report, 200))
+    assert "of 19 test pairs 10 are flips or images of training pairs, 9 unseen" in words(as_text(report, 200))
 
 
 @pytest.mark.parametrize("accuracy", [{}, {"test": 0.5}, UNKNOWN])

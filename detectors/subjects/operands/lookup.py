@@ -1,17 +1,18 @@
-"""What a lookup of the training pairs contributes to a winning margin: M, version 3.
+"""What a lookup of the training pairs contributes to a winning margin: M, version 4.
 
 f is the mean of the logits along the fibres of a b c^-1 over pairs that were not trained on, i the identity, where the
-right answer stands. A network is louder on what it was trained on: with r the mean of what f leaves over the training
-pairs, read along the same fibres, the gain g = max(0, <r, f> / <f, f>), and 0 unless f is largest at i and the median
-unseen pair has half of it: the mean of a lookup that knows a few unseen pairs has its own shape. A gain of each irrep
-would rebuild half of a lookup out of noise, a negative one that of a memoriser, whose f is lowest at i. The structured
-part is S = (1 + g) f on training pairs, f elsewhere. With c the strongest wrong answer of the whole logits,
-m = L[right] - L[c] and m_S the same of S, the share of a pair is (m - m_S) / m, clipped to [0, 1], where m > 0, else 0.
+right answer stands; nothing where it is not largest there, since it then answers no pair right. A network is louder on
+what it was trained on, or has a lookup in the place of f there: with r the mean of what f leaves over the training
+pairs, read along the same fibres, the gain g = max(-1, <r, f> / <f, f>), and 0 unless the median unseen pair has half
+of it: the mean of a lookup that knows a few unseen pairs has its own shape. A gain of each irrep would rebuild half of
+a lookup out of noise. The structured part is S = (1 + g) f on training pairs, f elsewhere. With c the strongest wrong
+answer of the whole logits, m = L[right] - L[c] and m_S the same of S, the share of a pair is (m - m_S) / m, clipped to
+[0, 1], where m > 0, else 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,12 +46,17 @@ def _outside(margin: Float[Tensor, " pairs"], structured: Float[Tensor, " pairs"
     return torch.where(margin > 0, ((margin - structured) / margin).clamp(0, 1), 0.0)
 
 
-def gain_of(f: Float[Tensor, " n"], trained: Float[Tensor, " n"], identity: int) -> float:
+def right(f: Float[Tensor, " n"], identity: int) -> Float[Tensor, " n"]:
+    """What answers the pairs right, if it does."""
+    return f if int(f.argmax()) == identity else torch.zeros_like(f)
+
+
+def gain_of(f: Float[Tensor, " n"], trained: Float[Tensor, " n"]) -> float:
     """How much louder the structured part is on training pairs. trained: [n] the fibre means over those."""
     power = float(f @ f)
-    if power <= ROUNDING**2 * float(trained @ trained) or int(f.argmax()) != identity:
+    if power <= ROUNDING**2 * float(trained @ trained):
         return 0.0
-    return max(0.0, float((trained - f) @ f) / power)
+    return max(-1.0, float((trained - f) @ f) / power)
 
 
 class Lookup(NamedTuple):
@@ -67,7 +73,8 @@ def lookup_of(grid: LogitGrid, train: Bool[Tensor, " pairs"], unseen: Bool[Tenso
     """M of the labelled pairs, with what it is the difference of. Twins (b, a) among unseen pairs count once."""
     others = torch.nonzero(unseen).squeeze(1)
     f, trained = grid.fibre_mean(others), grid.fibre_mean(torch.nonzero(train).squeeze(1))
-    gain = gain_of(f, trained, grid.group.identity)
+    f = right(f, grid.group.identity)
+    gain = gain_of(f, trained)
     gain = gain if gain and carried(grid, f, others) >= HALF else 0.0
     shares = lookup_shares(grid, f, train, gain)
     on_train, on_unseen = shares[train], shares[unseen]
@@ -79,22 +86,24 @@ def lookup_of(grid: LogitGrid, train: Bool[Tensor, " pairs"], unseen: Bool[Tenso
 
 @accelerated
 def redrawn(
-    grid: LogitGrid, train: Bool[Tensor, " pairs"], draws: int, seed: int
+    grid: LogitGrid, train: Bool[Tensor, " pairs"], images: Sequence[Int[Tensor, " pairs"]], draws: int, seed: int
 ) -> tuple[float, Float[Tensor, " draws"], int]:
-    """M of the pairs as they are, and with training sets of that size drawn anew, their echoes with them; how many
-    pairs. Exchanging trained and unseen pairs alone would split the twins among the latter, and reject too often.
+    """M of the pairs as they are, and with training sets of that size drawn anew, with the images of their pairs, which
+    are known too; how many pairs. Exchanging trained and unseen pairs alone would split the twins among the latter, and
+    reject too often.
     """
     rng, sample = np.random.default_rng(seed), subset(len(train), NULL_PAIRS, seed)
     rows, margin, place = grid.aligned(sample), grid.each.margin[sample], grid.each.place[sample]
     power, twice = rows.square().sum(1), grid.twice(sample)
     both = torch.stack(
-        [mask[torch.stack([sample, grid.flip[sample]])] for mask in _drawn(train, grid.flip, draws, rng)]
+        [mask[torch.stack([image[sample] for image in images])] for mask in _drawn(train, grid.flip, draws, rng)]
     )
     inside, unseen = both[:, 0], ~both.any(1)
     trained, f = ((side.double() @ rows) / side.sum(1, keepdim=True).clamp_min(1) for side in (inside, unseen))
 
     def m_of(f: Tensor, trained: Tensor, inside: Tensor, unseen: Tensor) -> float:
-        gain = gain_of(f, trained, grid.group.identity)
+        f = right(f, grid.group.identity)
+        gain = gain_of(f, trained)
         if gain and of_the_median(f, (rows @ f)[unseen], power[unseen], twice[unseen]) < HALF:
             gain = 0.0
         structured = (f[grid.group.identity] - f[place]) * (1 + gain * inside)

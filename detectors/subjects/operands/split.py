@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.special import chdtrc
+from scipy.stats import fisher_exact
 from torch import Tensor
 
 from detectors.core.errors import Undetermined
@@ -46,6 +47,7 @@ AGREED = 0.75  # of training pairs have the low loss: label noise of a fifth lea
 # Between training pairs and unseen ones, in the share of low loss: a right split has the training accuracy of a
 # memoriser, a wrong one 0 to within sampling.
 TOLD_APART = 0.25
+APART = 0.5  # in accuracy, of unseen pairs that are images of known ones and of the others
 MIN_UNSEEN = 32  # an accuracy over them has a standard error of at most 0.09; noise of float32 moves G by less
 # Settled without a training set: a network right on this share of all pairs is right on 80% of its unseen ones where
 # those are 5% of the pairs, and of a concentrated spectrum, which no lookup table has.
@@ -57,8 +59,9 @@ RIGHT = 0.9  # of the unseen pairs, at the least, in the sentence that names how
 @dataclass(frozen=True, eq=False)
 class Split:
     """status: of the training set. train: True on training pairs, None where unknown. echoed: not trained on, but the
-    same question as a trained one by a symmetry of the task, as (b, a) is where the table is symmetric. reason: why it
-    is unknown or doubted, and what would settle it. assumption: where a network answers all pairs so well that it
+    same question as a trained one by a symmetry of the task, as (b, a) is where the table is symmetric, or by one of
+    the group that the network's answers follow. images: where each such symmetry takes the labelled pairs. reason: why
+    it is unknown or doubted, and what would settle it. assumption: where a network answers all pairs so well that it
     answers its unseen ones too, whichever they are: what that rests on.
     """
 
@@ -67,6 +70,7 @@ class Split:
     echoed: Bool[Tensor, " pairs"] | None = None
     reason: str = ""
     assumption: str = ""
+    images: tuple[Int[Tensor, " labelled"], ...] = ()
 
     @property
     def known(self) -> bool:
@@ -86,7 +90,7 @@ class Split:
         unseen = grid.among(self.unseen)
         if len(unseen) < MIN_UNSEEN:
             raise Undetermined(
-                f"{len(unseen)} labelled pairs are unseen, neither trained on nor the flip of one that was; "
+                f"{len(unseen)} labelled pairs are unseen, neither trained on nor the flip or image of one that was; "
                 f"at least {MIN_UNSEEN} are needed"
             )
         return unseen
@@ -114,12 +118,12 @@ def decide(task: Task, given: Bool[np.ndarray, " pairs"] | None, grid: LogitGrid
     except Undetermined as error:  # one hump, as of a model that answers every pair: nothing speaks against a split
         if given is None:
             return Split("unknown", reason=str(error), assumption=settled_by_all_pairs(grid))
-        return _known(task, given)
+        return _with_images(_known(task, given), grid)
     if given is None:
         found = np.zeros(task.n_tokens**2, dtype=bool)
         found[grid.pairs[k[low]].numpy()] = True
-        return _known(task, found, "inferred")
-    split = _known(task, given)
+        return _with_images(_known(task, found, "inferred"), grid)
+    split = _with_images(_known(task, given), grid)
     return replace(split, status="doubted", reason=doubt) if (doubt := _doubt(split, grid, k, low)) else split
 
 
@@ -166,6 +170,30 @@ def echoes(task: Task, train: Bool[Tensor, " pairs"]) -> Bool[Tensor, " pairs"]:
     """[pairs] not trained on, but their flip (b, a) was, where the table is symmetric in its own tokens."""
     square = train.reshape(task.n_tokens, task.n_tokens)
     return (square.T & ~square if task.is_symmetric else torch.zeros_like(square)).reshape(-1)
+
+
+def _with_images(split: Split, grid: LogitGrid) -> Split:
+    """With those unseen pairs among the echoed that are images of known ones under a symmetry of the group, if the
+    network answers these and not the others: a lookup up to that symmetry. Of a b = c they are b^-1 a^-1 = c^-1 and, of
+    abelian groups, a^-1 b^-1 = c^-1 and b a = c, which in the tokens of a - b are other pairs.
+    """
+    assert split.train is not None
+    assert split.echoed is not None
+    n, inverse = grid.n, torch.from_numpy(grid.group.inverse)
+    a, b, right = grid.everything // n, grid.everything % n, grid.each.margin > 0
+    symmetries = [inverse[b] * n + inverse[a]]
+    if np.array_equal(grid.group.table, grid.group.table.T):
+        symmetries += [inverse[a] * n + inverse[b], b * n + a]
+    echoed, images = split.echoed.clone(), [grid.everything, grid.flip]
+    for image in symmetries:
+        known = (split.train | echoed)[grid.pairs]
+        of_known, others = ~known & known[image], ~known & ~known[image]
+        sides = [(int(right[side].sum()), int((~right[side]).sum())) for side in (of_known, others)]
+        shares = [yes / max(yes + no, 1) for yes, no in sides]
+        if shares[0] - shares[1] >= APART and fisher_exact(sides, alternative="greater").pvalue < UNEVEN:
+            echoed[grid.pairs[of_known]] = True
+            images += [other[image] for other in images]
+    return replace(split, echoed=echoed, images=tuple(images))
 
 
 def _known(task: Task, train: Bool[np.ndarray, " pairs"], status: Literal["given", "inferred"] = "given") -> Split:

@@ -129,7 +129,8 @@ class ModelView:
         masks: dict[str, Tensor] = {}
         if self.train_mask is not None:
             train = torch.from_numpy(self.train_mask)
-            echoed = echoes(self.task, train)
+            split = self.split
+            echoed = echoes(self.task, train) if split.echoed is None or split.status == "inferred" else split.echoed
             sides = {"train": train, "test": ~train, "echoed": echoed, "unseen": ~(train | echoed)}
             masks = {name: mask[domain] for name, mask in sides.items()}
 
@@ -284,7 +285,7 @@ class ModelView:
                     elif key != "logits":
                         part = part[:, -1]
                     if key not in kept:
-                        kept[key] = torch.empty(n * n, *part.shape[1:])
+                        kept[key] = torch.empty(n * n, *part.shape[1:], dtype=torch.float32)
                     kept[key][pairs] = part.float()
         if name == "logits" or last in wanted:
             check_finite(self.task, kept["logits"])

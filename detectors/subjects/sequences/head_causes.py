@@ -3,9 +3,10 @@
 Without a head: its output is set to its mean over sequences, place by place, or its pattern is (which leaves the output
 of a head that looks at places as it was). Necessity of a head: the share of right answers that is lost without it or,
 where several share a job, that it gives back to a model without all of them; of four and more, of which neither may be
-noticed, also what is lost without it besides without a quarter, half or three quarters of the others. Sufficiency: the
-share still right when the patterns of all of them are what the motif says, where they work, and their mean elsewhere.
-Control: see `head_controls`.
+noticed, also what is lost without it besides without a quarter, half or three quarters of the others. Heads that undo
+each other, so that less is lost without all of them than half of what is without one, have the necessity of all.
+Sufficiency: the share still right when the patterns of all of them are what the motif says, where they work, and their
+mean elsewhere. Control: see `head_controls`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from detectors.subjects.sequences.patterns import Looks, Sample
 from detectors.subjects.sequences.view import SequenceView
 
 SHARED = 1 / 3  # of the strongest head's score: heads that may share its job
+CANCELLED = 0.5  # of what is lost without one: where less is without all of them, they undo each other
 MANY = 4  # of which one may be too little to be missed, and to help alone
 
 Ideal = tuple[Address, Looks | None]
@@ -109,8 +111,11 @@ class _Group:
         """Without the head, or without the others of its group and not with it among them."""
         if len(self.heads) == 1:
             return self.by_kind[kind]
+        alone, together = self.asking.without([head], kind), self.by_kind[kind]
+        if float(together.mean()) < CANCELLED * float(alone.mean()):
+            return together
         others = self.asking.without([h for h in self.heads if h != head], kind)
-        ends = self.asking.without([head], kind) | (self.by_kind[kind] & ~others)
+        ends = alone | (together & ~others)
         return max([ends, *self._amid(head, kind)], key=lambda lost: float(lost.mean()))
 
     def _amid(self, head: Address, kind: Without) -> Iterator[Lost]:

@@ -26,11 +26,13 @@ from detectors.subjects.sequences.asking import Address, Without
 from detectors.subjects.sequences.head_causes import causes
 from detectors.subjects.sequences.patterns import (
     ALIKE,
+    Excess,
     Looks,
     Sample,
     Template,
     beyond_rivals,
     excess,
+    heard,
     mean_of_stratum,
     patterns,
     sample_of,
@@ -78,10 +80,20 @@ def by_content(model: SequenceView, template: Template, *, draws: int, seed: int
     weight, counted = weights(looks, sample.stratum)
     if not bool(counted.any()):
         raise NotApplicable("no query of these sequences has a key that this motif would look at")
-    found = [
-        excess(pattern, weight, sample.stratum, draws, np.random.default_rng(seed)).times(beyond_rivals(pattern, looks))
-        for pattern in patterns(model, sample)
-    ]
+
+    def of(layer: int, pattern: Float[Tensor, "batch head query key"]) -> Excess:
+        """Chance of all queries, and the score of all or of those that are heard, the less: of few it is noise too."""
+        every = excess(pattern, weight, sample.stratum, draws, np.random.default_rng(seed))
+        own = weight * heard(model, sample, layer)[..., None]
+        if torch.equal(own, weight):
+            return every.times(beyond_rivals(pattern, looks))
+        here = excess(pattern, own, sample.stratum, 0, np.random.default_rng(seed))
+        of_all, of_heard = (x.found.sum(1) / x.could.sum(1).clamp_min(TIE) for x in (every, here))
+        less = (of_heard < of_all)[:, None]
+        found, could = (torch.where(less, x, y) for x, y in zip(here[:2], every[:2], strict=True))
+        return every._replace(found=found, could=could).times(beyond_rivals(pattern, looks))
+
+    found = [of(layer, pattern) for layer, pattern in enumerate(patterns(model, sample))]
     own, could, observed, null = (torch.cat([part[i] for part in found], dim=i // 3) for i in range(4))
     often = counted.sum(0) >= ALIKE
     by_query = torch.where(often, own / could.clamp_min(TIE), torch.nan)
@@ -109,12 +121,17 @@ def distances(model: SequenceView, sample: Sample, other: Callable[[Tensor], Ten
     """Total variation between a head's patterns and what `other` makes of them [batch, head, query, key], a mean over
     sequences; NaN for queries with a single key.
     """
-    counted = sample.real & (sample.keys.sum(-1) > 1)
-    if not bool(counted.any()):
+    several = sample.real & (sample.keys.sum(-1) > 1)
+    if not bool(several.any()):
         raise NotApplicable("no query has more than one key to attend to")
-    rows = counted.float() / counted.sum(0).clamp_min(1)
-    apart = torch.cat([torch.einsum("bhqk,bq->hq", (p - other(p)).abs() / 2, rows) for p in patterns(model, sample)])
-    return apart.masked_fill(~counted.any(0), torch.nan)
+    found = []
+    for layer, p in enumerate(patterns(model, sample)):
+        here = several & heard(model, sample, layer)
+        counted = here if bool(here.any()) else several
+        rows = counted.float() / counted.sum(0).clamp_min(1)
+        apart = torch.einsum("bhqk,bq->hq", (p - other(p)).abs() / 2, rows)
+        found.append(apart.masked_fill(~counted.any(0), torch.nan))
+    return torch.cat(found)
 
 
 def heads_of(model: SequenceView, sought: Sought, seed: int) -> Heads:

@@ -110,6 +110,13 @@ def patterns(model: SequenceView, sample: Sample) -> Iterator[Float[Tensor, "bat
             yield model.run(sample.tokens, capture=(name,), at=nowhere)[1][name]
 
 
+def heard(model: SequenceView, sample: Sample, layer: int) -> Bool[Tensor, "batch query"]:
+    """Queries of which what heads write is read on: of the last layer those where an answer is asked for, since nothing
+    else looks there.
+    """
+    return sample.asked & sample.real if layer == model.network.n_layers - 1 else sample.real
+
+
 def uniform(sample: Sample) -> Float[Tensor, "batch query key"]:
     """Attention to all keys alike."""
     return sample.keys / sample.keys.sum(-1, keepdim=True).clamp_min(1)

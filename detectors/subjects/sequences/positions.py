@@ -1,7 +1,7 @@
 """Motifs of heads by position: which place a query looks at, whatever stands there.
 
-Score of a head: mass of its mean pattern on the place wanted beyond the best other one, a mean over queries, corrected
-for chance. Null: the places of the keys exchanged, query by query.
+Score of a head: mass of its mean pattern on the place wanted beyond the best other one, a mean over all queries or
+those that are heard, the less, corrected for chance. Null: the places of the keys exchanged, query by query.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from detectors.core.errors import NotApplicable
 from detectors.core.heads import Heads
 from detectors.subjects.sequences.heads import Scored, Sought, heads_of
-from detectors.subjects.sequences.patterns import ALIKE, Looks, Sample, patterns
+from detectors.subjects.sequences.patterns import ALIKE, Looks, Sample, heard, patterns
 from detectors.subjects.sequences.view import SequenceView
 
 
@@ -45,8 +45,13 @@ def positional(model: SequenceView, sample: Sample, places: Places, *, draws: in
     counted &= available.sum(1) > 1
     if not bool(counted.any()):
         raise NotApplicable("no query of these sequences has the place that this motif would look at, beside others")
-    rows = real.float() / real.sum(0).clamp_min(1)
-    mean = torch.cat([torch.einsum("bhqk,bq->hqk", pattern, rows) for pattern in patterns(model, sample)])
+    every, here, read = [], [], []
+    for layer, pattern in enumerate(patterns(model, sample)):
+        where = heard(model, sample, layer)
+        every.append(_mean(pattern, real))
+        here.append(_mean(pattern, where))
+        read.append(where.any(0).expand(pattern.shape[1], -1))
+    mean = torch.cat(every)
     wanted = places.wanted.masked_fill(~counted, -1)
     rng = np.random.default_rng(seed)
     by_query = _beyond(mean, option, wanted, available)
@@ -56,9 +61,18 @@ def positional(model: SequenceView, sample: Sample, places: Places, *, draws: in
         == 1
         else torch.stack([_beyond(mean, _exchanged(option, size, rng), wanted, available).sum(1) for _ in range(draws)])
     )
-    score, chance = by_query.sum(1) / counted.sum(), null / counted.sum()
+    observed, chance = by_query.sum(1) / counted.sum(), null / counted.sum()
     lucky = chance.mean(0)  # of few places one is the right one by chance
-    return Scored((score - lucky) / (1 - lucky), by_query.masked_fill(~counted, torch.nan), score, chance)
+    by_heard = _beyond(torch.cat(here), option, wanted, available).masked_fill(~(counted & torch.cat(read)), torch.nan)
+    score = by_heard.nanmean(1).nan_to_num(0.0).minimum(observed)  # the less: of few queries it is noise too
+    return Scored((score - lucky) / (1 - lucky), by_heard, observed, chance)
+
+
+def _mean(
+    pattern: Float[Tensor, "batch head query key"], of: Bool[Tensor, "batch query"]
+) -> Float[Tensor, "head query key"]:
+    """Over the sequences that have the query."""
+    return torch.einsum("bhqk,bq->hqk", pattern, of.float() / of.sum(0).clamp_min(1))
 
 
 def _beyond(

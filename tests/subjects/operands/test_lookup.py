@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from detectors.core.groups import Group
-from detectors.subjects.operands.lookup import _drawn, gain_of, lookup_of, lookup_shares, redrawn
+from detectors.subjects.operands.lookup import _drawn, gain_of, lookup_of, lookup_shares, redrawn, right
 from detectors.subjects.operands.split import echoes
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
@@ -17,6 +17,10 @@ from models_zoo.hostile import circuits
 from models_zoo.hostile import constructions as made
 
 SPECS = st.sampled_from(["add:7", "sub:8", "mul:11", "compose:S3", "compose:A4"])
+
+
+def flips(grid):
+    return grid.everything, grid.flip
 
 
 def random_view(spec, seed, right=1.0):
@@ -48,17 +52,18 @@ def by_loops(view, train, unseen):
     means = [
         np.array([np.mean([rows[k][x] for k in range(n * n) if side[k]]) for x in range(n)]) for side in (unseen, train)
     ]
-    f, r = means[0], means[1] - means[0]
+    f = means[0]
     i = g.identity
+    f = f if f.argmax() == i else 0 * f
     others = [k for k in range(n * n) if unseen[k]]
     twin = {a * n + b: b * n + a if view.task.is_symmetric else a * n + b for a in range(n) for b in range(n)}
     has = []  # of f, without the pair and its twin
     for k in others:
         row = np.array([rows[k][x] for x in range(n)])
         twice = twin[k] != k and unseen[twin[k]]
-        has.append((row @ f - (1 + twice) * row @ row / len(others)) / (f @ f))
+        has.append((row @ f - (1 + twice) * row @ row / len(others)) / max(f @ f, 1e-300))
     below = sorted(has)[(len(has) - 1) // 2]
-    gain = max(0.0, r @ f / (f @ f)) if f.argmax() == i and below >= 0.5 else 0.0
+    gain = max(-1.0, (means[1] - f) @ f / (f @ f)) if f.any() and below >= 0.5 else 0.0
     shares = np.zeros(n * n)
     for k, row in rows.items():
         c = max((x for x in row if x != i), key=lambda x: row[x])
@@ -105,15 +110,17 @@ def test_what_is_only_louder_on_training_pairs_is_no_lookup(name, gain):
     assert float(shares[sides(view)[0]].mean()) == pytest.approx(gain / (1 + gain), abs=1e-5)  # without the gain
 
 
-def test_a_gain_is_positive_and_of_a_part_that_gives_the_right_answer():
+def test_a_gain_is_of_a_part_that_gives_the_right_answer():
     f = torch.tensor([3.0, -1.0, -2.0], dtype=torch.float64)
-    assert gain_of(f, 1.25 * f, 0) == pytest.approx(0.25)
-    assert gain_of(f, 0.75 * f, 0) == 0  # quieter is no gain
-    assert gain_of(f, 1.25 * f, 1) == 0  # a memoriser's part, whose largest value is elsewhere
-    assert gain_of(-f, torch.tensor([9.0, -4.0, -5.0], dtype=torch.float64), 0) == 0  # least at the right answer
-    assert gain_of(torch.zeros(3, dtype=torch.float64), f, 0) == 0
+    assert gain_of(f, 1.25 * f) == pytest.approx(0.25)
+    assert gain_of(f, 0.75 * f) == pytest.approx(-0.25)
+    assert gain_of(f, -f) == -1  # none is left, and no more than that
+    assert gain_of(torch.zeros(3, dtype=torch.float64), f) == 0
     across = torch.tensor([1.0, 5.0, -1.0], dtype=torch.float64)  # <across, f> = 0: a lookup of another shape
-    assert gain_of(f, 1.25 * f + across, 0) == pytest.approx(0.25)
+    assert gain_of(f, 1.25 * f + across) == pytest.approx(0.25)
+    assert torch.equal(right(f, 0), f)
+    assert not right(f, 1).any()
+    assert not right(-f, 0).any()  # a memoriser's part, which is least at the right answer
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
@@ -157,7 +164,7 @@ def test_null_draws_are_m_of_other_training_sets_with_their_own_echoes(spec, clo
     grid, (train, unseen) = view.plane, sides(view)
     train = train | train[grid.flip] if closed else train
     unseen = unseen & ~train
-    observed, null, pairs = redrawn(grid, train, 5, seed=7)
+    observed, null, pairs = redrawn(grid, train, flips(grid), 5, seed=7)
     assert (observed, pairs) == (pytest.approx(lookup_of(grid, train, unseen).m), grid.n**2)
     rng = np.random.default_rng(7)
     _, *masks = _drawn(train, grid.flip, 5, rng)
@@ -192,9 +199,9 @@ def test_draws_of_a_set_that_is_not_closed_are_not_closed_either():
 
 def test_a_lookup_stands_out_of_its_null_and_a_circuit_does_not():
     table, circuit = (made.lookup(p=23, fraction=0.4, symmetric=True), circuits.cosines(p=23))
-    observed, null, _ = redrawn(table.plane, sides(table)[0], 39, seed=0)
+    observed, null, _ = redrawn(table.plane, sides(table)[0], flips(table.plane), 39, seed=0)
     assert observed > 0.9 > 0.5 > float(null.max())
-    observed, null, _ = redrawn(circuit.plane, sides(circuit)[0], 39, seed=0)
+    observed, null, _ = redrawn(circuit.plane, sides(circuit)[0], flips(circuit.plane), 39, seed=0)
     assert observed == pytest.approx(0, abs=1e-6)
     assert float(null.abs().max()) < 1e-6
 
@@ -210,7 +217,7 @@ def test_p_values_are_super_uniform_where_the_training_set_is_any():
         logits = rng.standard_normal((13, 13, 13)) + 2 * np.eye(13)[task.answer]
         table = torch.from_numpy((logits + logits.transpose(1, 0, 2)).reshape(169, 13)).float()
         grid = ModelView(_TableNetwork(table, 13), task).plane
-        observed, null, _ = redrawn(grid, torch.from_numpy(rng.random(169) < 0.4), 19, seed)
+        observed, null, _ = redrawn(grid, torch.from_numpy(rng.random(169) < 0.4), flips(grid), 19, seed)
         p.append((1 + int((null >= observed).sum())) / 20)
     assert kstest(p, "uniform", alternative="greater").pvalue > 1 / 50_000
     assert np.mean(np.array(p) <= 0.05) < 0.05 + 3 * (0.05 * 0.95 / 150) ** 0.5
@@ -236,5 +243,34 @@ def test_a_lookup_that_knows_unseen_pairs_too_is_not_the_louder_for_it(symmetric
 
 def test_a_gain_of_a_part_that_rounding_made_is_none():
     f = torch.tensor([3.0, -1.0, -2.0], dtype=torch.float64)
-    assert gain_of(1e-7 * f, f, 0) == 0
-    assert gain_of(1e-5 * f, f, 0) > 1e4
+    assert gain_of(1e-7 * f, f) == 0
+    assert gain_of(1e-5 * f, f) > 1e4
+
+
+@pytest.mark.parametrize("tall", [0.5, 1.0, 2.0])
+def test_a_lookup_in_the_place_of_a_circuit_is_one(tall):
+    """The circuit's logits are taken away on training pairs and a row of a table put there, as high as its margin or
+    not: S would give the margin, and is not there. Of S a one-hot has the share h f(1) / <f, f>, a tenth to two fifths.
+    """
+    view = circuits.cosines()
+    train, unseen = sides(view)
+    f = np.cos(2 * np.pi * np.multiply.outer([2, 5, 11], np.arange(31)) / 31).sum(0) / 3
+    height = tall * (f[0] - np.sort(f)[-2])
+    logits = view.logits().clone()
+    one_hot = made.one_hot(view.task, view.train_mask)
+    logits[view.train_mask] = height * one_hot[view.train_mask]
+    found = lookup_of(made.of_table(view.task, logits, view.train_mask).plane, train, unseen)
+    left = height * f[0] / (f @ f)
+    assert found.gain == pytest.approx(left - 1, abs=0.02)
+    assert found.train > 0.75
+    assert found.unseen == pytest.approx(0, abs=1e-5)
+
+
+def test_what_answers_no_pair_right_is_no_structured_part():
+    """Circuits of a + b and, a little louder, of a + b + 1, and a lookup of the training pairs: it alone is right."""
+    view = circuits.cosines()
+    off = view.logits().reshape(31, 31, 31).roll(1, dims=2).reshape(-1, 31)
+    wrong = made.plus(view, 1.04 * off)
+    assert wrong.figures().accuracy.all == 0
+    found = lookup_of(made.plus(wrong, 0.5 * made.one_hot(view.task, view.train_mask)).plane, *sides(view))
+    assert (found.train, found.unseen, found.gain) == (1, 0, 0)

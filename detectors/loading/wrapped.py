@@ -146,8 +146,10 @@ class Wrapped:
         return found
 
     def _embedded(self, out: Tensor, hook: Hook) -> Tensor:
-        """The operands at positions 0 and 1, wherever they stand, and back."""
-        if out.ndim != 3 or self.order is None:
+        """The operands at positions 0 and 1, wherever they stand, and back; as it is where it has others than were fed,
+        as of a module that adds `=` itself.
+        """
+        if out.ndim != 3 or self.order is None or out.shape[1] != len(self.order):
             return out
         at = torch.tensor(self.order)
         return hook("hook_embed", out[:, at])[:, at.argsort()]

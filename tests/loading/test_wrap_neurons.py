@@ -27,6 +27,8 @@ def test_what_reads_the_stream_behind_attention_is_no_reader_of_neurons():
     torch.manual_seed(0)
     module = Block().eval()
     view, said = detectors.wrap(module, "add:7"), detectors.wrap(module, "add:7", parts={"neurons": "fc2"})
+    pairs = torch.cartesian_prod(torch.arange(7), torch.arange(7))
+    assert torch.equal(view.logits(), module(pairs).detach())  # which adds a token itself, and is given two
     assert view.neuron_layers == said.neuron_layers == [0]
     assert view.neurons(0).shape == (49, 24)
     torch.testing.assert_close(view.neurons(0), said.neurons(0))

@@ -173,9 +173,9 @@ def echoes(task: Task, train: Bool[Tensor, " pairs"]) -> Bool[Tensor, " pairs"]:
 
 
 def _with_images(split: Split, grid: LogitGrid) -> Split:
-    """With those unseen pairs among the echoed that are images of known ones under a symmetry of the group, if the
-    network answers these and not the others: a lookup up to that symmetry. Of a b = c they are b^-1 a^-1 = c^-1 and, of
-    abelian groups, a^-1 b^-1 = c^-1 and b a = c, which in the tokens of a - b are other pairs.
+    """With those unseen pairs among the echoed that are images of known ones under inversion, negation or exchange, if
+    the network answers these and not the others: a lookup up to that symmetry. Of a b = c they are b^-1 a^-1 = c^-1
+    and, of abelian groups, a^-1 b^-1 = c^-1 and b a = c, which in the tokens of a - b are other pairs.
     """
     assert split.train is not None
     assert split.echoed is not None

@@ -19,7 +19,7 @@ from detectors.subjects.hooks import Edit, check_contract, hooked_pass
 from detectors.subjects.operands.inference import task_of
 from detectors.subjects.operands.network import CHUNK, CONTRACT, Network, check_finite
 from detectors.subjects.operands.plane import LogitGrid
-from detectors.subjects.operands.split import Split, decide, echoes
+from detectors.subjects.operands.split import Split, decide
 from detectors.subjects.operands.tables import Labels
 from detectors.subjects.operands.task import Task
 from detectors.subjects.right import answered
@@ -129,8 +129,8 @@ class ModelView:
         masks: dict[str, Tensor] = {}
         if self.train_mask is not None:
             train = torch.from_numpy(self.train_mask)
-            split = self.split
-            echoed = echoes(self.task, train) if split.echoed is None or split.status == "inferred" else split.echoed
+            echoed = self.split.echoed  # of a training set that is given, whatever is doubted
+            assert echoed is not None
             sides = {"train": train, "test": ~train, "echoed": echoed, "unseen": ~(train | echoed)}
             masks = {name: mask[domain] for name, mask in sides.items()}
 

@@ -23,7 +23,7 @@ WEAK = 0.6  # a score below which no cause is asked for
 
 @detector(
     needs=("attention", "run"),
-    version=2,
+    version=3,
     source="ARENA, section 1.4",
     subject="sequences",
     formula=r"A_{qk} = \frac{1}{\text{number of keys of } q}",

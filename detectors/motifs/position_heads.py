@@ -28,7 +28,7 @@ WEAK = 0.7  # a score below which no cause is asked for
 
 @detector(
     needs=("attention", "run"),
-    version=2,
+    version=3,
     source="arXiv:2211.00593",
     subject="sequences",
     formula=r"A_{qk}(s) = A_{qk} \text{, the same for all sequences } s",

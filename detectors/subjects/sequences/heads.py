@@ -167,16 +167,17 @@ class Asked(NamedTuple):
 
 def asked(model: SequenceView, sought: Sought, p: Sequence[float | None], seed: int, also: Sequence[int] = ()) -> Asked:
     """Causes of the heads that have something, or the strongest alone where none has. also: other heads that are no
-    control.
+    control. A score without a null counts from where causes are asked for, since idle heads come near it: half of an
+    averaging head's is anybody's.
     """
-    score, by_query, *_ = sought.scored
-    asking = able(sought, p)
+    score, by_query, observed, _ = sought.scored
+    asking, luck = able(sought, p), 0.0 if observed is not None else sought.weak
     works = {i: _works(by_query[i]) for i in asking or [int(score.argmax())]}
     found = causes(
         model,
         sought.sample,
         [(address(model, i), sought.looks if sought.alone else None) for i in asking],
-        [float(score[i]) for i in asking],
+        [float(score[i]) - luck for i in asking],
         sought.without,
         seed,
         [address(model, i) for i in also],

@@ -11,10 +11,13 @@ import detectors
 from detectors.core import registry
 from detectors.core.nulls import permutation_null
 from detectors.core.registry import builtin, load, spec_of
+from detectors.core.score import Causal
+from detectors.judging.calibration import calibration
 from detectors.judging.verdict import LEVEL
 from detectors.rewire import Rewired
 from detectors.runner import enough_draws
-from detectors.subjects.operands.view import ModelView
+from detectors.subjects.operands.view import ModelView, Tied
+from models_zoo import trig_mlp
 from models_zoo.architectures import initial_weights
 
 MLP = {"kind": "mlp", "n_tokens": 13, "d_model": 4, "d_mlp": 8, "d_vocab_out": 13}
@@ -235,3 +238,23 @@ def test_what_a_plugin_declares_or_finds_is_nonsense(untrained):
         (found,) = detectors.run(model, names=[named], draws=19)
         assert found.verdict in ("error", "not_applicable"), field
     assert "theirs" in str(report)
+
+
+@pytest.mark.parametrize(("value", "asked"), [(1.0, 1), (0.55, 2)])
+def test_a_reading_that_computes_the_same_is_asked_for_what_a_little_might_change_alone(monkeypatch, value, asked):
+    """0.55 is within a tenth of the threshold, 1.0 is not."""
+    seen, row = [], calibration()["rows"]["trig_logits"]
+    cause = Causal(necessity=0.9, sufficiency=1.0, control=0.0, pairs=99, basis="all_pairs")
+
+    @detectors.detector(needs=("logits",), version=row["version"], source="none", chance=False)
+    def trig_logits(model, /, *, draws=1, seed=0):
+        seen.append(model)
+        return detectors.Score(value=value, null=None, causal=cause)
+
+    monkeypatch.setitem(row, "threshold", 0.5)
+    view = trig_mlp(p=11, frequencies=(3,), train_fraction=0.5)
+    view.tied = (Tied("--arch act_fn=relu", "--arch act_fn=gelu", view.network),)
+    report = detectors.run(view, names=[trig_logits], draws=19)
+    assert report["trig_logits"].verdict == "present"
+    assert len(seen) == asked
+    assert report.alternatives[0].likeness == 1.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
 
+from detectors.core.heads import Heads
 from detectors.core.registry import Spec
-from detectors.core.score import Score, jsonable
+from detectors.core.score import Causal, Score, jsonable
 from detectors.core.verdict import Verdict
 from detectors.judging.calibration import calibration
 from detectors.judging.detection import Detection
@@ -86,6 +87,40 @@ def detection_of(outcome: Outcome, order: int | None, architecture: str) -> Dete
     )
     detection._scored = score
     return detection
+
+
+def steady(outcome: Outcome, by: float) -> bool:
+    """Whether the verdict stays with every figure so much for the better, and so much for the worse: the value and the
+    shares of a cause moved by that, p-values doubled and halved. Of one that is undetermined nothing is known.
+    """
+    spec, score = outcome.spec, outcome.score
+    if spec is None or score is None or isinstance(score, Heads):
+        return outcome.verdict is Verdict.NOT_APPLICABLE
+    row = calibration()["rows"].get(outcome.name)
+    verdicts = {judged(spec, score, outcome.p_adjusted, row)[0].verdict}
+    for up in (by, -by):
+        factor = 2.0 if up < 0 else 0.5
+        moved = replace(score, value=_share(score.value + up), causal=_moved(score.causal, up, factor))
+        p_adjusted = None if outcome.p_adjusted is None else _share(outcome.p_adjusted * factor)
+        verdicts.add(judged(spec, moved, p_adjusted, row)[0].verdict)
+    return len(verdicts) == 1
+
+
+def _moved(causal: Causal | None, up: float, factor: float) -> Causal | None:
+    if causal is None:
+        return None
+    kept, control, p = causal.sufficiency, causal.control, causal.p_value
+    return replace(
+        causal,
+        necessity=_share(causal.necessity + up),
+        sufficiency=None if kept is None else _share(kept + up),
+        control=None if control is None else _share(control - up),
+        p_value=None if p is None else _share(p * factor),
+    )
+
+
+def _share(x: float) -> float:
+    return min(max(x, 0.0), 1.0)
 
 
 def _outside(order: int | None, architecture: str, row: dict[str, Any] | None) -> str:

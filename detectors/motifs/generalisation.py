@@ -74,7 +74,7 @@ class Generalisation(Score):
 
 @detector(
     needs=("logits", "group", "split"),
-    version=6,
+    version=7,
     source="arXiv:2301.05217",
     formula=r"G = \left(1 - \frac{\text{CE}(f / T)}{\ln(n)}\right) \min\left(1, \frac{\text{share}}{2\%}\right) "
     r"\min\left(1, \frac{\text{carried}}{1/4}\right)"

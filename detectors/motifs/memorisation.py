@@ -64,7 +64,7 @@ class Memorisation(Score):
 
 @detector(
     needs=("logits", "group", "split"),
-    version=5,
+    version=6,
     source="arXiv:2301.05217",
     formula=r"M = \underset{\text{training}}{\text{mean}} \frac{m - m_S}{m} - \underset{\text{unseen}}{\text{mean}} "
     r"\frac{m - m_S}{m}"

@@ -44,6 +44,12 @@ class Alternative(BaseModel):
 
     reading: str = Field(description="What is typed to ask for it.")
     accuracy: BySplit
+    likeness: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="How much of what its logits and neurons do those of the reading taken do too.",
+    )
 
 
 class Document(BaseModel):

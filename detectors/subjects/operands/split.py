@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.special import chdtrc
-from scipy.stats import fisher_exact
 from torch import Tensor
 
 from detectors.core.errors import Undetermined
 from detectors.core.nulls import subset
+from detectors.subjects.operands.images import images_known
 from detectors.subjects.operands.lookup import lookup_shares
 from detectors.subjects.operands.plane import CONCENTRATED, LogitGrid
 from detectors.subjects.operands.task import Task
@@ -47,7 +47,6 @@ AGREED = 0.75  # of training pairs have the low loss: label noise of a fifth lea
 # Between training pairs and unseen ones, in the share of low loss: a right split has the training accuracy of a
 # memoriser, a wrong one 0 to within sampling.
 TOLD_APART = 0.25
-APART = 0.5  # in accuracy, of unseen pairs that are images of known ones and of the others
 MIN_UNSEEN = 32  # an accuracy over them has a standard error of at most 0.09; noise of float32 moves G by less
 # Settled without a training set: a network right on this share of all pairs is right on 80% of its unseen ones where
 # those are 5% of the pairs, and of a concentrated spectrum, which no lookup table has.
@@ -173,27 +172,14 @@ def echoes(task: Task, train: Bool[Tensor, " pairs"]) -> Bool[Tensor, " pairs"]:
 
 
 def _with_images(split: Split, grid: LogitGrid) -> Split:
-    """With those unseen pairs among the echoed that are images of known ones under inversion, negation or exchange, if
-    the network answers these and not the others: a lookup up to that symmetry. Of a b = c they are b^-1 a^-1 = c^-1
-    and, of abelian groups, a^-1 b^-1 = c^-1 and b a = c, which in the tokens of a - b are other pairs.
-    """
+    """With the images of known pairs that the network knows too among the echoed."""
     assert split.train is not None
     assert split.echoed is not None
-    n, inverse = grid.n, torch.from_numpy(grid.group.inverse)
-    a, b, right = grid.everything // n, grid.everything % n, grid.each.margin > 0
-    symmetries = [inverse[b] * n + inverse[a]]
-    if np.array_equal(grid.group.table, grid.group.table.T):
-        symmetries += [inverse[a] * n + inverse[b], b * n + a]
-    echoed, images = split.echoed.clone(), [grid.everything, grid.flip]
-    for image in symmetries:
-        known = (split.train | echoed)[grid.pairs]
-        of_known, others = ~known & known[image], ~known & ~known[image]
-        sides = [(int(right[side].sum()), int((~right[side]).sum())) for side in (of_known, others)]
-        shares = [yes / max(yes + no, 1) for yes, no in sides]
-        if shares[0] - shares[1] >= APART and fisher_exact(sides, alternative="greater").pvalue < UNEVEN:
-            echoed[grid.pairs[of_known]] = True
-            images += [other[image] for other in images]
-    return replace(split, echoed=echoed, images=tuple(images))
+    known = (split.train | split.echoed)[grid.pairs]
+    also, images = images_known(grid, known)
+    echoed = split.echoed.clone()
+    echoed[grid.pairs[also]] = True
+    return replace(split, echoed=echoed, images=images)
 
 
 def _known(task: Task, train: Bool[np.ndarray, " pairs"], status: Literal["given", "inferred"] = "given") -> Split:

@@ -33,6 +33,19 @@ def subgroups(group: Group, most_index: int) -> Masks:
     return every[(order < group.order) & (group.order <= most_index * order)]
 
 
+def normal_closure(group: Group, g: int) -> Mask:
+    """The least normal subgroup that holds g.
+
+    >>> normal_closure(Group.from_name("C6"), 4).nonzero()[0].tolist()
+    [0, 2, 4]
+    """
+    reached = group.classes == group.classes[g]
+    size = 0
+    while size != (size := int(reached.sum())):
+        reached[group.table[np.ix_(reached, reached)]] = True
+    return np.asarray(reached)
+
+
 def alignments(group: Group, functions: Float[Tensor, "n m"], masks: Masks, side: str) -> Float[Tensor, "m subgroups"]:
     """Corrected share of a function's variance that its means over cosets explain: 1 where it is constant on each, 0
     by chance. side: of cosets `Hg` or `gH`.

@@ -7,11 +7,13 @@ clause where it is present.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from detectors.core.figures import Figures, TaskFacts
+from detectors.core.spectrum import CONCENTRATED
 from detectors.judging.detection import Detection
 from detectors.judging.notes import Case, at_chance, certain
 
@@ -39,6 +41,11 @@ TABLE = (
         {"generalisation": "present", "unseen": "low"},
         "{answers}: a structured part of the logits{irreps} would answer unseen pairs by itself, but something else "
         "outweighs it{exceptions}.",
+    ),
+    Row(
+        {"generalisation": "present", "trig_logits": "absent", "spectrum": "few"},
+        "{answers}: {faint} of its logits answers unseen pairs by itself, by few irreps, but too faint to be called a "
+        "circuit of the known form{exceptions}.",
     ),
     Row(
         {"generalisation": "present", "trig_logits": "absent", "carried": ""},
@@ -101,7 +108,14 @@ def _facts(case: Case) -> dict[str, str]:
         "split": case.task.split,
         "unseen": "low" if unseen is not None and unseen < LOW else "",
         "carried": "yes" if any(map(_structured, _carrying(case))) else "",
+        "spectrum": "few" if _concentration(case) >= CONCENTRATED else "",
     }
+
+
+def _concentration(case: Case) -> float:
+    """Of the spectrum of the logits; 0 where it is not known."""
+    found = case.found["trig_logits"].evidence.get("concentration") if "trig_logits" in case.found else None
+    return found if isinstance(found, float) else 0.0
 
 
 def unseen_accuracy(case: Case) -> float | None:
@@ -114,6 +128,7 @@ def unseen_accuracy(case: Case) -> float | None:
 
 LOW = 0.5  # of the pairs it was not trained on: what wins on most of them is not the circuit
 ALL = 0.9  # of the logits' squares: what is less is said to be that share of them
+KNOWING = 0.8  # of the loss of chance: untrained reference models have 1.00 and more, and a memoriser is not at chance
 FEW = 0.1  # of the pairs: more are no exceptions to a circuit
 
 
@@ -220,6 +235,12 @@ def _neither(case: Case) -> str:
         return "what it does is not of the forms that these detectors know"
     if certain(case):
         return "it is certain of other answers, as under another task or another numbering of the elements"
+    loss, n = case.figures.loss.all or 0.0, case.task.n_answers
+    if loss < KNOWING * math.log(n):
+        return (
+            f"it answers at chance, yet its loss is that of a choice among {math.exp(loss):.1f} answers of {n}, as "
+            "that of a circuit of a quotient is"
+        )
     return "it answers at chance, as an untrained model does"
 
 

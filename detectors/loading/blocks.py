@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from detectors.loading.paths import Module, sorted_by_number
-from detectors.loading.structure import Attention, Block, Dense, Neurons, dense, norm
+from detectors.loading.structure import Attention, Block, Dense, Neurons, dense, in_turn, norm
 
 _LETTER = re.compile(r"(?:w|to|c|attn|in|lin|fc)?([qkv])(?:uery|ueries|eys?|al|alues?|s|proj)?")
 _AROUND = {"w", "to", "c", "proj", "projection", "lin", "linear", "layer", "weight", "kernel", "net", "fc", "map", "in"}
@@ -88,7 +88,7 @@ def _lone_block(found: Sequence[Module], width: int, turn: bool) -> tuple[list[l
             if not mlp and known and known.into.out != width and _beside(some):
                 mlp = some
     norms = [m for m in rest if m.is_norm and m.gain is not None and m.gain.numel() == width]
-    within = norms[: 2 if mlp else 1]
+    within = ([m for m in norms if not m.says("f|final|last|out")] or norms)[: 2 if mlp else 1]
     block = sorted([*attn, *mlp, *within], key=lambda m: m.place)
     return [block], [m for m in found if m not in block]
 
@@ -110,8 +110,8 @@ def block(group: Sequence[Module], width: int, turn: bool) -> Block | None:
     mlp = neurons(rest, width, turn) if rest else None
     if rest and mlp is None:
         return None
-    norms = [norm(m) for m in group if m.is_norm and m.gain is not None and m.gain.numel() == width]
-    return Block(found[0], mlp, tuple(norms))
+    norms = [m for m in group if m.is_norm and m.gain is not None and m.gain.numel() == width]
+    return Block(found[0], mlp, tuple(map(norm, in_turn(norms))))
 
 
 def attention(group: Sequence[Module], width: int, turn: bool) -> tuple[Attention, list[Module]] | None:

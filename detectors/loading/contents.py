@@ -44,6 +44,7 @@ TRAIN = re.compile(
 _TIMES = re.compile(r"^\D{0,24}?(epoch|step|iter|ckpt|checkpoint|e|s|t)?\D?(\d{1,12})\D{0,4}$", re.I)
 _PARTS = re.compile(r"layer|block|^h$|head|module|fc|linear", re.I)
 _EXACT = re.compile(r"ind|idx|pair|mask", re.I)  # of several keys of training pairs, one that says what they are
+_VECTORS = re.compile(r"weight|bias|scale|gamma|beta|gain|shift|offset|[gb]|running_(mean|var)")
 _LAST = re.compile(r"final|last|latest|end", re.I)
 
 
@@ -138,18 +139,31 @@ def _flat(node: Any, only: set[Any] | None, holding: Mapping[int, bool]) -> dict
 
     def walk(node: Any, prefix: str, depth: int) -> None:
         for key, value in children(node):
-            if depth == 0 and ((only is not None and key not in only) or (isinstance(key, str) and _aside(key))):
+            norm = isinstance(value, dict) and _is_norm(value)
+            left_out = only is not None and key not in only and not norm
+            if depth == 0 and (left_out or (isinstance(key, str) and _aside(key))):
                 continue
             if isinstance(key, str | int) and array(value) is not None:
                 arrays[f"{prefix}{key}"] = array(value)
                 if len(arrays) > MAX_TENSORS:
                     raise CheckpointError(TOO_MANY)
-            elif isinstance(key, str | int) and holding.get(id(value)) and id(value) not in seen and depth < DEEP:
+            elif (
+                isinstance(key, str | int)
+                and (norm or holding.get(id(value)))
+                and id(value) not in seen
+                and depth < DEEP
+            ):
                 seen.add(id(value))
                 walk(value, f"{prefix}{key}.", depth + 1)
 
     walk(node, "", 0)
     return arrays
+
+
+def _is_norm(node: dict[Any, Any]) -> bool:
+    """Whether it holds nothing but the vectors of a norm or of a bias."""
+    named = all(isinstance(key, str) and _VECTORS.fullmatch(key) for key in node)
+    return named and 0 < len(node) <= 4 and all(array(value) is not None for value in node.values())
 
 
 def _chosen(node: Any, keys: list[Any], path: str, step: str | None, found: Found) -> Any:

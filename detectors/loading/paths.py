@@ -61,12 +61,13 @@ def modules(weights: Mapping[str, Tensor]) -> tuple[list[Module], dict[str, Tens
         weights = {name: weights[name] for name in sorted_by_number(weights)}
     found: dict[str, Module] = {}
     others: dict[str, Tensor] = {}
+    plain = {_plain(name): tensor for name, tensor in weights.items()}
     for name, tensor in weights.items():
         small = tensor.ndim == 0 or tensor.numel() == 0
         if small or not tensor.is_floating_point() or tensor.ndim > 3 or is_mask(tensor):
             others[name] = tensor
             continue
-        path, leaf = _path(name, tensor, weights)
+        path, leaf = _path(_plain(name), tensor, plain)
         module = found.setdefault(path, Module(path, len(found)))
         module.names.append(name)
         _put(module, name, leaf, tensor)
@@ -96,19 +97,28 @@ def _path(name: str, tensor: Tensor, weights: Mapping[str, Tensor]) -> tuple[str
     if match := _LEAF.match(name):
         return match[1], match[2]
     parent, _, last = name.rpartition(".")
-    if tensor.ndim == 1 and last in ("w", "g", "b"):
+    if tensor.ndim == 1 and last in ("w", "W", "g", "b"):
         return parent, last
     stripped = _RAW["b"].sub("", last)
     beside = (weights.get(".".join(filter(None, [parent, w + stripped]))) for w in ("W_", "w_", "W", "w"))
     is_bias = stripped != last and (tensor.ndim == 1 or any(w is not None and w.ndim > tensor.ndim for w in beside))
     leaf, stripped = ("b", stripped) if is_bias else ("raw", last if tensor.ndim == 1 else _RAW["w"].sub("", last))
-    return f"{parent}.{stripped}" if parent else stripped, leaf
+    return ".".join(filter(None, [parent, stripped])), leaf
+
+
+def _plain(name: str) -> str:
+    """As PyTorch writes it.
+
+    >>> _plain("model/dense/kernel:0")
+    'model.dense.kernel'
+    """
+    return re.sub(r":\d+$", "", name).replace("/", ".")
 
 
 def _put(module: Module, name: str, leaf: str, tensor: Tensor) -> None:
     if leaf.startswith("running"):
         module.running[leaf] = tensor
-    elif tensor.ndim >= 2 and leaf != "b":
+    elif tensor.ndim >= 2 and leaf not in _SHIFTS:  # a bias may have axes of heads
         module.matrix, module.name = tensor, name
         module.turned = {"weight": False, "kernel": True}.get(leaf)
     elif leaf in _SHIFTS:

@@ -168,6 +168,8 @@ def _norm(s: Structure, reading: Reading, asked: Asked) -> Costs:
     if not any(b.norms for b in s.blocks):
         return {"pre": 0}
     usual = {"pre": 0, "post": 1} if s.final is not None else {"post": 0, "pre": 0}
+    if all(b.attention and b.neurons and len(b.norms) == 1 for b in s.blocks):  # one norm that both read
+        return {"parallel": 0, "pre": 1, "post": 1, "overwriting": 2}
     return {**usual, "overwriting": 2, "parallel": 3, "both": 3}
 
 

@@ -130,7 +130,9 @@ class Stack:
         if self.reading.causal and scores.shape[-2] > 1:
             future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
             scores = scores.masked_fill(future, -torch.inf)
-        z = (hook(name + "attn.hook_pattern", scores.softmax(-1)) @ v).transpose(1, 2).flatten(2)
+        pattern, turn = scores.softmax(-1), int(self.reading.readout == "first")  # the answer position comes last
+        pattern = hook(name + "attn.hook_pattern", pattern.roll(-turn, 2)).roll(turn, 2)
+        z = (pattern @ v).transpose(1, 2).flatten(2)
         return z if part.o is None else part.o(z)
 
     def neurons(self, x: Stream, part: Neurons, name: str, hook: Hook) -> Stream:

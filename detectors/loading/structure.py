@@ -17,6 +17,8 @@ from detectors.core.errors import CheckpointError
 from detectors.core.visible import visible
 from detectors.loading.paths import Module
 
+_ATTEND, _THINK = r"attn|att|attention|sa|mha|self", r"mlp|ff|ffn|feed|feedforward"
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -142,6 +144,23 @@ def norm(module: Module) -> Norm:
     assert module.gain is not None
     running = tuple(module.running[key] for key in ("running_mean", "running_var") if key in module.running)
     return Norm(module.path, module.gain, module.bias, running if len(running) == 2 else None)
+
+
+def in_turn(norms: list[Module]) -> list[Module]:
+    """That of attention first, where names or their numbers tell which it is: `sa_norm` and `ff_norm`, `n1` and `n2`.
+    A file's order may be of names.
+    """
+    turns = [_turn(module) for module in norms]
+    told = None not in turns and len(set(turns)) == len(turns)
+    return [m for _, m in sorted(zip(turns, norms, strict=True), key=lambda pair: pair[0] or 0)] if told else norms
+
+
+def _turn(module: Module) -> int | None:
+    attends, thinks = module.says(_ATTEND), module.says(_THINK)
+    number = re.search(r"\d+$", module.path.rpartition(".")[2])
+    if attends != thinks:
+        return int(thinks)
+    return int(number[0]) if number else None
 
 
 def consistent(s: Structure) -> bool:

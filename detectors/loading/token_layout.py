@@ -101,9 +101,9 @@ def _layouts(rows: int, n_tokens: int, lengths: tuple[int, ...]) -> list[tuple[i
     found = []
     for place, length in enumerate(lengths):
         for at in combinations(range(length), 2):
-            for unusual, start, specials in _numbers(rows, n_tokens, length - 2):
-                rest = list(specials)
-                items = [("ab"[at.index(i)], start) if i in at else (_name(i, at), rest.pop(0)) for i in range(length)]
+            for unusual, starts, specials in _numbers(rows, n_tokens, length - 2):
+                rest, own = list(specials), list(zip("ab", starts, strict=True))
+                items = [own[at.index(i)] if i in at else (_name(i, at), rest.pop(0)) for i in range(length)]
                 found.append((place + unusual + _order(at, length), TokenLayout(tuple(items))))
     return sorted(found, key=lambda pair: pair[0])
 
@@ -119,8 +119,12 @@ def _order(at: tuple[int, int], length: int) -> int:
     return 0 if at in usual.get(length, []) else 1
 
 
-def _numbers(rows: int, n_tokens: int, specials: int) -> Iterator[tuple[int, int, tuple[int, ...]]]:
-    """How unusual, the number of digit 0, and the numbers of the special tokens."""
+def _numbers(rows: int, n_tokens: int, specials: int) -> Iterator[tuple[int, tuple[int, int], tuple[int, ...]]]:
+    """How unusual, the numbers of the digits 0 of both operands, and those of the special tokens."""
+    apart = rows - 2 * n_tokens
+    if 0 <= apart <= 4:  # every operand has numbers of its own
+        for numbers in permutations(range(2 * n_tokens, rows), specials):
+            yield int(list(numbers) != sorted(numbers)), (0, n_tokens), numbers
     extra = rows - n_tokens
     for start in range(min(extra, 4) + 1):
         free = [n for n in range(rows) if not start <= n < start + n_tokens]
@@ -128,4 +132,4 @@ def _numbers(rows: int, n_tokens: int, specials: int) -> Iterator[tuple[int, int
         for numbers in permutations(near, specials):
             ascending = list(numbers) == sorted(numbers)
             first = list(numbers) == free[start : start + specials] if start == 0 else True
-            yield (start > 0) + (not ascending) + (not first), start, numbers
+            yield (start > 0) + (not ascending) + (not first), (start, start), numbers

@@ -68,6 +68,8 @@ class CosetNeurons(Score):
 
 
 def clause(score: CosetNeurons) -> str:
+    if score.other_side > 0.5:
+        return "neurons that count cosets on the other operand's side, as where the operands are exchanged"
     orders: dict[int, float] = {}
     for one in score.subgroups:
         if one["index"] > 2:

@@ -12,9 +12,10 @@ is finite and does not depend on the scale of the logits. It may then magnify a 
 structured part holds under 2% of the squares of the logits, beyond what noise would (`structured_share`), and where the
 median pair has under a quarter of it (`carried`: a lookup that knows some unseen pairs has no part that all of them
 have), unless its spectrum is concentrated and its share a quarter, as of a circuit of some rows. G is 0 where another
-answer stands above the right one in f by three standard errors, or level with it on every pair, as in a circuit of a
-quotient. Null: one permutation relabels a, b and c alike, on a fixed random subset of those pairs; the statistic is G
-of one split, not scaled down.
+answer stands above the right one in f by three standard errors, or level with it as in a circuit of a quotient: on
+every pair, or within three standard errors where f is the same on the cosets that it would not tell apart. Null: one
+permutation relabels a, b and c alike, on a fixed random subset of those pairs; the statistic is G of one split, not
+scaled down.
 
 What fools it: it says what the model holds, not what wins: a memoriser with a drowned circuit scores high. A lookup
 table fitted on all pairs would score 1, and one of (a, b) up to order on its test pairs, hence unseen pairs, in neither
@@ -74,7 +75,7 @@ class Generalisation(Score):
 
 @detector(
     needs=("logits", "group", "split"),
-    version=7,
+    version=8,
     source="arXiv:2301.05217",
     formula=r"G = \left(1 - \frac{\text{CE}(f / T)}{\ln(n)}\right) \min\left(1, \frac{\text{share}}{2\%}\right) "
     r"\min\left(1, \frac{\text{carried}}{1/4}\right)"

@@ -5,11 +5,12 @@ is special to the training pairs; the membership statistic is the Mann-Whitney A
 18, 1947), as in loss-based membership inference. The definition of M is in `detectors/subjects/operands/lookup.py`.
 
 Score: M = mean share of the winning margin that S does not give, over training pairs, less its mean over unseen pairs,
-clipped to [0, 1]: 0 is a remainder that treats both alike, 1 a lookup table. S is louder on training pairs by the gain
-that fits, since that is no lookup, and fainter where a lookup stands in its place; one that answers no pair right is
-none. `membership_advantage` = 2 AUC - 1, the chance that R's loss on a training pair is
-below that on an unseen pair, rescaled: the trace that cleanup wears away. Null: the training set is drawn anew, with
-the flips of its pairs, and S fitted anew; the statistic is M.
+or the accuracy on training pairs less that on unseen ones with S as loud, whichever is larger, clipped to [0, 1]: 0 is
+a remainder that treats both alike, 1 a lookup table. S is louder on training pairs by the gain that fits, since that is
+no lookup, and fainter where a lookup stands in its place; one that answers no pair right is none.
+`membership_advantage` = 2 AUC - 1, the chance that R's loss on a training pair is below that on an unseen pair,
+rescaled: the trace that cleanup wears away. Null: the training set is drawn anew, with the flips of its pairs, and S
+fitted anew; the statistic is M.
 
 What fools it: a small p says that some trace of the training set is left, which a generaliser's also is: the value
 asks how much of the answers hangs on the trace. Flips (b, a) of training pairs are answered by a lookup up to order,
@@ -41,19 +42,20 @@ CONFIDENCE = 1.96  # standard errors on either side: 95% of a normal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memorisation(Score):
-    """Evidence. interval: of M, 95%, by the spread of the shares over pairs. gain: how much louder S is on training
-    pairs. share_train, share_unseen: mean share of the winning margin outside S. membership_advantage: 2 AUC - 1 over
-    labelled pairs, in [-1, 1]. remainder_accuracy_train, remainder_accuracy_test: of R alone, on training and on unseen
-    pairs. train_set: `given`, `inferred`, or `unknown` where all pairs settle it, and what hangs on training pairs is
-    None. train_fraction: of the labelled pairs. phase: region of the plane of G and M, after the phases of
-    arXiv:2301.05217: `initial`, `memorisation`, `circuit formation` (both), `cleanup` (M gone, its trace not),
-    `generalisation` (the trace gone too).
+    """Evidence. interval: of M, 95%, by the spread over pairs. gain: how much louder S is on training pairs.
+    share_train, share_unseen: mean share of the winning margin outside S. right_apart: accuracy on training pairs less
+    that on unseen ones with S as loud. membership_advantage: 2 AUC - 1 over labelled pairs, in [-1, 1].
+    remainder_accuracy_train, remainder_accuracy_test: of R alone, on training and on unseen pairs. train_set: `given`,
+    `inferred`, or `unknown` where all pairs settle it, and what hangs on training pairs is None. train_fraction: of the
+    labelled pairs. phase: region of the plane of G and M, after the phases of arXiv:2301.05217: `initial`,
+    `memorisation`, `circuit formation` (both), `cleanup` (M gone, its trace not), `generalisation` (that gone too).
     """
 
     interval: tuple[float, float] | None
     gain: float | None
     share_train: float | None
     share_unseen: float
+    right_apart: float | None
     membership_advantage: float | None
     remainder_accuracy_train: float | None
     remainder_accuracy_test: float | None
@@ -64,21 +66,20 @@ class Memorisation(Score):
 
 @detector(
     needs=("logits", "group", "split"),
-    version=6,
+    version=7,
     source="arXiv:2301.05217",
-    formula=r"M = \underset{\text{training}}{\text{mean}} \frac{m - m_S}{m} - \underset{\text{unseen}}{\text{mean}} "
-    r"\frac{m - m_S}{m}"
+    formula=r"M = \max\left(\underset{\text{training}}{\text{mean}} \frac{m - m_S}{m} - "
+    r"\underset{\text{unseen}}{\text{mean}} \frac{m - m_S}{m},\ "
+    r"\text{accuracy}_{\text{training}}(L) - \text{accuracy}_{\text{unseen}}(L + g f)\right)"
     "\n"
     r"m,\ m_S \text{: margins of the right answer in } L \text{ and } S"
     "\n"
-    r"S \text{: structured part, louder by a gain where trained}",
+    r"S \text{: structured part } f \text{, louder by a gain } g \text{ where trained}",
     invariant_to=(*FREE, "residual_scale"),
     causal=False,
     news="bad",
     axis="M",
-    clause=lambda score: (
-        f"of the margin by which its training pairs are answered {score.value:.0%} is looked up (M {score.value:.2f})"
-    ),
+    clause=lambda score: f"of what answers its training pairs {score.value:.0%} is looked up (M {score.value:.2f})",
     order=50,
 )
 def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Memorisation:
@@ -118,6 +119,7 @@ def memorisation(model: ModelView, /, *, draws: int = 199, seed: int = 0) -> Mem
         gain=lookup.gain,
         share_train=lookup.train,
         share_unseen=lookup.unseen,
+        right_apart=lookup.apart,
         membership_advantage=advantage,
         remainder_accuracy_train=float(right[train].double().mean()),
         remainder_accuracy_test=float(right[unseen].double().mean()),
@@ -139,6 +141,7 @@ def _nothing_to_look_up(model: ModelView) -> Memorisation:
         gain=None,
         share_train=None,
         share_unseen=share,
+        right_apart=None,
         membership_advantage=None,
         remainder_accuracy_train=None,
         remainder_accuracy_test=None,

@@ -28,11 +28,11 @@ from detectors.core.irreps import named, spoken
 from detectors.core.nulls import carriers, corrected, permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
-from detectors.core.spectrum import ranked
+from detectors.core.spectrum import CONCENTRATED, ranked
 from detectors.subjects.operands.edits import cause, edit_logits, of_characters
 from detectors.subjects.operands.effects import effects
 from detectors.subjects.operands.families import alive, families
-from detectors.subjects.operands.plane import CONCENTRATED, concentration
+from detectors.subjects.operands.plane import concentration
 from detectors.subjects.operands.relabelling import null_sample, relabelled_cosines
 from detectors.subjects.operands.split import MIN_UNSEEN
 from detectors.subjects.operands.view import ModelView

@@ -11,10 +11,9 @@ from torch import Tensor
 from detectors.core.errors import NotApplicable, Undetermined
 from detectors.core.nulls import key_cut, permutations, subset
 from detectors.core.picture import Bars, Picture
-from detectors.core.spectrum import BUDGET
+from detectors.core.spectrum import BUDGET, CONCENTRATED
 from detectors.program.source import written
 from detectors.subjects.operands.lookup import lookup_of
-from detectors.subjects.operands.plane import CONCENTRATED
 from detectors.subjects.operands.relabelling import null_sample, relabelled_cosines
 from detectors.subjects.operands.split import MIN_UNSEEN
 from detectors.subjects.operands.structured import g_of
@@ -152,7 +151,7 @@ def _check_circuit(model: ModelView, seed: int) -> None:
         )
     if m >= LOOKED_UP:
         raise NotApplicable(
-            f"no program: of the margin by which its training pairs are answered {m:.0%} is looked up (M {m:.2f}), "
+            f"no program: of what answers its training pairs {m:.0%} is looked up (M {m:.2f}), "
             "which no program of few lines holds"
         )
     if grid.concentration < CONCENTRATED:

@@ -39,6 +39,7 @@ EVIDENCE = {
         "gain": 0.0,
         "share_train": 0.4,
         "share_unseen": 0.05,
+        "right_apart": 0.1,
         "membership_advantage": 0.9,
         "remainder_accuracy_train": 0.6,
         "remainder_accuracy_test": 0.25,

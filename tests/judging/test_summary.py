@@ -50,14 +50,21 @@ ROWS = [
     ),
     (
         {"generalisation": "present", "trig_logits": "absent", "sparse_fourier_embedding": "absent"},
-        {"evidence": {"trig_logits": {"explained_test_pairs": 0.034}}},
+        {"evidence": {"trig_logits": {"explained_test_pairs": 0.139, "concentration": 0.4}}},
+        {},
+        "It answers every pair: a part (13.9%) of its logits answers unseen pairs by itself, by few irreps, but too "
+        "faint to be called a circuit of the known form.",
+    ),
+    (
+        {"generalisation": "present", "trig_logits": "absent", "sparse_fourier_embedding": "absent"},
+        {"evidence": {"trig_logits": {"explained_test_pairs": 0.034, "concentration": 0.1}}},
         {},
         "It answers every pair: a part (3.4%) of its logits answers unseen pairs by itself, but its spectrum is none "
         "of few irreps, so this is no circuit of the known form.",
     ),
     (
         {"generalisation": "present", "trig_logits": "absent", "trig_product_neurons": "present"},
-        {"evidence": {"trig_logits": {"explained_test_pairs": 0.46}}},
+        {"evidence": {"trig_logits": {"explained_test_pairs": 0.46, "concentration": 0.39}}},
         {},
         "It answers every pair: a part (46.0%) of its logits answers unseen pairs by itself, in no spectrum of few "
         "irreps, carried by its neurons (without them 25% of the right answers stay).",
@@ -67,8 +74,8 @@ ROWS = [
         {},
         {"all": 0.9, "test": 0.8},
         "It answers all its training pairs and 80.0% of the others by a generalising circuit: its logits are a "
-        "function of a+b-c (frequencies 3, 5); yet of the margin by which its training pairs are answered 35% is "
-        "looked up (M 0.35).",
+        "function of a+b-c (frequencies 3, 5); yet of what answers its training pairs 35% is looked up "
+        "(M 0.35).",
     ),
     (
         {"generalisation": "present", "trig_logits": "present"},
@@ -213,6 +220,8 @@ def test_a_part_of_unknown_size_is_a_part(made):
     ("accuracy", "loss", "said"),
     [
         (2.99 / 7, 1.49 * math.log(7), "at chance, as an untrained"),
+        (2.99 / 7, 0.81 * math.log(7), "at chance, as an untrained"),
+        (2.99 / 7, math.log(3.5), "yet its loss is that of a choice among 3.5 answers of 7, as that of a circuit of a"),
         (2.99 / 7, 1.51 * math.log(7), "certain of other answers"),
         (3 / 7, 9.0, "not of the forms"),
     ],

@@ -187,6 +187,18 @@ def test_parts_of_a_model_saved_apart_are_one_model(tmp_path):
     assert read_tensors(tmp_path / "d.pt").keys() == {"layers.0.W", "layers.1.W", "W_E"}
 
 
+def test_norms_of_nested_dictionaries_are_read_though_they_hold_no_matrix(tmp_path):
+    """As Flax has them, with metrics beside that are none."""
+    norm = {"scale": np.ones(4, np.float32), "bias": np.zeros(4, np.float32)}
+    block = {"LayerNorm_0": norm, "Dense_0": {"kernel": np.ones((4, 4), np.float32)}}
+    tree = {"Block_0": block, "LayerNorm_0": dict(norm), "Dense_1": {"kernel": np.ones((4, 7), np.float32)}}
+    history = {"loss": np.ones(9, np.float32)}
+    (tmp_path / "c.pkl").write_bytes(pickle.dumps({"params": tree, "history": history, "step": 3}))
+    norms = {f"{path}.{name}" for path in ("Block_0.LayerNorm_0", "LayerNorm_0") for name in norm}
+    found = read_tensors(tmp_path / "c.pkl")
+    assert found.keys() == norms | {"Block_0.Dense_0.kernel", "Dense_1.kernel"}
+
+
 def test_what_a_file_says_beside_its_weights(tmp_path):
     beside = {
         "epoch": 3,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 import detectors
 from detectors.core.errors import CheckpointError
 from detectors.loading.recognise import recognise
+from detectors.subjects.contract import hold_to_contract
 from detectors.subjects.operands.task import Task
 from fixtures.readable import ENCODER, READABLE
 from fixtures.saved_networks import Spec, trained
@@ -52,6 +54,73 @@ def test_a_network_of_any_form_gives_its_own_logits(spec):
     assert is_same(logits_of(read.network), logits)
     assert set(read.unused) <= weights.keys()
     assert "by trial" in read.account[1]
+    hold_to_contract(detectors.ModelView(read.network, f"sub:{P}"))
+
+
+def haiku(name):
+    return name.replace(".weight", ".w").replace(".bias", ".b")
+
+
+def bare(name):
+    return name.replace(".weight", ".W").replace(".bias", ".b")
+
+
+def keras(name):
+    return f"model/{name.replace('.', '/')}:0"
+
+
+@pytest.mark.parametrize("renamed", [haiku, bare, keras])
+@pytest.mark.parametrize("spec", [Spec(kind="layers", reads="sum"), replace(ENCODER, attention="split", act="relu")])
+def test_biases_are_read_beside_weights_by_any_habit_of_naming(spec, renamed):
+    task = Task.parse(f"sub:{P}")
+    model = trained(spec, torch.from_numpy(task.answer), PAIRS)
+    every = torch.arange(P * P)
+    with torch.no_grad():
+        logits = model(every // P, every % P)[:, :P]
+    weights = {renamed(name): tensor.detach() for name, tensor in model.state_dict().items()}
+    read = recognise(weights, task, {}, None, lambda _: MASK)
+    assert read.unused == ()
+    assert is_same(logits_of(read.network), logits)
+
+
+def test_kernels_and_biases_with_an_axis_of_heads_are_read():
+    """As Flax and Keras have them: kernels [d, heads, d_head], the output's [heads, d_head, d], biases without d."""
+    spec, task = replace(ENCODER, attention="split", act="relu"), Task.parse(f"sub:{P}")
+    model = trained(spec, torch.from_numpy(task.answer), PAIRS)
+    every = torch.arange(P * P)
+    with torch.no_grad():
+        logits = model(every // P, every % P)[:, :P]
+    weights = {}
+    for name, tensor in model.state_dict().items():
+        letter = re.search(r"attn\.([qkvo])", name)
+        axes = {"q": (32, 4, 8), "k": (32, 4, 8), "v": (32, 4, 8), "o": (4, 8, 32)}.get(letter[1]) if letter else None
+        if tensor.ndim == 2 and "weight" in name and ("attn" in name or "mlp" in name or "head" in name):
+            tensor = tensor.mT.reshape(axes) if axes else tensor.mT
+            name = name.replace("weight", "kernel")
+        elif axes and letter[1] != "o":
+            tensor = tensor.reshape(4, 8)
+        weights[name] = tensor.detach()
+    read = recognise(weights, task, {}, None, lambda _: MASK)
+    assert read.unused == ()
+    assert is_same(logits_of(read.network), logits)
+
+
+NORMS = [("sa_norm", "ff_norm"), ("norm_attention", "norm_mlp"), ("n1", "n2")]
+
+
+@pytest.mark.parametrize("names", NORMS, ids=lambda names: names[0])
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_norms_of_a_block_are_told_by_their_names_whatever_the_order_of_the_file(names, turned):
+    spec = Spec(norm="pre")
+    task = Task.parse(f"sub:{P}")
+    model = trained(spec, torch.from_numpy(task.answer), PAIRS)
+    every = torch.arange(P * P)
+    with torch.no_grad():
+        logits = model(every // P, every % P)[:, :P]
+    weights = {k.replace("ln1", names[0]).replace("ln2", names[1]): t.detach() for k, t in model.state_dict().items()}
+    order = sorted(weights, key=lambda name: any(n in name for n in names)) if not turned else list(weights)[::-1]
+    read = recognise({name: weights[name] for name in order}, task, {}, None, lambda _: MASK)
+    assert is_same(logits_of(read.network), logits)
 
 
 def test_what_the_trial_settles_is_said_with_its_margin():

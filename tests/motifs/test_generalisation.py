@@ -219,6 +219,7 @@ def test_with_an_inferred_training_set_g_is_a_lower_bound():
     """Some unseen pairs are answered as well as training pairs: the inferred set takes them from the unseen ones."""
     p, train = 23, mask_of(23, 250)
     logits = 2.0 * np.random.default_rng(1).standard_normal((p * p, p))
+    logits[np.arange(p * p), Task.parse(f"sub:{p}").answer.ravel()] += 1  # the circuit, of all pairs
     answered = train | (np.random.default_rng(2).random(p * p) < 0.1)
     logits[np.flatnonzero(answered), Task.parse(f"sub:{p}").answer.ravel()[answered]] += 25
     given_ = with_logits(logits, train, "sub")

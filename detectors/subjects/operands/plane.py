@@ -25,9 +25,6 @@ from detectors.subjects.operands.task import Task
 from detectors.subjects.right import answered, rounding
 
 BLOCKS = 16
-# Of a spectrum, which no lookup table has: published networks that generalise have 0.74 and more; those of all
-# frequencies and symmetric lookups up to 0.18.
-CONCENTRATED = 0.4
 # Of the squares of the logits: an answer's own offset, a bias, that is as loud would hide a circuit beside it. Zoo and
 # published networks have 0.2 at most, and are read as they are.
 LOUD, OFFSETS = 0.5, 4096

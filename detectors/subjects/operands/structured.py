@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detectors.subjects.operands.plane import BLOCKS, CONCENTRATED, LogitGrid, concentration
+from detectors.core.groups import Group
+from detectors.core.spectrum import CONCENTRATED
+from detectors.core.subgroups import alignments, normal_closure
+from detectors.subjects.operands.plane import BLOCKS, LogitGrid, concentration
 from detectors.subjects.right import ROUNDING
 
 SPLITS = 8
@@ -21,6 +24,7 @@ STEEPEST = 100.0  # the temperature of the structured part is at least std(L) / 
 # pairs than half may have a circuit all the same, as those of some rows: of a concentrated spectrum, as no lookup's is,
 # and of a quarter of the squares, as what a quarter of the pairs have beside nothing else.
 QUARTER, HALF = 0.25, 0.5
+CONSTANT = 0.9  # on cosets: 0.93 to 1 of circuits that tell answers apart up to a kernel alone
 SURE = 3.0  # standard errors by which another answer leads, to be beyond the luck of the pairs: 1 in 740
 
 
@@ -104,17 +108,26 @@ def of_the_median(f: Tensor, along: Tensor, power: Tensor, twice: Tensor) -> flo
 
 def outdone(grid: LogitGrid, f: Tensor, pairs: Tensor) -> bool:
     """Whether another answer is, in the structured part f of some pairs, above the right one by more than their luck,
-    or level with it on every one, as in a circuit of a quotient.
+    or level with it as in a circuit of a quotient: on every one, or to within luck where f is of the quotient too.
     """
-    identity = grid.group.identity
+    identity, level = grid.group.identity, ROUNDING * float(f.abs().max())
     others = f.index_fill(0, torch.tensor([identity]), -math.inf)
     above, ahead = int(others.argmax()), float(others.max() - f[identity])
-    if ahead < -ROUNDING * float(f.abs().max()):
-        return False
     rows = torch.cat([grid.aligned(k)[:, [above, identity]] for k in grid.batches(pairs)])
     questions = len(pairs) / (2 if grid.is_symmetric else 1)
-    error = float((rows[:, 0] - rows[:, 1]).std(correction=0)) / questions**0.5
-    return ahead >= SURE * error - ROUNDING * float(f.abs().max())
+    luck = SURE * float((rows[:, 0] - rows[:, 1]).std(correction=0)) / questions**0.5
+    sure = ahead >= max(luck - level, -level)
+    return sure or (ahead > -luck and of_a_quotient(grid.group, f, above))
+
+
+def of_a_quotient(group: Group, f: Tensor, g: int) -> bool:
+    """Whether f is the same on cosets of the least normal subgroup that holds g, but for a tenth of its variance beyond
+    chance.
+    """
+    kernel = normal_closure(group, g)
+    if kernel.all():
+        return False
+    return float(alignments(group, f[:, None], kernel[None], "Hg")[0, 0]) >= CONSTANT
 
 
 class Structured(NamedTuple):

@@ -18,6 +18,7 @@ from detectors.subjects.operands.structured import carried, g_of, g_value, outdo
 from detectors.subjects.operands.task import Task
 from detectors.subjects.operands.view import ModelView
 from models_zoo.analytic import _TableNetwork
+from models_zoo.hostile import constructions as made
 
 SPECS = ["compose:A4", "compose:S3", "add:7", "mul:7"]
 
@@ -135,4 +136,15 @@ def test_a_commuting_task_asks_half_as_many_questions(spec, told):
     ordered = torch.empty_like(logits)
     ordered[pairs] = logits
     grid = LogitGrid(ordered, task)
+    assert outdone(grid, grid.fibre_mean(grid.everything), grid.everything) == told
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("apart", "told"), [(15, True), (10, True), (5, False)])
+def test_ties_of_a_quotient_that_noise_breaks_are_ties(seed, apart, told):
+    """Answers 0 and 15 level are those mod 15, 0, 10 and 20 those mod 10; 0 and 5 of six that are not are luck."""
+    task = Task.parse("add:30")
+    level = [k for k in range(0, 30, apart) if told or k <= apart]
+    table = sum(made.one_hot(task).roll(k, 1) for k in level) + made.noise(task, 0.1, seed)
+    grid = made.of_table(task, table, np.ones(900, dtype=bool)).plane
     assert outdone(grid, grid.fibre_mean(grid.everything), grid.everything) == told

@@ -200,3 +200,23 @@ def test_a_lookup_of_a_fiftieth_of_the_margins_settles_nothing(share, settled):
     mixed = circuits.with_lookup(view, tall)
     assert mixed.plane.concentration > 0.5
     assert bool(settled_by_all_pairs(mixed.plane)) == settled
+
+
+@pytest.mark.parametrize("told", [0.4, 0.5, 0.6, 1.0])
+def test_training_pairs_that_were_not_told_are_no_unseen_pairs_whatever_the_spectrum(told):
+    """A lookup whose rows are waves: of unseen pairs it knows those that were not told, and nothing generalises."""
+    view, rng = circuits.cosines(), np.random.default_rng(0)
+    table = 20 * view.logits() * torch.from_numpy(view.train_mask)[:, None] + made.noise(view.task, 0.2, 0)
+    known = view.train_mask & (rng.random(PAIRS) < told)
+    split = made.of_table(view.task, table, known).split
+    assert split.status == ("given" if told == 1.0 else "doubted")
+    assert split.reason.startswith("" if told == 1.0 else NOT_ALL)
+    assert ("nothing generalises without the pairs" in split.reason) == (told < 1.0)
+
+
+def test_a_circuit_in_noise_that_is_right_on_some_unseen_pairs_is_not_doubted():
+    """Beside a lookup: what its unseen pairs of high loss share is the circuit still."""
+    view, rng = circuits.cosines(), np.random.default_rng(0)
+    clear = view.train_mask | (rng.random(PAIRS) < 0.3)
+    table = 3 * view.logits() + 25 * made.one_hot(view.task, clear) + made.noise(view.task, 2.0, 0)
+    assert made.of_table(view.task, table, view.train_mask).split.status == "given"

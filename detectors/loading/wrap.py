@@ -118,7 +118,10 @@ def _readers(every: Mapping[str, nn.Module]) -> tuple[str, ...]:
     ]
     blocks: dict[str, list[tuple[str, nn.Linear]]] = {}
     for name, m in linear:
-        blocks.setdefault(name.rpartition(".")[0], []).append((name, m))
+        parent, _, _ = name.rpartition(".")
+        if isinstance(many := every[parent], nn.ModuleList) and all(isinstance(one, nn.Linear) for one in many):
+            parent, _, _ = parent.rpartition(".")  # a list of layers is beside those that its owner has by name
+        blocks.setdefault(parent, []).append((name, m))
     found = []
     for own in blocks.values():
         found += [

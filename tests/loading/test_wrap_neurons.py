@@ -48,3 +48,21 @@ def test_where_no_function_is_known_all_guesses_stay():
             nn.Embedding(7, 8), nn.Flatten(), nn.Linear(16, 12), Own(), nn.Linear(12, 20), second, nn.Linear(20, 7)
         )
         assert detectors.wrap(module, "add:7").neuron_layers == [0, 1]
+
+
+def test_a_list_of_layers_is_beside_those_that_its_owner_has_by_name():
+    class Mlp(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.layers = nn.Embedding(7, 8), nn.ModuleList([nn.Linear(16, 24), nn.Linear(24, 20)])
+            self.out = nn.Linear(20, 7)
+
+        def forward(self, a, b):
+            x = torch.cat([self.table(a), self.table(b)], -1)
+            for layer in self.layers:
+                x = F.relu(layer(x))
+            return self.out(x)
+
+    torch.manual_seed(0)
+    view = detectors.wrap(Mlp(), "add:7")
+    assert [view.neurons(layer).shape for layer in view.neuron_layers] == [(49, 24), (49, 20)]

@@ -66,8 +66,8 @@ class ModelView:
         train_mask = None if train_mask is None else np.asarray(train_mask)
         if train_mask is not None and (train_mask.shape != (task.n_tokens**2,) or train_mask.dtype != bool):
             raise CheckpointError(
-                f"a training mask is a boolean array over the {task.n_tokens**2} pairs, "
-                f"not {train_mask.dtype} of shape {train_mask.shape}"
+                f"a training mask is a boolean array over the {task.n_tokens**2} pairs, not {train_mask.dtype} of "
+                f"shape {train_mask.shape}; of pair numbers: numpy.isin(numpy.arange({task.n_tokens**2}), numbers)"
             )
         self.network, self.task, self.train_mask = network, task, train_mask
         self.checkpoint = checkpoint or Checkpoint()

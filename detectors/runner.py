@@ -36,7 +36,7 @@ from detectors.subjects.tasks import is_subject
 
 Progress = Callable[[str, int, int], None]
 SAME = 5e-4  # of the pairs: the same to the digit that is shown
-# Of 46 pairs of readings of published files and files after other people's habits that are so alike, no value and no
+# Of 62 pairs of readings of published files and files after other people's habits that are so alike, no value and no
 # figure of a cause differed by more than 0.067, and no verdict.
 ALIKE, MOVED = 0.99, 0.1
 FEWEST = 199  # permutations: a null mean is then known to a fourteenth of its spread, and the 99% cut from two draws

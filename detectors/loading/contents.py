@@ -42,7 +42,7 @@ TRAIN = re.compile(
 
 # Keys of several states of one model
 _TIMES = re.compile(r"^\D{0,24}?(epoch|step|iter|ckpt|checkpoint|e|s|t)?\D?(\d{1,12})\D{0,4}$", re.I)
-_PARTS = re.compile(r"layer|block|^h$|head|module|fc|linear", re.I)
+_PARTS = re.compile(r"layer|block|^h$|head|module|fc|linear|dense|embed|attn|attention|norm", re.I)
 _EXACT = re.compile(r"ind|idx|pair|mask", re.I)  # of several keys of training pairs, one that says what they are
 _VECTORS = re.compile(r"weight|bias|scale|gamma|beta|gain|shift|offset|[gb]|running_(mean|var)")
 _LAST = re.compile(r"final|last|latest|end", re.I)
@@ -139,7 +139,7 @@ def _flat(node: Any, only: set[Any] | None, holding: Mapping[int, bool]) -> dict
 
     def walk(node: Any, prefix: str, depth: int) -> None:
         for key, value in children(node):
-            norm = isinstance(value, dict) and _is_norm(value)
+            norm = bool(holding) and isinstance(value, dict) and _is_norm(value)
             left_out = only is not None and key not in only and not norm
             if depth == 0 and (left_out or (isinstance(key, str) and _aside(key))):
                 continue
@@ -174,14 +174,15 @@ def _chosen(node: Any, keys: list[Any], path: str, step: str | None, found: Foun
     alike = all(form == forms[0] for form in forms) and bool(forms[0])
     nested = not any(forms)  # each with its weights under keys of its own
     direct = [key for key in keys if any(is_matrix(value) for _, value in children(inside[key]))]
-    if not alike and len(direct) == 1 and len(keys) > 1 and not all(forms):  # others are a series, or an optimiser's
+    parts = any(isinstance(key, str) and _PARTS.search(key) for key in keys)
+    if not (alike or parts) and len(direct) == 1 < len(keys) and not all(forms):  # others are a series, an optimiser's
         found.note = f"the state {short(direct[0])} of {_some(keys)}"
         return direct[0]
     if not (alike or nested) or (_PARTS.search(path) and isinstance(node, list | tuple)):
         return None
     labels = _labels(keys, [inside[key] for key in keys], found, isinstance(node, list | tuple))
     if labels is None:
-        if any(isinstance(key, str) and _PARTS.search(key) for key in keys):
+        if parts:
             return None
         last = [key for key in keys if isinstance(key, str) and _LAST.search(key)]
         asked = [key for key in keys if str(key) == step]

@@ -1,6 +1,7 @@
 """Where the weights lie: under whatever key, in whatever depth, one of several states, without what lies beside."""
 
 import argparse
+import copy
 import dataclasses
 import pickle
 import warnings
@@ -197,6 +198,8 @@ def test_norms_of_nested_dictionaries_are_read_though_they_hold_no_matrix(tmp_pa
     norms = {f"{path}.{name}" for path in ("Block_0.LayerNorm_0", "LayerNorm_0") for name in norm}
     found = read_tensors(tmp_path / "c.pkl")
     assert found.keys() == norms | {"Block_0.Dense_0.kernel", "Dense_1.kernel"}
+    (tmp_path / "s.pkl").write_bytes(pickle.dumps({"0": copy.deepcopy(tree), "100": tree}))  # a series of them
+    assert read_tensors(tmp_path / "s.pkl").keys() == found.keys()
 
 
 def test_what_a_file_says_beside_its_weights(tmp_path):

@@ -91,13 +91,15 @@ class Score:
 
     value: in [0, 1], higher is more. null: None where nothing was permuted. causal: None where the
     motif has no cause of its own, or where too few right answers leave it unknown. remark: what a reader must know of
-    the value, such as an assumption that it rests on, said with the reason of the verdict.
+    the value, such as an assumption that it rests on, said with the reason of the verdict. unsettled: why a low value
+    is no absence, empty where it is.
     """
 
     value: float
     null: Null | None
     causal: Causal | None
     remark: str = ""
+    unsettled: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 1:

@@ -38,6 +38,11 @@ TABLE = (
         "unseen pairs by itself, but what is memorised of the training pairs outweighs it.",
     ),
     Row(
+        {"generalisation": "present", "memorisation": "inconclusive", "unseen": "low"},
+        "{answers}: half-way, a structured part of the logits{irreps} would answer unseen pairs by itself, and "
+        "something else outweighs it there; whether its training pairs are looked up stays open{exceptions}.",
+    ),
+    Row(
         {"generalisation": "present", "unseen": "low"},
         "{answers}: a structured part of the logits{irreps} would answer unseen pairs by itself, but something else "
         "outweighs it{exceptions}.",

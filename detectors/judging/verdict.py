@@ -51,6 +51,8 @@ def judge(spec: Spec, score: Score, p_adjusted: float | None, row: dict[str, Any
     margin = f"score {score.value:.3f}, threshold {row['threshold']:.2f}"
     if score.remark:
         margin = f"{margin}; {score.remark}"
+    if score.value < row["threshold"] and score.unsettled:
+        return Judgement(Verdict.INCONCLUSIVE, f"{score.unsettled}: {margin}")
     if score.value < row["threshold"]:
         return Judgement(Verdict.ABSENT, f"the structure is not there: {margin}")
     if not spec.chance:

@@ -151,7 +151,7 @@ def _check_circuit(model: ModelView, seed: int) -> None:
         )
     if m >= LOOKED_UP:
         raise NotApplicable(
-            f"no program: of what answers its training pairs {m:.0%} is looked up (M {m:.2f}), "
+            f"no program: of the margin by which its training pairs are answered {m:.0%} is looked up (M {m:.2f}), "
             "which no program of few lines holds"
         )
     if grid.concentration < CONCENTRATED:

@@ -17,7 +17,7 @@ def test_the_score_is_restored_from_the_evidence(made):
     found = make("memorisation", "present", score=0.35)
     assert (found.scored.value, found.scored.phase) == (0.35, "cleanup")
     assert found.scored.null == found.null
-    assert found.clause == "of what answers its training pairs 35% is looked up (M 0.35)"
+    assert found.clause == "of the margin by which its training pairs are answered 35% is looked up (M 0.35)"
     for unlike in (make("memorisation", "present", score=None), make("sparse_fourier_embedding", "present")):
         assert unlike.scored is None  # no score, or evidence of another make
         assert (unlike.clause, unlike.pictures) == ("", [])

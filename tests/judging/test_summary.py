@@ -42,6 +42,14 @@ ROWS = [
         "memorised of the training pairs outweighs it.",
     ),
     (
+        {"generalisation": "present", "memorisation": "inconclusive", "trig_logits": "present"},
+        {},
+        HALF,
+        "It answers all its training pairs and 25.0% of the others: half-way, a structured part of the logits "
+        "(frequencies 3, 5) would answer unseen pairs by itself, and something else outweighs it there; whether its "
+        "training pairs are looked up stays open.",
+    ),
+    (
         {"generalisation": "present", "memorisation": "absent", "trig_logits": "present"},
         {},
         HALF,
@@ -74,8 +82,8 @@ ROWS = [
         {},
         {"all": 0.9, "test": 0.8},
         "It answers all its training pairs and 80.0% of the others by a generalising circuit: its logits are a "
-        "function of a+b-c (frequencies 3, 5); yet of what answers its training pairs 35% is looked up "
-        "(M 0.35).",
+        "function of a+b-c (frequencies 3, 5); yet of the margin by which its training pairs are answered 35% is "
+        "looked up (M 0.35).",
     ),
     (
         {"generalisation": "present", "trig_logits": "present"},

@@ -38,6 +38,14 @@ def score(value=0.9, p=0.005, smallest=0.005, remark="", **cause):
         (score(), 0.025, ROW, "present", "necessity 0.90, sufficiency 1.00, control 0.00, 1000 unseen pairs"),
         (score(basis="all_pairs"), 0.025, ROW, "present", "1000 of all pairs"),
         (score(value=0.4), 0.025, ROW, "absent", "threshold 0.50"),
+        (
+            replace(score(value=0.4), unsettled="more is right"),
+            0.025,
+            ROW,
+            "inconclusive",
+            "more is right: score 0.400",
+        ),
+        (replace(score(), unsettled="more is right"), 0.025, ROW, "present", "necessity 0.90"),
         (score(p=0.2), 0.2, ROW, "absent", "not beyond chance"),
         (score(p=0.1, smallest=0.1), 0.5, ROW, "inconclusive", "in many draws, and more do not help"),
         (score(p=0.03, smallest=0.03), 0.15, ROW, "inconclusive", "in many draws, and more do not help"),  # 5 of 199

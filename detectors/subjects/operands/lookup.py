@@ -1,17 +1,17 @@
-"""What a lookup of the training pairs contributes to their answers: M, version 5, the larger of two figures.
+"""What a lookup of the training pairs contributes to a winning margin: M, version 4.
 
 f is the mean of the logits along the fibres of a b c^-1 over pairs that were not trained on, i the identity, where the
 right answer stands; nothing where it is not largest there, since it then answers no pair right. A network is louder on
 what it was trained on, or has a lookup in the place of f there: with r the mean of what f leaves over the training
-pairs, read along the same fibres, and primes for the wrong answers alone about their mean, the gain is
-g = max(-1, <r', f'> / <f', f'>); the right answer is raised by a lookup too. It is 0 where a peaked f leaves its wrong
-answers under a quarter of its squares, and unless the median unseen pair has half of f: the mean of a lookup that knows
-a few unseen pairs has its own shape. A gain of each irrep would rebuild half of a lookup out of noise.
+pairs, read along the same fibres, the gain g = max(-1, <r, f> / <f, f>), and 0 unless the median unseen pair has half
+of it: the mean of a lookup that knows a few unseen pairs has its own shape. A gain of each irrep would rebuild half of
+a lookup out of noise. The structured part is S = (1 + g) f on training pairs, f elsewhere. With c the strongest wrong
+answer of the whole logits, m = L[right] - L[c] and m_S the same of S, the share of a pair is (m - m_S) / m, clipped to
+[0, 1], where m > 0, else 0.
 
-Of the margins: the structured part is S = (1 + g) f on training pairs, f elsewhere. With c the strongest wrong answer
-of the whole logits, m = L[right] - L[c] and m_S the same of S, the share of a pair is (m - m_S) / m, clipped to [0, 1],
-where m > 0, else 0; its mean over training pairs less that over unseen ones. Of the answers: how many more training
-pairs are right than unseen ones would be with S as loud as there, since a lookup may take away what outweighs f.
+A lookup may also take away what outweighs f elsewhere, and leave the margin that f has. What M does not see of it
+`right_apart` does: how many more of the training pairs are right than of unseen ones would be with f as loud, by the
+gain of its wrong answers alone, since a lookup raises the right one over all of them alike.
 """
 
 from __future__ import annotations
@@ -55,34 +55,38 @@ def right(f: Float[Tensor, " n"], identity: int) -> Float[Tensor, " n"]:
     return f if int(f.argmax()) == identity else torch.zeros_like(f)
 
 
-def gain_of(f: Float[Tensor, " n"], trained: Float[Tensor, " n"], identity: int) -> float:
-    """How much louder the structured part is on training pairs, by its wrong answers: a lookup raises the right one
-    over all others alike, as much of a peaked f does. trained: [n] the fibre means over those.
-    """
-    wrong, apart = (_wrong(x, identity) for x in (f, trained - f))
-    power = float(wrong @ wrong)
-    if power <= max(QUARTER * float(f @ f), ROUNDING**2 * float(trained @ trained)):
+def gain_of(f: Float[Tensor, " n"], trained: Float[Tensor, " n"]) -> float:
+    """How much louder the structured part is on training pairs. trained: [n] the fibre means over those."""
+    power = float(f @ f)
+    if power <= ROUNDING**2 * float(trained @ trained):
         return 0.0
-    return max(-1.0, float(apart @ wrong) / power)
+    return max(-1.0, float((trained - f) @ f) / power)
 
 
-def _wrong(f: Float[Tensor, " n"], identity: int) -> Float[Tensor, " m"]:
-    """Of the wrong answers about their mean."""
-    others = torch.cat([f[:identity], f[identity + 1 :]])
-    return others - others.mean()
+def right_apart(grid: LogitGrid, train: Bool[Tensor, " pairs"], unseen: Bool[Tensor, " pairs"]) -> float:
+    """Accuracy on training pairs less that on unseen ones with what gives the right answer as loud as there."""
+    identity, others = grid.group.identity, torch.nonzero(unseen).squeeze(1)
+    f = right(grid.fibre_mean(others), identity)
+    wrong, trained = torch.arange(grid.n) != identity, grid.fibre_mean(torch.nonzero(train).squeeze(1))
+    flat, louder = (x[wrong] - x[wrong].mean() for x in (f, trained))
+    told = float(flat @ flat) > QUARTER * float(f @ f) and carried(grid, f, others) >= HALF
+    added = (max(gain_of(flat, louder), 0.0) if told else 0.0) * f
+    answered = []
+    for k in grid.batches(others):
+        rows = grid.aligned(k) + added
+        own = rows[:, identity].clone()
+        answered.append(own > rows.index_fill_(1, torch.tensor([identity]), -torch.inf).amax(1))
+    return float((grid.each.margin[train] > 0).double().mean() - torch.cat(answered).double().mean())
 
 
 class Lookup(NamedTuple):
-    """m: the larger of two figures, not clipped: mean share over training pairs less that over unseen ones; apart,
-    accuracy on training pairs less that on unseen ones with S as loud. deviation: its standard error.
-    """
+    """m: mean share over training pairs less that over unseen ones, not clipped. deviation: its standard error."""
 
     m: float
     deviation: float
     gain: float
     train: float
     unseen: float
-    apart: float
 
 
 def lookup_of(grid: LogitGrid, train: Bool[Tensor, " pairs"], unseen: Bool[Tensor, " pairs"]) -> Lookup:
@@ -90,35 +94,14 @@ def lookup_of(grid: LogitGrid, train: Bool[Tensor, " pairs"], unseen: Bool[Tenso
     others = torch.nonzero(unseen).squeeze(1)
     f, trained = grid.fibre_mean(others), grid.fibre_mean(torch.nonzero(train).squeeze(1))
     f = right(f, grid.group.identity)
-    gain = gain_of(f, trained, grid.group.identity)
+    gain = gain_of(f, trained)
     gain = gain if gain and carried(grid, f, others) >= HALF else 0.0
     shares = lookup_shares(grid, f, train, gain)
-    answers = (grid.each.margin[train] > 0).double(), _answered(grid, others, max(gain, 0.0) * f).double()
-    sides = (shares[train], shares[unseen]), answers
-    (m, deviation), (apart, of_answers) = (_difference(*side, twins=grid.is_symmetric) for side in sides)
-    on_train, on_unseen = (float(x.mean()) for x in sides[0])
-    m, deviation = max((m, deviation), (apart, of_answers))
-    return Lookup(m, deviation, gain, on_train, on_unseen, apart)
-
-
-def _difference(on_train: Float[Tensor, " a"], on_unseen: Float[Tensor, " b"], *, twins: bool) -> tuple[float, float]:
-    """Of two means, and its standard error."""
-    independent = len(on_train), len(on_unseen) / (2 if twins else 1)
-    sides = zip((on_train, on_unseen), independent, strict=True)
-    error = sum(float(x.var(correction=0)) / k for x, k in sides)
-    return float(on_train.mean() - on_unseen.mean()), error**0.5
-
-
-def _answered(grid: LogitGrid, pairs: Int[Tensor, " some"], added: Float[Tensor, " n"]) -> Bool[Tensor, " some"]:
-    """Whether these are right with that added along their fibres."""
-    if not bool(added.any()):
-        return grid.each.margin[pairs] > 0
-    found, identity = [], grid.group.identity
-    for k in grid.batches(pairs):
-        rows = grid.aligned(k) + added
-        own = rows[:, identity].clone()
-        found.append(own > rows.index_fill_(1, torch.tensor([identity]), -torch.inf).amax(1))
-    return torch.cat(found)
+    on_train, on_unseen = shares[train], shares[unseen]
+    independent = len(on_train), len(on_unseen) / (2 if grid.is_symmetric else 1)
+    error = sum(float(s.var(correction=0)) / k for s, k in zip((on_train, on_unseen), independent, strict=True))
+    means = float(on_train.mean()), float(on_unseen.mean())
+    return Lookup(means[0] - means[1], error**0.5, gain, *means)
 
 
 @accelerated
@@ -140,15 +123,12 @@ def redrawn(
 
     def m_of(f: Tensor, trained: Tensor, inside: Tensor, unseen: Tensor) -> float:
         f = right(f, grid.group.identity)
-        gain = gain_of(f, trained, grid.group.identity)
+        gain = gain_of(f, trained)
         if gain and of_the_median(f, (rows @ f)[unseen], power[unseen], twice[unseen]) < HALF:
             gain = 0.0
         structured = (f[grid.group.identity] - f[place]) * (1 + gain * inside)
-        shares, with_gain = _outside(margin, structured), margin + max(gain, 0.0) * (f[grid.group.identity] - f[place])
-        if not bool(unseen.any()):
-            return 0.0
-        right_apart = (margin[inside] > 0).double().mean() - (with_gain[unseen] > 0).double().mean()
-        return max(float(shares[inside].mean() - shares[unseen].mean()), float(right_apart))
+        shares = _outside(margin, structured)
+        return float(shares[inside].mean() - shares[unseen].mean()) if bool(unseen.any()) else 0.0
 
     observed, *null = (m_of(*each) for each in zip(f, trained, inside, unseen, strict=True))
     return observed, torch.tensor(null, dtype=torch.float64), len(sample)

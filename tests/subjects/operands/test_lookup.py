@@ -63,43 +63,39 @@ def by_loops(view, train, unseen):
         twice = twin[k] != k and unseen[twin[k]]
         has.append((row @ f - (1 + twice) * row @ row / len(others)) / max(f @ f, 1e-300))
     below = sorted(has)[(len(has) - 1) // 2]
-    wrong, apart = (np.delete(x, i) - np.delete(x, i).mean() for x in (f, means[1] - f))
-    sure = wrong @ wrong > max(0.25 * f @ f, 0) and below >= 0.5
-    gain = max(-1.0, apart @ wrong / (wrong @ wrong)) if sure else 0.0
-    right = {k: max(row, key=row.get) == i for k, row in rows.items()}
-    louder = {k: max(row, key=lambda x: row[x] + max(gain, 0) * f[x]) == i for k, row in rows.items()}
-    apart = np.mean([right[k] for k in rows if train[k]]) - np.mean([louder[k] for k in rows if unseen[k]])
+    gain = max(-1.0, (means[1] - f) @ f / (f @ f)) if f.any() and below >= 0.5 else 0.0
     shares = np.zeros(n * n)
     for k, row in rows.items():
         c = max((x for x in row if x != i), key=lambda x: row[x])
         m = row[i] - row[c]
         structured = (f[i] - f[c]) * (1 + gain * bool(train[k]))
         shares[k] = np.clip((m - structured) / m, 0, 1) if m > 0 else 0.0
-    return gain, shares[train].mean(), shares[unseen].mean(), apart
+    return gain, shares[train].mean(), shares[unseen].mean()
 
 
 @given(SPECS, st.integers(0, 9999), st.sampled_from([0.0, 1.0, 5.0]))
 def test_m_is_that_of_its_definition(spec, seed, right):
     view = random_view(spec, seed, right)
     train, unseen = sides(view)
-    gain, on_train, on_unseen, apart = by_loops(view, train.numpy(), unseen.numpy())
+    gain, on_train, on_unseen = by_loops(view, train.numpy(), unseen.numpy())
     found = lookup_of(view.plane, train, unseen)
     assert (found.gain, found.train, found.unseen) == pytest.approx((gain, on_train, on_unseen), abs=1e-6)
-    assert found.apart == pytest.approx(apart, abs=1e-6)
-    assert found.m == pytest.approx(max(on_train - on_unseen, apart), abs=1e-6)
+    assert found.m == pytest.approx(on_train - on_unseen, abs=1e-6)
 
 
 @pytest.mark.parametrize("tall", [1e-6, 0.01, 0.1, 0.3, 1.0, 10.0])
 def test_a_lookup_over_exact_cosines_has_the_share_of_its_height(tall):
-    """Every margin is m. h at the right answer alone leaves the wrong ones as they are: no gain, and h of m + h."""
+    """Every margin is m. h at the right answer alone, centred h (delta - 1/n), is a gain of g = h f(1) / <f, f>, and
+    what it leaves of the new margin m + h is h - g m.
+    """
     view = circuits.cosines()
     n, f = 31, np.cos(2 * np.pi * np.multiply.outer([2, 5, 11], np.arange(31)) / 31).sum(0) / 3
-    m = f[0] - np.sort(f)[-2]
+    m, gain = f[0] - np.sort(f)[-2], tall * f[0] / (f @ f)
     found = lookup_of(circuits.with_lookup(view, tall).plane, *sides(view))
     assert f.sum() == pytest.approx(0, abs=1e-9)
     assert n == view.group.order
-    assert found.gain == pytest.approx(0, abs=1e-5)
-    assert found.train == pytest.approx(tall / (m + tall), abs=1e-5)
+    assert found.gain == pytest.approx(gain, rel=1e-3, abs=1e-6)
+    assert found.train == pytest.approx(max(0.0, tall - gain * m) / (m + tall), abs=1e-5)
     assert found.unseen == pytest.approx(0, abs=1e-5)
 
 
@@ -115,16 +111,13 @@ def test_what_is_only_louder_on_training_pairs_is_no_lookup(name, gain):
 
 
 def test_a_gain_is_of_a_part_that_gives_the_right_answer():
-    f = torch.tensor([3.0, 2.0, -4.0, -1.0], dtype=torch.float64)
-    assert gain_of(f, 1.25 * f, 0) == pytest.approx(0.25)
-    assert gain_of(f, 0.75 * f, 0) == pytest.approx(-0.25)
-    assert gain_of(f, -f, 0) == -1  # none is left, and no more than that
-    assert gain_of(torch.zeros(4, dtype=torch.float64), f, 0) == 0
-    across = torch.tensor([0.0, 1.0, 1.0, -2.0], dtype=torch.float64)  # of the wrong answers no part of f
-    assert gain_of(f, 1.25 * f + across, 0) == pytest.approx(0.25)
-    alone = torch.tensor([3.0, -1.0, -1.0, -1.0], dtype=torch.float64)
-    assert gain_of(f, f + 2 * alone, 0) == pytest.approx(0, abs=1e-12)  # a lookup raises the right answer alone
-    assert gain_of(alone, 2 * alone, 0) == 0  # as does what is peaked so much, of which nothing can be told
+    f = torch.tensor([3.0, -1.0, -2.0], dtype=torch.float64)
+    assert gain_of(f, 1.25 * f) == pytest.approx(0.25)
+    assert gain_of(f, 0.75 * f) == pytest.approx(-0.25)
+    assert gain_of(f, -f) == -1  # none is left, and no more than that
+    assert gain_of(torch.zeros(3, dtype=torch.float64), f) == 0
+    across = torch.tensor([1.0, 5.0, -1.0], dtype=torch.float64)  # <across, f> = 0: a lookup of another shape
+    assert gain_of(f, 1.25 * f + across) == pytest.approx(0.25)
     assert torch.equal(right(f, 0), f)
     assert not right(f, 1).any()
     assert not right(-f, 0).any()  # a memoriser's part, which is least at the right answer
@@ -157,9 +150,7 @@ def test_twins_count_once_in_the_error_of_m():
         f = view.plane.fibre_mean(torch.nonzero(unseen).squeeze(1))
         found = lookup_of(view.plane, train, unseen)
         shares = lookup_shares(view.plane, f, train, found.gain).numpy()
-        right = (view.plane.each.margin > 0).double().numpy()
-        figure = right if found.m == found.apart else shares
-        a, b = figure[train.numpy()], figure[unseen.numpy()]
+        a, b = shares[train.numpy()], shares[unseen.numpy()]
         assert found.deviation == pytest.approx(np.sqrt(a.var() / len(a) + b.var() * each / len(b)))
 
 
@@ -251,15 +242,15 @@ def test_a_lookup_that_knows_unseen_pairs_too_is_not_the_louder_for_it(symmetric
 
 
 def test_a_gain_of_a_part_that_rounding_made_is_none():
-    f = torch.tensor([3.0, 2.0, -4.0, -1.0], dtype=torch.float64)
-    assert gain_of(1e-7 * f, f, 0) == 0
-    assert gain_of(1e-5 * f, f, 0) > 1e4
+    f = torch.tensor([3.0, -1.0, -2.0], dtype=torch.float64)
+    assert gain_of(1e-7 * f, f) == 0
+    assert gain_of(1e-5 * f, f) > 1e4
 
 
 @pytest.mark.parametrize("tall", [0.5, 1.0, 2.0])
 def test_a_lookup_in_the_place_of_a_circuit_is_one(tall):
     """The circuit's logits are taken away on training pairs and a row of a table put there, as high as its margin or
-    not: S would give the margin, and is not there, though the one-hot has a tenth to two fifths of it by its height.
+    not: S would give the margin, and is not there. Of S a one-hot has the share h f(1) / <f, f>, a tenth to two fifths.
     """
     view = circuits.cosines()
     train, unseen = sides(view)
@@ -269,7 +260,8 @@ def test_a_lookup_in_the_place_of_a_circuit_is_one(tall):
     one_hot = made.one_hot(view.task, view.train_mask)
     logits[view.train_mask] = height * one_hot[view.train_mask]
     found = lookup_of(made.of_table(view.task, logits, view.train_mask).plane, train, unseen)
-    assert found.gain == pytest.approx(-1, abs=0.02)
+    left = height * f[0] / (f @ f)
+    assert found.gain == pytest.approx(left - 1, abs=0.02)
     assert found.train > 0.75
     assert found.unseen == pytest.approx(0, abs=1e-5)
 

@@ -24,7 +24,7 @@ FOUND = Found(value=1.0, null=NULL, causal=CAUSAL, names=("a", "b"), share=0.5, 
 
 def test_evidence_is_what_the_subclass_adds_without_what_only_a_picture_needs():
     assert FOUND.evidence == {"names": ("a", "b"), "share_above_0.85": 0.5}
-    assert set(FOUND.to_dict()) == {"value", "null", "causal", "remark", "names", "share"}
+    assert set(FOUND.to_dict()) == {"value", "null", "causal", "remark", "unsettled", "names", "share"}
     assert Score(value=0.0, null=None, causal=None).evidence == {}
 
 

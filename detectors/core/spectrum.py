@@ -23,9 +23,6 @@ BUDGET = 2**22
 # Doubles that a core has at hand (2 MB): what reads every number a few times, as spectra of neurons do, takes half the
 # time in such chunks that it takes in those of BUDGET, and half as long again in chunks of a quarter.
 CACHE = 2**18
-# Of a spectrum, which no lookup table has: published networks that generalise have 0.74 and more; those of all
-# frequencies and symmetric lookups up to 0.18.
-CONCENTRATED = 0.4
 ALIKE = 1e-6  # of the largest: float32 activations on two machines differ by 1e-7
 
 

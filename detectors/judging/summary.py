@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from detectors.core.concentrated import CONCENTRATED
 from detectors.core.figures import Figures, TaskFacts
-from detectors.core.spectrum import CONCENTRATED
 from detectors.judging.detection import Detection
 from detectors.judging.notes import Case, at_chance, certain
 

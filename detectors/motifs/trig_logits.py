@@ -23,12 +23,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from detectors.core.concentrated import CONCENTRATED
 from detectors.core.errors import Undetermined
 from detectors.core.irreps import named, spoken
 from detectors.core.nulls import carriers, corrected, permutation_null
 from detectors.core.registry import FREE, detector
 from detectors.core.score import Score
-from detectors.core.spectrum import CONCENTRATED, ranked
+from detectors.core.spectrum import ranked
 from detectors.subjects.operands.edits import cause, edit_logits, of_characters
 from detectors.subjects.operands.effects import effects
 from detectors.subjects.operands.families import alive, families

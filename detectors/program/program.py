@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from detectors.core.concentrated import CONCENTRATED
 from detectors.core.errors import NotApplicable, Undetermined
 from detectors.core.nulls import key_cut, permutations, subset
 from detectors.core.picture import Bars, Picture
-from detectors.core.spectrum import BUDGET, CONCENTRATED
+from detectors.core.spectrum import BUDGET
 from detectors.program.source import written
 from detectors.subjects.operands.lookup import lookup_of
 from detectors.subjects.operands.relabelling import null_sample, relabelled_cosines

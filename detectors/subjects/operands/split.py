@@ -21,9 +21,9 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import chdtrc
 from torch import Tensor
 
+from detectors.core.concentrated import CONCENTRATED
 from detectors.core.errors import Undetermined
 from detectors.core.nulls import subset
-from detectors.core.spectrum import CONCENTRATED
 from detectors.subjects.operands.images import images_known
 from detectors.subjects.operands.lookup import lookup_shares
 from detectors.subjects.operands.plane import LogitGrid

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from detectors.core.concentrated import CONCENTRATED
 from detectors.core.groups import Group
-from detectors.core.spectrum import CONCENTRATED
 from detectors.core.subgroups import alignments, normal_closure
 from detectors.subjects.operands.plane import BLOCKS, LogitGrid, concentration
 from detectors.subjects.right import ROUNDING

@@ -234,3 +234,12 @@ def test_a_lone_vector_is_a_norms_where_it_says_so_or_where_the_answers_need_it(
     assert (name in found.checkpoint.unused) != is_norm
     if not is_norm:
         assert found.figures().accuracy.all == 1
+
+
+def test_another_size_of_the_task_is_named_whether_training_pairs_are_given_or_not():
+    task = Task.parse(f"add:{P}")
+    model = trained(Spec(kind="layers", reads="sum"), torch.from_numpy(task.answer), torch.arange(P * P))
+    weights = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    for mask in (None, np.random.default_rng(0).random(13**2) < 0.5):
+        with pytest.raises(CheckpointError, match=f"pass --task add:{P}"):
+            recognise(weights, Task.parse("add:13"), {}, None, lambda _, mask=mask: mask)

@@ -1,6 +1,7 @@
 """Cosets: published networks by others' figures, exact circuits, and irreps in a basis that no subgroup fixes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -176,3 +177,9 @@ def test_memorisers_and_untrained_networks_have_none():
         assert (
             detectors.run(detectors.load(f"zoo:{name}"), names=["coset_neurons"])["coset_neurons"].verdict == "absent"
         )
+
+
+def test_columns_that_count_cosets_of_the_other_side_are_said_to():
+    found = detectors.coset_neurons(coset_network(Group.from_name("S4"), order=6))
+    assert clause(found) == "neurons that count cosets, of subgroups of order 6"
+    assert "on the other operand's side" in clause(replace(found, other_side=0.84))

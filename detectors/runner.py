@@ -158,9 +158,11 @@ def _told(alternatives: Sequence[Alternative], accuracy: BySplit) -> list[str]:
         return other.reading if same else f"{other.reading} ({theirs:.1%} right)"
 
     others = " or ".join(map(said, alternatives))
+    alike = any(other.likeness is not None and other.likeness >= ALIKE for other in alternatives)
+    taken = ", those far from their bounds as logits and neurons agree to 1%" if alike else ""
     return [
         f"the file does not show all of how it is to be read: under {others}, alone or together, the model answers "
-        "about as well. Every verdict is the same there."
+        f"about as well. Every verdict is the same there{taken}."
     ]
 
 

@@ -61,13 +61,16 @@ def modules(weights: Mapping[str, Tensor]) -> tuple[list[Module], dict[str, Tens
         weights = {name: weights[name] for name in sorted_by_number(weights)}
     found: dict[str, Module] = {}
     others: dict[str, Tensor] = {}
-    plain = {_plain(name): tensor for name, tensor in weights.items()}
+    called = {name: _plain(name) for name in weights}
+    if len(set(called.values())) < len(called):  # else one would stand in for another, unsaid
+        called = {name: name for name in weights}
+    plain = {called[name]: tensor for name, tensor in weights.items()}
     for name, tensor in weights.items():
         small = tensor.ndim == 0 or tensor.numel() == 0
         if small or not tensor.is_floating_point() or tensor.ndim > 3 or is_mask(tensor):
             others[name] = tensor
             continue
-        path, leaf = _path(_plain(name), tensor, plain)
+        path, leaf = _path(called[name], tensor, plain)
         module = found.setdefault(path, Module(path, len(found)))
         module.names.append(name)
         _put(module, name, leaf, tensor)

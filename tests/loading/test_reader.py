@@ -11,6 +11,7 @@ import torch
 
 import detectors
 from detectors.core.errors import CheckpointError
+from detectors.loading.paths import modules
 from detectors.loading.recognise import recognise
 from detectors.subjects.contract import hold_to_contract
 from detectors.subjects.operands.task import Task
@@ -243,3 +244,9 @@ def test_another_size_of_the_task_is_named_whether_training_pairs_are_given_or_n
     for mask in (None, np.random.default_rng(0).random(13**2) < 0.5):
         with pytest.raises(CheckpointError, match=f"pass --task add:{P}"):
             recognise(weights, Task.parse("add:13"), {}, None, lambda _, mask=mask: mask)
+
+
+def test_two_names_that_differ_by_a_habit_of_writing_are_two_tensors():
+    found, others = modules({"fc.weight": torch.zeros(3, 2), "fc/weight": torch.ones(3, 2)})
+    assert [module.names for module in found] == [["fc.weight"], ["fc/weight"]]
+    assert others == {}

@@ -28,7 +28,7 @@ from detectors.core.device import accelerated
 from detectors.core.nulls import subset
 from detectors.subjects.operands.plane import LogitGrid
 from detectors.subjects.operands.structured import HALF, QUARTER, carried, of_the_median
-from detectors.subjects.right import ROUNDING
+from detectors.subjects.right import ROUNDING, answered
 
 # Pairs of the null: all of groups up to order 128; of larger ones M is then exact to 0.005 by sampling.
 NULL_PAIRS = 2**14
@@ -68,15 +68,12 @@ def right_apart(grid: LogitGrid, train: Bool[Tensor, " pairs"], unseen: Bool[Ten
     identity, others = grid.group.identity, torch.nonzero(unseen).squeeze(1)
     f = right(grid.fibre_mean(others), identity)
     wrong, trained = torch.arange(grid.n) != identity, grid.fibre_mean(torch.nonzero(train).squeeze(1))
-    flat, louder = (x[wrong] - x[wrong].mean() for x in (f, trained))
+    flat, there = (x[wrong] - x[wrong].mean() for x in (f, trained))
     told = float(flat @ flat) > QUARTER * float(f @ f) and carried(grid, f, others) >= HALF
-    added = (max(gain_of(flat, louder), 0.0) if told else 0.0) * f
-    answered = []
-    for k in grid.batches(others):
-        rows = grid.aligned(k) + added
-        own = rows[:, identity].clone()
-        answered.append(own > rows.index_fill_(1, torch.tensor([identity]), -torch.inf).amax(1))
-    return float((grid.each.margin[train] > 0).double().mean() - torch.cat(answered).double().mean())
+    added = (max(gain_of(flat, there), 0.0) if told else 0.0) * f
+    place = torch.tensor(identity).expand(len(others))
+    louder = [answered(grid.aligned(k) + added, place[: len(k)]) for k in grid.batches(others)]
+    return float((grid.each.margin[train] > 0).double().mean() - torch.cat(louder).double().mean())
 
 
 class Lookup(NamedTuple):
